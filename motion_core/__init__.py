@@ -1,0 +1,42 @@
+"""Motion transfer: animate the object in a picture with the motion of a video.
+
+Public names are loaded when first used, so that importing the package, or only its geometry, costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .version import __version__
+
+_HOME = {
+    "AVDNetwork": ".networks.avd_network",
+    "BackgroundPredictor": ".networks.background_predictor",
+    "DenseMotionNetwork": ".networks.dense_motion",
+    "ImageGenerator": ".networks.image_generator",
+    "KeypointDetector": ".networks.keypoint_detector",
+    "MotionInterpPipeline": ".pipeline",
+    "AnimationOutput": ".pipeline",
+    "OneEuro": ".smoothing",
+    "Keypoints": ".structures",
+    "DenseMotion": ".structures",
+    "InputError": ".errors",
+    # diffusers looks for its base class in the module that a saved pipeline names.
+    "ModelMixin": "diffusers",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME[name]
+    value = getattr(import_module(home, __name__ if home.startswith(".") else None), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,11 @@
+"""The one exception type for input that cannot be used."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something the caller gave cannot be used.
+
+    The message is one sentence that names the thing, the rule and the value received. The command line prints it
+    without a traceback and exits with status 2.
+    """

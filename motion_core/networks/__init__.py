@@ -1,0 +1,1 @@
+"""One stage, one file. They import geometry and structures, never each other."""

@@ -1,0 +1,125 @@
+"""The few layers that the convolutional networks are made of. All convolutions have stride 1 and keep the size."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv(in_features: int, out_features: int, kernel_size: int) -> nn.Conv2d:
+    """A convolution with zero padding that keeps the size."""
+    return nn.Conv2d(in_features, out_features, kernel_size, padding=kernel_size // 2)
+
+
+def instance_norm(features: int) -> nn.GroupNorm:
+    """InstanceNorm2d(affine=True) as a GroupNorm with one channel a group: the same function and parameter names.
+
+    GroupNorm has a channels_last kernel on the CPU; InstanceNorm2d copies to the contiguous layout and back.
+    """
+    return nn.GroupNorm(features, features)
+
+
+class NormReLU(nn.GroupNorm):
+    """Instance norm, then ReLU in place."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, features)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.relu_(super().forward(input))
+
+
+class Same(nn.Module):
+    """Convolution, norm, ReLU: ``(B, C, H, W)`` to ``(B, C', H, W)``."""
+
+    def __init__(self, in_features: int, out_features: int, kernel_size: int = 7) -> None:
+        super().__init__()
+        self.conv = conv(in_features, out_features, kernel_size)
+        self.norm = NormReLU(out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class Down(Same):
+    """Convolution, norm, ReLU, 2x2 mean: ``(B, C, H, W)`` to ``(B, C', H / 2, W / 2)``."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, kernel_size=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class Up(Same):
+    """Nearest-neighbour doubling, convolution, norm, ReLU: ``(B, C, H, W)`` to ``(B, C', 2 H, 2 W)``."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, kernel_size=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class Residual(nn.Module):
+    """x + conv(ReLU(norm(conv(ReLU(norm(x)))))), ``(B, C, H, W)`` to the same shape."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.norm1 = NormReLU(features)
+        self.conv1 = conv(features, features, 3)
+        self.norm2 = NormReLU(features)
+        self.conv2 = conv(features, features, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(self.norm2(self.conv1(self.norm1(x))))
+
+
+def antialias_kernel(shrink: int) -> Tensor:
+    """The Gaussian that precedes taking every `shrink`-th pixel.
+
+    Sigma is (shrink - 1) / 2 and the side 2 round(4 sigma) + 1.
+
+    Returns:
+        ``(side, side)``, fp32, sum 1.
+    """
+    sigma = (shrink - 1) / 2
+    radius = round(4 * sigma)
+    x = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    line = torch.exp(-(x**2) / (2 * sigma**2)) if sigma else torch.ones(1, dtype=torch.float64)
+    kernel = line[:, None] * line[None, :]
+    return (kernel / kernel.sum()).float()
+
+
+class Shrink(nn.Module):
+    """Antialiased reduction by a whole factor: ``(B, C, H, W)`` in, every `factor`-th pixel out, starting with pixel 0.
+
+    It computes in fp32: its result is sampled and compared, not only convolved.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        if factor < 1:
+            raise ValueError(f"factor must be 1 or more, got {factor}")
+        self.channels, self.factor = channels, factor
+        self.register_buffer("kernel", antialias_kernel(factor), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.factor == 1:
+            return x
+        side = self.kernel.shape[-1]
+        weight = self.kernel.float().expand(self.channels, 1, side, side)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x.float(), weight, stride=self.factor, padding=side // 2, groups=self.channels)
+
+
+def log2_exact(value: int, name: str) -> int:
+    """The exponent of a power of two; raises ValueError naming `name` otherwise."""
+    if value < 1 or value & (value - 1):
+        raise ValueError(f"{name} must be a power of two, got {value}")
+    return int(math.log2(value))

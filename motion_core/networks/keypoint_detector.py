@@ -1,0 +1,42 @@
+"""Image to keypoints: a ResNet-18 that regresses K groups of N points."""
+
+from __future__ import annotations
+
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from ..structures import Keypoints
+from .base import CoordinateModel, public_component
+from .resnet import resnet18
+
+
+@public_component
+class KeypointDetector(CoordinateModel):
+    """Finds the keypoints of an image, without knowing what the object is.
+
+    Args:
+        num_splines: K, groups of points, one thin-plate spline each.
+        points_per_spline: N, three or more.
+        image_channels: of the input.
+
+    Raises:
+        ValueError: fewer than one spline, or than three points each.
+    """
+
+    _keep_in_fp32_modules = ["backbone"]  # noqa: RUF012 diffusers reads a list
+
+    @register_to_config
+    def __init__(self, num_splines: int = 10, points_per_spline: int = 5, image_channels: int = 3) -> None:
+        super().__init__()
+        if num_splines < 1:
+            raise ValueError(f"num_splines must be 1 or more, got {num_splines}")
+        if points_per_spline < 3:
+            raise ValueError(f"points_per_spline must be 3 or more for a spline to exist, got {points_per_spline}")
+        self.num_splines, self.points_per_spline = num_splines, points_per_spline
+        self.backbone = resnet18(image_channels, num_splines * points_per_spline * 2)
+
+    def forward(self, image: Tensor) -> Keypoints:
+        """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
+        logits = self.backbone(self.compute(image)).float()  # (B, K * N * 2)
+        points = logits.sigmoid() * 2 - 1
+        return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline, 2)))  # (B, K, N, 2)

@@ -1,0 +1,12 @@
+"""The ResNet-18 that two of the networks are built on."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def resnet18(in_channels: int, outputs: int) -> nn.Module:
+    """timm's ResNet-18 without weights: ``(B, in_channels, H, W)`` to ``(B, outputs)``, torchvision's parameter names."""
+    import timm  # here, because importing it takes seconds
+
+    return timm.create_model("resnet18", pretrained=False, in_chans=in_channels, num_classes=outputs)

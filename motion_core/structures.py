@@ -1,0 +1,55 @@
+"""The typed values that pass between the stages. B batch, T frames, K splines, N points per spline; points are (x, y)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """K groups of N keypoints, one group per spline.
+
+    Attributes:
+        points: ``(B, K, N, 2)`` in [-1, 1], corner-aligned.
+    """
+
+    points: Tensor
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 4 or self.points.shape[-1] != 2:
+            raise ValueError(f"keypoints must be (B, K, N, 2), got {tuple(self.points.shape)}")
+
+    def flat(self) -> Tensor:
+        """All points of a sample in one row, ``(B, K * N, 2)``."""
+        return self.points.flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class DenseMotion:
+    """Where every pixel of the driving pose comes from, and whether it is visible there.
+
+    Attributes:
+        deformation: ``(B, h, w, 2)``, absolute backward grid, corner-aligned, fp32.
+        contribution_maps: ``(B, K + 1, h, w)``, weights of the background and the K splines; they sum to 1.
+        occlusion_masks: from the coarsest to the finest, each ``(B, 1, h', w')``; 1 is visible in the source, 0 must be
+            inpainted. A single one where the network has a single mask.
+    """
+
+    deformation: Tensor
+    contribution_maps: Tensor
+    occlusion_masks: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class SourceFeatures:
+    """What the image generator keeps of a source image, so that it is encoded once for all driving frames.
+
+    Attributes:
+        image: ``(B, 3, H, W)`` in [0, 1].
+        pyramid: features from the finest (H, W) to the coarsest, each ``(B, C, h, w)``, fp32 since they are sampled.
+    """
+
+    image: Tensor
+    pyramid: tuple[Tensor, ...]
