@@ -17,8 +17,9 @@ _HOME = {
     "ImageGenerator": ".networks.image_generator",
     "KeypointDetector": ".networks.keypoint_detector",
     "MotionInterpPipeline": ".pipeline",
-    "AnimationOutput": ".pipeline",
-    "OneEuro": ".smoothing",
+    "AnimationOutput": ".animation",
+    "OneEuro": ".settings",
+    "AnimationSettings": ".settings",
     "Keypoints": ".structures",
     "DenseMotion": ".structures",
     "InputError": ".errors",
@@ -26,7 +27,7 @@ _HOME = {
     "ModelMixin": "diffusers",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ Network = TypeVar("Network", bound=MotionModel)
 REQUIRED = ("kp_detector", "dense_motion_network", "inpainting_network")
 OPTIONAL = ("avd_network", "bg_predictor")
 MAX_WIDTH = 16384  # of a layer: a hostile shape must not become an allocation
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
 
 # Per published network: (pattern, our name), the first that matches wins; "resblock" is handled by a function of its own.
 _RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -115,7 +117,7 @@ def published_state_dict(network: MotionModel, name: str) -> StateDict:
     state = {_published_name(key, name): value for key, value in ours.items()}
     if isinstance(network, DenseMotionNetwork) and network.shrink > 1:
         kernel = network.shrink_source.kernel
-        state[_ANTIALIAS] = kernel.expand(network.config.image_channels, 1, *kernel.shape).clone()
+        state[_ANTIALIAS] = kernel.expand(network.config["image_channels"], 1, *kernel.shape).clone()
     return state
 
 
@@ -135,6 +137,17 @@ def _refuse_what_is_no_checkpoint(path: Path) -> None:
         raise InputError(f"{path}: a Git LFS pointer, not the checkpoint itself; fetch it with `git lfs pull`")
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise InputError(f"{path}: a web page, not a checkpoint; download the file itself")
+    if _unpacked_size(path) > path.stat().st_size:
+        raise InputError(f"{path}: refused, it unpacks to more than its size; a checkpoint is not compressed")
+
+
+def _unpacked_size(path: Path) -> int:
+    """Of a zip archive; 0 of anything else, which the unpickler then refuses or reads."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # a damaged file can make the zip reader raise many things
+        return 0
 
 
 def _networks_in(content: Any, path: Path) -> dict[str, StateDict]:
@@ -158,8 +171,10 @@ def _networks_in(content: Any, path: Path) -> dict[str, StateDict]:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Dense, and with as much storage as its shape says: a broadcast one could claim any size."""
-    return tensor.layout == torch.strided and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+    """Numbers in memory, as many as its shape says: a broadcast or a meta tensor could claim any size."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
 
 
 def _shape(state: StateDict, key: str, network: str) -> tuple[int, ...]:
@@ -180,8 +195,10 @@ def _count(state: StateDict, pattern: str) -> int:
 def _motion_config(state: StateDict, image_channels: int) -> dict[str, Any]:
     network = "dense_motion_network"
     blocks = _count(state, r"hourglass\.encoder\.down_blocks\.(\d+)\.")
+    if not blocks:
+        raise InputError(f"{network} has no hourglass.encoder.down_blocks, which every published network has")
     encoder = [_shape(state, f"hourglass.encoder.down_blocks.{i}.conv.weight", network)[0] for i in range(blocks)]
-    last = _shape(state, f"hourglass.decoder.up_blocks.{max(blocks - 1, 0)}.conv.weight", network)[0]
+    last = _shape(state, f"hourglass.decoder.up_blocks.{blocks - 1}.conv.weight", network)[0]
     return {
         "image_channels": image_channels,
         "block_expansion": last,
@@ -199,9 +216,13 @@ def _shrink_of(state: StateDict, channels: int) -> int:
     kernel = state[_ANTIALIAS]
     for shrink in (2, 4, 8, 16):
         ours = antialias_kernel(shrink)
-        if kernel.shape == (channels, 1, *ours.shape) and torch.allclose(kernel.float(), ours.expand_as(kernel), atol=1e-5):
+        if kernel.shape == (channels, 1, *ours.shape) and torch.allclose(
+            kernel.float(), ours.expand_as(kernel), atol=1e-5
+        ):
             return shrink
-    raise InputError(f"dense_motion_network.{_ANTIALIAS} of shape {tuple(kernel.shape)} is not a known antialias kernel")
+    raise InputError(
+        f"dense_motion_network.{_ANTIALIAS} of shape {tuple(kernel.shape)} is not a known antialias kernel"
+    )
 
 
 def _generator_config(state: StateDict, motion: StateDict) -> dict[str, Any]:
@@ -218,7 +239,8 @@ def _generator_config(state: StateDict, motion: StateDict) -> dict[str, Any]:
 
 
 def _avd_config(state: StateDict) -> dict[str, Any]:
-    layers = sorted(int(key.split(".")[1]) for key in state if re.fullmatch(r"id_encoder\.\d+\.weight", key))
+    number = re.compile(r"id_encoder\.(0|[1-9][0-9]{0,3})\.weight")
+    layers = sorted(int(match[1]) for key in state if (match := number.fullmatch(key)))
     linear = [i for i in layers if state[f"id_encoder.{i}.weight"].ndim == 2]
     widths = [_shape(state, f"id_encoder.{i}.weight", "avd_network")[0] for i in linear]
     if len(widths) < 2:
@@ -232,7 +254,7 @@ def _build(cls: type[Network], config: dict[str, Any], state: StateDict, name: s
     state = {key: value for key, value in state.items() if (name, key) != ("dense_motion_network", _ANTIALIAS)}
     try:
         with torch.device("meta"):  # shapes first: nothing is allocated for a file that does not fit
-            expected = {_published_name(k, name): tuple(v.shape) for k, v in cls(**config).state_dict().items()}
+            expected = {_published_name(key, name): value for key, value in cls(**config).state_dict().items()}
     except ValueError as error:
         raise InputError(f"{name}: its shapes fit no configuration: {error}") from None
     for key in sorted(expected.keys() | state.keys()):
@@ -240,8 +262,11 @@ def _build(cls: type[Network], config: dict[str, Any], state: StateDict, name: s
             raise InputError(f"{name} has no parameter {key}, which its other shapes ask for")
         if key not in expected:
             raise InputError(f"{name} has the unknown parameter {key}, which fits no configuration")
-        if tuple(state[key].shape) != expected[key]:
-            raise InputError(f"{name}.{key} has shape {tuple(state[key].shape)} where the others ask for {expected[key]}")
+        shape, wanted = tuple(state[key].shape), tuple(expected[key].shape)
+        if shape != wanted:
+            raise InputError(f"{name}.{key} has shape {shape} where the others ask for {wanted}")
+        if state[key].is_floating_point() != expected[key].is_floating_point():
+            raise InputError(f"{name}.{key} holds {state[key].dtype} where {expected[key].dtype} is wanted")
         if state[key].is_floating_point() and not torch.isfinite(state[key]).all():
             raise InputError(f"{name}.{key} holds values that are not finite")
     network = cls(**config)

@@ -9,3 +9,9 @@ class InputError(ValueError):
     The message is one sentence that names the thing, the rule and the value received. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+def first_sentence(error: BaseException) -> str:
+    """What another library's error says, without the advice and the addresses that follow it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split(". ")[0].rstrip(". ")[:300]

@@ -53,3 +53,31 @@ class SourceFeatures:
 
     image: Tensor
     pyramid: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """All that is computed once per source picture.
+
+    Attributes:
+        keypoints: ``(1, K, N, 2)``.
+        small_image: the source as the dense motion network sees it, ``(1, 3, h, w)``.
+        features: what the image generator keeps.
+    """
+
+    keypoints: Keypoints
+    small_image: Tensor
+    features: SourceFeatures
+
+
+@dataclass(frozen=True)
+class DrivingMotion:
+    """All that is kept of some driving frames: a few hundred bytes each.
+
+    Attributes:
+        keypoints: ``(B, K, N, 2)``.
+        background_transform: ``(B, 3, 3)``, or None for the identity.
+    """
+
+    keypoints: Keypoints
+    background_transform: Tensor | None

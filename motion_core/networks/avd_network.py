@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from diffusers.configuration_utils import register_to_config
-from torch import Tensor, nn
+from torch import nn
 
+from ..geometry import geometry_precision
 from ..structures import Keypoints
 from .base import CoordinateModel, public_component
 
@@ -15,7 +17,7 @@ from .base import CoordinateModel, public_component
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:
     """Linear layers of the given widths with BatchNorm and ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
@@ -37,7 +39,7 @@ class AVDNetwork(CoordinateModel):
         ValueError: a width below 1.
     """
 
-    _keep_in_fp32_modules = ["id_encoder", "pose_encoder", "decoder"]  # noqa: RUF012 diffusers reads a list
+    _keep_in_fp32_modules = ["id_encoder", "pose_encoder", "decoder"]  # type: ignore[assignment]  # the base class has None
 
     @register_to_config
     def __init__(
@@ -50,7 +52,7 @@ class AVDNetwork(CoordinateModel):
     ) -> None:
         super().__init__()
         numbers = num_splines * points_per_spline * 2
-        if min(numbers, id_features, pose_features, *hidden_features) < 1:
+        if min(num_splines, points_per_spline, id_features, pose_features, *hidden_features) < 1:
             raise ValueError(
                 "all widths must be 1 or more, got "
                 f"{num_splines=}, {points_per_spline=}, {id_features=}, {pose_features=}, {hidden_features=}"
@@ -61,6 +63,8 @@ class AVDNetwork(CoordinateModel):
 
     def forward(self, source: Keypoints, driving: Keypoints) -> Keypoints:
         """The transferred keypoints ``(B, K, N, 2)``; a source of batch 1 serves all driving frames."""
-        pose = self.pose_encoder(driving.points.flatten(1))  # (B, pose_features)
-        identity = self.id_encoder(source.points.flatten(1)).expand(pose.shape[0], -1)  # (B, id_features)
-        return Keypoints(self.decoder(torch.cat((pose, identity), dim=1)).view_as(driving.points))
+        with geometry_precision(driving.points):
+            pose = self.pose_encoder(driving.points.flatten(1))  # (B, pose_features)
+            identity = self.id_encoder(source.points.flatten(1)).expand(pose.shape[0], -1)  # (B, id_features)
+            decoded = self.decoder(torch.cat((pose, identity), dim=1))  # (B, K * N * 2)
+        return Keypoints(decoded.view_as(driving.points))

@@ -6,6 +6,7 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ..geometry import geometry_precision
 from .base import CoordinateModel, public_component
 from .resnet import resnet18
 
@@ -20,7 +21,7 @@ class BackgroundPredictor(CoordinateModel):
         image_channels: of each of the two images.
     """
 
-    _keep_in_fp32_modules = ["backbone"]  # noqa: RUF012 diffusers reads a list
+    _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
 
     @register_to_config
     def __init__(self, image_channels: int = 3) -> None:
@@ -34,6 +35,7 @@ class BackgroundPredictor(CoordinateModel):
     def forward(self, source_image: Tensor, driving_image: Tensor) -> Tensor:
         """The transform ``(B, 3, 3)`` of images ``(B, 3, H, W)`` in [0, 1]; the last row is (0, 0, 1)."""
         pair = torch.cat((source_image, driving_image), dim=1)
-        rows = self.backbone(self.compute(pair)).float().unflatten(1, (2, 3))  # (B, 2, 3)
+        with geometry_precision(pair):
+            rows = self.backbone(self.compute(pair)).unflatten(1, (2, 3))  # (B, 2, 3)
         last = rows.new_tensor([0.0, 0, 1]).expand(rows.shape[0], 1, 3)
         return torch.cat((rows, last), dim=1)

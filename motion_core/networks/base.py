@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, first_sentence
+
+Component = TypeVar("Component")
 
 
-def public_component(cls: type) -> type:
+def public_component(cls: type[Component]) -> type[Component]:
     """Record the class as ``motion_core.ClassName`` in saved pipelines, whatever file it lives in.
 
     diffusers writes a component's module path into ``model_index.json``, which makes it part of the file format.
@@ -22,32 +25,86 @@ def public_component(cls: type) -> type:
     return cls
 
 
-class MotionModel(ModelMixin, ConfigMixin):
+class MotionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers declares config_name twice
     """A network that can be saved, loaded and published.
 
     Convolutions run in the dtype of their weights (or in autocast's); everything with coordinates runs in fp32.
     """
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str] | None, **kwargs: Any) -> Any:
         """Load from a folder or the Hub, as diffusers does, but from safetensors only and complete.
 
         Raises:
-            InputError: the weights lack a parameter, have one too many, or one of another shape.
+            InputError: there is no such network, its configuration is not this class's, or the weights lack a parameter,
+                have one too many, or one of another shape.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["use_safetensors"] = True
         try:
-            model, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
-        except (RuntimeError, ValueError) as error:
-            if "shape" in str(error):
-                raise InputError(f"{pretrained_model_name_or_path}: weights do not fit the configuration: {error}") from None
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+        except InputError:
             raise
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            if "shape" in str(error):
+                what = "weights do not fit the configuration"
+            elif isinstance(error, RuntimeError):
+                raise
+            else:
+                what = f"cannot be loaded as {cls.__name__}"
+            raise InputError(f"{pretrained_model_name_or_path}: {what}: {first_sentence(error)}") from error
+        model, info = loaded
         for problem, word in (("missing_keys", "lack"), ("unexpected_keys", "have the unknown")):
             if names := sorted(info[problem]):
                 more = f" and {len(names) - 1} more" if len(names) > 1 else ""
                 raise InputError(f"{pretrained_model_name_or_path}: the weights {word} parameter {names[0]}{more}")
         return (model, info) if wants_info else model
+
+    @classmethod
+    def load_config(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in diffusers, which acts on some keys (`quantization_config` imports a library) before the constructor sees them.
+
+        Raises:
+            InputError: a key that is not an argument of the constructor.
+        """
+        loaded = super().load_config(*args, **kwargs)
+        cls._check_keys(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
+
+    @classmethod
+    def extract_init_dict(
+        cls, config_dict: dict[str, Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The constructor's arguments out of a configuration, as in diffusers, which only warns of unknown keys.
+
+        Raises:
+            InputError: a key that is not an argument of the constructor.
+        """
+        cls._check_keys((*config_dict, *kwargs))
+        return super().extract_init_dict(config_dict, **kwargs)
+
+    @classmethod
+    def _check_keys(cls, keys: Iterable[str]) -> None:
+        known = cls._get_init_keys(cls)
+        for key in keys:
+            if key not in known and not key.startswith("_"):
+                raise InputError(
+                    f"{cls.__name__} has no configuration {key}; it has {', '.join(sorted(known - {'self'}))}"
+                )
+
+    @classmethod
+    def _load_pretrained_model(
+        cls, model: Any, state_dict: Any, resolved_model_file: list[str], *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in diffusers, which takes any file that an index of shards names: it would unpickle a ``.bin``."""
+        for file in resolved_model_file:
+            if not str(file).endswith(".safetensors"):
+                raise InputError(f"{file}: weights are loaded from .safetensors files only")
+        return super()._load_pretrained_model(model, state_dict, resolved_model_file, *args, **kwargs)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]  # what it overrides is a wrapped function
+        """As for any module. diffusers' own version warns about every change of dtype, needed or not."""
+        return nn.Module.to(self, *args, **kwargs)
 
     def compute(self, x: Tensor) -> Tensor:
         """The tensor as convolutions here want it: their dtype (unless autocast chooses), channels_last."""
@@ -57,7 +114,8 @@ class MotionModel(ModelMixin, ConfigMixin):
 
 
 class CoordinateModel(MotionModel):
-    """A network whose output is coordinates. It stays in fp32 when the rest of a pipeline goes to bf16 or fp16.
+    """A network whose output is coordinates. It stays in fp32 when the rest of a pipeline goes to bf16 or fp16, and its
+    `forward` turns autocast off.
 
     bf16 has eight bits of mantissa: half a pixel at x = 1 in a 256-pixel image, which is visible as trembling.
     """

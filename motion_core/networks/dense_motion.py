@@ -31,7 +31,8 @@ class DenseMotionNetwork(MotionModel):
         regularization: of the splines; the published networks need theirs.
 
     Raises:
-        ValueError: a number of masks that the levels cannot give, `shrink` not a power of two, or a size below 1.
+        ValueError: a number of masks that the levels cannot give, `shrink` not a power of two, a size below 1, or a
+            variance or regularization out of its range.
     """
 
     @register_to_config
@@ -54,6 +55,10 @@ class DenseMotionNetwork(MotionModel):
             raise ValueError(
                 "sizes must be 1 or more and points_per_spline 3 or more, got "
                 f"{num_splines=}, {points_per_spline=}, {image_channels=}, {block_expansion=}, {max_features=}, {num_blocks=}"
+            )
+        if keypoint_variance <= 0 or regularization < 0:
+            raise ValueError(
+                f"keypoint_variance must be above 0 and regularization 0 or more, got {keypoint_variance=}, {regularization=}"
             )
         if num_masks != 1 and not halvings < num_masks <= halvings + num_blocks:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ..geometry import geometry_precision
 from ..structures import Keypoints
 from .base import CoordinateModel, public_component
 from .resnet import resnet18
@@ -23,7 +24,7 @@ class KeypointDetector(CoordinateModel):
         ValueError: fewer than one spline, or than three points each.
     """
 
-    _keep_in_fp32_modules = ["backbone"]  # noqa: RUF012 diffusers reads a list
+    _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
 
     @register_to_config
     def __init__(self, num_splines: int = 10, points_per_spline: int = 5, image_channels: int = 3) -> None:
@@ -37,6 +38,7 @@ class KeypointDetector(CoordinateModel):
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
-        logits = self.backbone(self.compute(image)).float()  # (B, K * N * 2)
-        points = logits.sigmoid() * 2 - 1
+        with geometry_precision(image):
+            logits = self.backbone(self.compute(image))  # (B, K * N * 2)
+            points = logits.sigmoid() * 2 - 1
         return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline, 2)))  # (B, K, N, 2)

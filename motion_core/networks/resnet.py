@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
 
-def resnet18(in_channels: int, outputs: int) -> nn.Module:
+def resnet18(in_channels: int, outputs: int) -> Any:
     """timm's ResNet-18 without weights: ``(B, in_channels, H, W)`` to ``(B, outputs)``, torchvision's parameter names."""
     import timm  # here, because importing it takes seconds
 

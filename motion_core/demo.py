@@ -1,0 +1,98 @@
+"""What the project can show before trained weights ship: pictures it draws itself, and a pipeline of random weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from .networks.avd_network import AVDNetwork
+from .networks.background_predictor import BackgroundPredictor
+from .networks.dense_motion import DenseMotionNetwork
+from .networks.image_generator import ImageGenerator
+from .networks.keypoint_detector import KeypointDetector
+from .pipeline import MotionInterpPipeline
+
+RANDOM_WEIGHTS_NOTICE = (
+    "NOTE: no trained weights ship with this version. This pipeline has RANDOM weights: "
+    "the path from picture to video is real, the picture it makes is nonsense."
+)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Sizes of a pipeline: keypoint groups, and widths of the two convolutional networks."""
+
+    num_splines: int
+    motion: int
+    motion_max: int
+    generator: int
+    generator_max: int
+
+
+SMALL = Widths(5, 8, 64, 8, 32)
+PUBLISHED = Widths(10, 64, 1024, 64, 512)
+
+
+def random_pipeline(widths: Widths = SMALL, image_size: int = 256, seed: int = 0) -> MotionInterpPipeline:
+    """A pipeline of random weights, the same for the same seed, whose keypoints lie all over the picture and move."""
+    splines = widths.num_splines
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        detector = KeypointDetector(splines)
+        pipeline = MotionInterpPipeline(
+            detector,
+            DenseMotionNetwork(splines, block_expansion=widths.motion, max_features=widths.motion_max),
+            ImageGenerator(block_expansion=widths.generator, max_features=widths.generator_max),
+            AVDNetwork(splines),
+            BackgroundPredictor(),
+            image_size,
+        )
+        head = detector.backbone.get_classifier()
+        nn.init.normal_(head.weight, std=0.05)
+        nn.init.normal_(head.bias, std=1.0)
+    for network in pipeline.components.values():
+        network.eval()
+    pipeline.register_to_config(_name_or_path="random weights")
+    return pipeline
+
+
+def draw_figure(size: int, phase: float, colour: tuple[int, int, int], background: tuple[int, int, int]) -> np.ndarray:
+    """A figure of discs with one waving arm, ``(size, size, 3)`` uint8.
+
+    Args:
+        phase: of the movement, in turns.
+        colour, background: RGB, 0 to 255.
+    """
+    wave, sway = math.sin(2 * math.pi * phase), 0.08 * math.sin(4 * math.pi * phase)
+    shoulder = np.array([0.5 + sway, 0.42])
+
+    def limb(start: np.ndarray, angle: float, length: float, radius: float) -> list[tuple[np.ndarray, float]]:
+        direction = np.array([math.cos(angle), math.sin(angle)]) * length
+        return [(start + direction * step / 8, radius) for step in range(9)]
+
+    discs = [(shoulder + (0, -0.17), 0.09), *limb(shoulder, math.pi / 2, 0.25, 0.08)]
+    discs += limb(shoulder + (0.07, 0), -0.3 + 0.9 * wave, 0.22, 0.035) + limb(shoulder - (0.07, 0), 2.3, 0.22, 0.035)
+    hip = shoulder + (0, 0.27)
+    discs += limb(hip + (0.04, 0), 1.35, 0.25, 0.04) + limb(hip - (0.04, 0), 1.8, 0.25, 0.04)
+
+    axis = (np.arange(size) + 0.5) / size
+    canvas = np.ones((size, size, 3)) * np.array(background) * (0.7 + 0.3 * axis[:, None, None])
+    for index, (centre, radius) in enumerate(discs):
+        distance = np.hypot(axis[None, :] - centre[0], axis[:, None] - centre[1])
+        cover = np.clip((radius - distance) * size, 0, 1)[..., None]  # one pixel of soft edge
+        canvas = canvas * (1 - cover) + cover * np.array(colour) * (1 if index else 0.85)
+    return canvas.round().clip(0, 255).astype(np.uint8)
+
+
+def source_picture(size: int = 256) -> np.ndarray:
+    """The picture of the demonstration, ``(size, size, 3)`` uint8."""
+    return draw_figure(size, 0.1, (210, 90, 60), (190, 215, 235))
+
+
+def driving_frames(count: int = 48, size: int = 256) -> list[np.ndarray]:
+    """The driving video of the demonstration, ``count`` frames ``(size, size, 3)`` uint8: one wave of the arm."""
+    return [draw_figure(size, index / count, (60, 110, 170), (235, 225, 200)) for index in range(count)]

@@ -1,0 +1,269 @@
+"""How a picture lies in the networks' image, and how the result gets back into the picture.
+
+Sizes are ``(h, w)`` in pixels, boxes ``(top, left, height, width)`` in whole pixels, images ``(B, 3, H, W)`` in [0, 1].
+Points are corner-aligned: pixel column j of w is at x = 2j / (w - 1) - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import InputError
+
+Fit = Literal["pad", "crop", "stretch"]
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+_DIMMED = 0.35  # brightness of the unused part in a preview
+_OUTLINE = (1.0, 0.6, 0.0)  # colour around the used part
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a picture is put into the networks' image.
+
+    Attributes:
+        picture_size: ``(h, w)`` of the picture.
+        network_size: ``(h, w)`` of the networks' image.
+        fit: "pad": all of it, borders repeated around it; "crop": the middle part that has the networks' aspect;
+            "stretch": all of it, its aspect lost.
+        crop: the part of the picture that is used, in its pixels.
+        content: the part of the networks' image that it fills; the rest is padding.
+    """
+
+    picture_size: Size
+    network_size: Size
+    fit: Fit
+    crop: Box
+    content: Box
+
+    def describe(self) -> str:
+        """One line for people, sizes as width x height."""
+        _, _, height, width = self.crop
+        picture = _by(self.picture_size)
+        part = (
+            f"all of the {picture} picture"
+            if self.crop[2:] == self.picture_size
+            else f"{width} x {height} of {picture}"
+        )
+        if self.content[2:] == self.network_size:
+            how = ", stretched" if self.fit == "stretch" else ""
+            return f"{part}, as {_by(self.network_size)}{how}"
+        return f"{part}, as {_by(self.content[2:])} in the middle of {_by(self.network_size)}"
+
+
+def _by(size: Size) -> str:
+    return f"{size[1]} x {size[0]}"
+
+
+def place_in(picture_size: Size, network_size: Size, fit: Fit = "pad", box: Box | None = None) -> Placement:
+    """Decide how a picture is put into the networks' image.
+
+    Args:
+        picture_size, network_size: ``(h, w)``.
+        fit: see `Placement`.
+        box: the part of the picture to use instead of all of it.
+
+    Raises:
+        InputError: a size is not positive, `fit` is not known, or `box` is not within the picture.
+
+    Example:
+        >>> place_in((480, 640), (256, 256)).content
+        (32, 0, 192, 256)
+        >>> place_in((480, 640), (256, 256), "crop").crop
+        (0, 80, 480, 480)
+    """
+    picture_size, network_size = _size("picture_size", picture_size), _size("network_size", network_size)
+    if fit not in get_args(Fit):
+        raise InputError(f"fit: must be one of {', '.join(get_args(Fit))}, got {fit!r}")
+    part = (0, 0, *picture_size) if box is None else _inside(box, picture_size)
+    content = (0, 0, *network_size)
+    if fit == "pad":
+        content = _centred(_fitted(part[2:], network_size), network_size)
+    elif fit == "crop":
+        top, left, *inner = _centred(_largest(part[2:], network_size), part[2:])
+        part = (part[0] + top, part[1] + left, inner[0], inner[1])
+    return Placement(picture_size, network_size, fit, part, content)
+
+
+def _fitted(size: Size, bounds: Size) -> Size:
+    """Return the largest size with the aspect of `size` within `bounds`; sides that do not fill it are even."""
+    scale = min(bounds[0] / size[0], bounds[1] / size[1])
+    height, width = (_even(side * scale, bound) for side, bound in zip(size, bounds, strict=True))
+    return height, width
+
+
+def _even(side: float, bound: int) -> int:
+    """Round to an even number (video has half as many colour samples), unless `bound` is met or too small for one."""
+    if round(side) >= bound:
+        return bound
+    return min(max(2, 2 * round(side / 2)), bound)
+
+
+def _largest(size: Size, aspect: Size) -> Size:
+    """Return the largest size within `size` that has the aspect of `aspect`."""
+    height, width = size
+    if height * aspect[1] > width * aspect[0]:
+        return max(1, round(width * aspect[0] / aspect[1])), width
+    return height, max(1, round(height * aspect[1] / aspect[0]))
+
+
+def _centred(inner: Size, outer: Size) -> Box:
+    return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2, inner[0], inner[1]
+
+
+def _size(name: str, size: Size) -> Size:
+    if len(size) != 2 or not all(_whole(side) and side >= 1 for side in size):
+        raise InputError(f"{name}: must be (h, w) in whole pixels of at least 1, got {size!r}")
+    return int(size[0]), int(size[1])
+
+
+def _inside(box: Box, size: Size) -> Box:
+    if len(box) != 4 or not all(_whole(value) for value in box):
+        raise InputError(f"box: must be (top, left, height, width) in whole pixels, got {box!r}")
+    top, left, height, width = (int(value) for value in box)
+    if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
+        raise InputError(f"box: must be within the picture's (h, w) of {size}, got (top, left, height, width) = {box}")
+    return top, left, height, width
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def to_network(image: Tensor, placement: Placement) -> Tensor:
+    """Put a picture ``(B, 3, H, W)`` into the networks' image ``(B, 3, h, w)``; bit-exact where it needs no resizing."""
+    _check(image, placement.picture_size, "image")
+    content = _resize(_part(image, placement.crop), placement.content[2:])  # (B, 3, content_h, content_w)
+    top, left, height, width = placement.content
+    below, right = placement.network_size[0] - top - height, placement.network_size[1] - left - width
+    if not any((top, left, below, right)):
+        return content
+    return F.pad(content, (left, right, top, below), mode="replicate")  # (B, 3, h, w)
+
+
+def from_network(frames: Tensor, placement: Placement) -> Tensor:
+    """Take the padding off: ``(B, 3, h, w)`` to ``(B, 3, content_h, content_w)``."""
+    _check(frames, placement.network_size, "frames")
+    return _part(frames, placement.content)
+
+
+def preview(image: Tensor, placement: Placement) -> Tensor:
+    """Return the picture ``(B, 3, H, W)`` with the unused part dimmed and the used part outlined."""
+    _check(image, placement.picture_size, "image")
+    top, left, height, width = placement.crop
+    shown = image * _DIMMED
+    line = max(1, round(min(placement.picture_size) / 200))
+    color = torch.tensor(_OUTLINE, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+    _part(shown, placement.crop).copy_(color.expand(image.shape[0], 3, height, width))
+    inner = (top + line, left + line, height - 2 * line, width - 2 * line)
+    if min(inner[2:]) > 0:
+        _part(shown, inner).copy_(_part(image, inner))
+    return shown
+
+
+def paste_back(picture: Tensor, frames: Tensor, placement: Placement, feather: float = 0.05) -> Tensor:
+    """Put animated crops back into the picture.
+
+    Args:
+        picture: ``(1, 3, H, W)``.
+        frames: ``(B, 3, content_h, content_w)``, as `from_network` gives them.
+        placement: the one that the crop was made with.
+        feather: width of the soft edge, as a share of the crop's shorter side, in [0, 0.5]. An edge that lies on the
+            picture's own border stays hard.
+
+    Returns:
+        ``(B, 3, H, W)``; pixels outside of the crop are exactly the picture's.
+    """
+    _check(picture, placement.picture_size, "picture")
+    _check(frames, placement.content[2:], "frames")
+    if picture.shape[0] != 1:
+        raise InputError(f"picture: must be one, (1, 3, H, W), got {tuple(picture.shape)}")
+    if not 0 <= feather <= 0.5:  # false for NaN too
+        raise InputError(f"feather: must be in [0, 0.5], got {feather}")
+    top, left, height, width = placement.crop
+    pasted = _resize(frames, (height, width))  # (B, 3, crop_h, crop_w)
+    reach = feather * min(height, width)
+    down = _ramp(height, reach, soft=(top > 0, top + height < placement.picture_size[0]), like=pasted)
+    across = _ramp(width, reach, soft=(left > 0, left + width < placement.picture_size[1]), like=pasted)
+    weight = down[:, None] * across[None, :]  # (crop_h, crop_w)
+    result = picture.expand(frames.shape[0], -1, -1, -1).clone()  # (B, 3, H, W)
+    behind = _part(result, placement.crop)
+    behind.copy_(torch.lerp(behind, pasted.to(behind.dtype), weight.to(behind.dtype)))
+    return result
+
+
+def _ramp(length: int, reach: float, soft: tuple[bool, bool], like: Tensor) -> Tensor:
+    """Return weights ``(length,)`` that rise smoothly from 0 to 1 within `reach` pixels of each soft end."""
+    middle = torch.arange(length, device=like.device, dtype=torch.float32) + 0.5
+    weight = torch.ones_like(middle)
+    if reach > 0:
+        for is_soft, distance in zip(soft, (middle, length - middle), strict=True):
+            if is_soft:
+                ramp = (distance / reach).clamp(0, 1)
+                weight = weight * ramp * ramp * (3 - 2 * ramp)
+    return weight
+
+
+def subject_box(points: Tensor, picture_size: Size, margin: float = 0.25, aspect: float = 1.0) -> Box:
+    """Return a box around keypoints, for `place_in`.
+
+    Args:
+        points: ``(K, N, 2)``, (x, y) in [-1, 1], corner-aligned; points outside are taken to the border.
+        picture_size: ``(h, w)``.
+        margin: space on each side, as a share of the longer side of the keypoints' extent.
+        aspect: width / height. The box has it wherever one that large is within the picture.
+
+    Raises:
+        InputError: points of another shape or not finite, or an argument out of range.
+
+    Example:
+        >>> subject_box(torch.tensor([[[-0.2, -0.2], [0.2, 0.2]]]), (101, 101), margin=0.0)
+        (40, 40, 21, 21)
+    """
+    height, width = _size("picture_size", picture_size)
+    if points.ndim != 3 or points.shape[-1] != 2 or not points.numel() or not bool(torch.isfinite(points).all()):
+        raise InputError(f"points: must be finite and of the shape (K, N, 2), got {tuple(points.shape)}")
+    if not (0 <= margin <= 10 and 0.01 <= aspect <= 100):
+        raise InputError(f"margin: must be in [0, 10] and aspect in [0.01, 100], got {margin} and {aspect}")
+    last = torch.tensor([width - 1, height - 1], dtype=torch.float64)
+    pixels = (points.detach().cpu().double().clamp(-1, 1).reshape(-1, 2) + 1) / 2 * last  # (K * N, 2)
+    (left, above), (right, below) = pixels.amin(0).tolist(), pixels.amax(0).tolist()
+    extent = torch.tensor([below - above + 1, right - left + 1]) + 2 * margin * (max(below - above, right - left) + 1)
+    tall, wide = _grown(float(extent[0]), float(extent[1]), aspect, (height, width))
+    return _start((above + below) / 2, tall, height), _start((left + right) / 2, wide, width), tall, wide
+
+
+def _grown(height: float, width: float, aspect: float, bounds: Size) -> Size:
+    """Return the smallest size of the given aspect around (height, width), or the largest one within `bounds`."""
+    height = max(height, width / aspect)
+    height = min(height, bounds[0], bounds[1] / aspect)
+    return max(1, min(bounds[0], round(height))), max(1, min(bounds[1], round(height * aspect)))
+
+
+def _start(middle: float, length: int, bound: int) -> int:
+    """Return where a span around pixel `middle` begins, moved so that it is within `bound` pixels."""
+    return min(max(0, math.floor(middle - (length - 1) / 2 + 0.5)), bound - length)
+
+
+def _part(image: Tensor, box: Box) -> Tensor:
+    top, left, height, width = box
+    return image[..., top : top + height, left : left + width]
+
+
+def _resize(image: Tensor, size: Size) -> Tensor:
+    """Bicubic with antialiasing, clamped to [0, 1]; the same tensor if it has the size."""
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image.float(), size, mode="bicubic", antialias=True).clamp(0, 1).to(image.dtype)
+
+
+def _check(image: Tensor, size: Size, name: str) -> None:
+    if image.ndim != 4 or image.shape[1] != 3 or tuple(image.shape[-2:]) != size or not image.is_floating_point():
+        raise InputError(f"{name}: must be float (B, 3, {size[0]}, {size[1]}), got {tuple(image.shape)} {image.dtype}")

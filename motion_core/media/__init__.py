@@ -1,0 +1,45 @@
+"""Pictures and videos in and out: the only part that knows files, uint8, frame rates, codecs and sound. It streams.
+
+Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `motion_core.errors.InputError`.
+
+    pictures    load_image and friends            outputs     check_output
+    reading     open_video -> VideoSource         writing     VideoWriter: .mp4, .gif, folder of PNG files
+      containers, decoding   files, by PyAV         mp4, sound, gif   what it writes with
+      animations             GIF, WebP, PNG       resuming    SegmentedWriter, for long jobs
+      timing                 rates and times      inspecting  describe, scene cuts
+      files                  whole, unchanged?    comparison  side by side, by moviepy
+"""
+
+from __future__ import annotations
+
+from .comparison import compose_comparison
+from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
+from .outputs import check_output
+from .pictures import MAX_PIXELS, image_tensor, load_image, to_float, to_uint8
+from .pictures import Picture as ImageSource
+from .reading import Video as VideoInput
+from .reading import VideoSource, open_video
+from .resuming import SegmentedWriter
+from .writing import VideoWriter, provenance, save_image
+
+__all__ = [
+    "MAX_PIXELS",
+    "ImageSource",
+    "MediaInfo",
+    "SegmentedWriter",
+    "VideoInput",
+    "VideoSource",
+    "VideoWriter",
+    "check_output",
+    "compose_comparison",
+    "cut_frames",
+    "describe",
+    "image_tensor",
+    "load_image",
+    "open_video",
+    "provenance",
+    "save_image",
+    "scene_cuts",
+    "to_float",
+    "to_uint8",
+]

@@ -1,0 +1,114 @@
+"""What a picture or video file is, and where one scene ends and the next begins."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .reading import VideoSource, open_video
+
+_THUMBNAIL = (64, 36)  # (w, h): small enough that noise and small movements vanish
+_LEVELS = 6  # of each channel in the colour histogram
+_HISTORY = 12  # frames whose usual change a cut must stand out from
+_CHANGE = 10.0  # mean difference in grey levels that a cut has at least
+_COLORS = 0.2  # share of the pixels that change colour at a cut at least
+_STANDS_OUT = 2.5  # times the usual change
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What `describe` finds out."""
+
+    path: Path
+    kind: str  # "picture", "video", "animation" or "folder of frames"
+    size: tuple[int, int]  # (h, w), upright, with square pixels
+    frame_count: int
+    frame_rate: Fraction  # frames a second; of one with a variable rate, the rate it is resampled to
+    duration: Fraction  # seconds
+    has_audio: bool
+    rotation: int  # degrees counter-clockwise that a player applies
+    is_variable: bool
+    scene_cuts: tuple[float, ...]  # seconds at which a new scene begins
+
+
+def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaInfo:
+    """Describe a picture, a video or a folder of frames. `find_cuts` decodes all of it.
+
+    Raises:
+        InputError: as `open_video`.
+    """
+    source = open_video(path)
+    return MediaInfo(
+        path=Path(path),
+        kind=source.kind,
+        size=source.size,
+        frame_count=source.frame_count,
+        frame_rate=source.frame_rate,
+        duration=source.duration,
+        has_audio=source.has_audio,
+        rotation=source.reader.rotation,
+        is_variable=source.is_variable,
+        scene_cuts=tuple(scene_cuts(source)) if find_cuts and source.frame_count > 1 else (),
+    )
+
+
+def scene_cuts(source: VideoSource) -> Iterator[float]:
+    """Yield the times, in seconds after the first frame of `source`, at which a new scene begins.
+
+    Hard cuts only: fades and dissolves have no such moment.
+    """
+    return (float(index / source.frame_rate) for index in cut_frames(source))
+
+
+def cut_frames(frames: Iterable[np.ndarray]) -> Iterator[int]:
+    """Yield the numbers of the frames ``(H, W, 3)`` uint8 that begin a new scene.
+
+    A cut changes both the picture and its colours, by much more than is usual in the frames before it, and for good:
+    movement changes the picture but hardly its colours, and a flash is over in the next frame.
+    """
+    usual: deque[float] = deque(maxlen=_HISTORY)
+    before: np.ndarray | None = None  # the frame before `last`
+    last: np.ndarray | None = None
+    candidate = False  # `last` differs from `before` like a new scene
+    for index, frame in enumerate(frames):
+        small = _thumbnail(frame)
+        if candidate and before is not None and _is_new(before, small):
+            yield index - 1
+            usual.clear()
+        candidate = False
+        if last is not None:
+            change = _difference(last, small)
+            candidate = _is_new(last, small) and change > _STANDS_OUT * (float(np.median(usual)) if usual else 0)
+            if not candidate:
+                usual.append(change)
+        before, last = last, small
+    if candidate:
+        yield index
+
+
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(frame).resize(_THUMBNAIL, Image.Resampling.BOX))
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(np.int16) - b).mean())
+
+
+def _is_new(a: np.ndarray, b: np.ndarray) -> bool:
+    if _difference(a, b) < _CHANGE:
+        return False
+    return float(np.abs(_histogram(a) - _histogram(b)).sum()) / 2 > _COLORS
+
+
+def _histogram(picture: np.ndarray) -> np.ndarray:
+    """Share of the pixels in each of 6 x 6 x 6 colour cells; sums to 1."""
+    cells = (picture.reshape(-1, 3).astype(np.int32) * _LEVELS) // 256
+    flat = (cells[:, 0] * _LEVELS + cells[:, 1]) * _LEVELS + cells[:, 2]
+    return np.bincount(flat, minlength=_LEVELS**3) / len(flat)

@@ -1,0 +1,247 @@
+"""Videos in: one way to read files, animations, folders of frames, arrays and tensors, frame by frame."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..errors import InputError
+from .animations import AnimationReader, is_picture
+from .decoding import ContainerReader
+from .files import existing_file
+from .pictures import MAX_PIXELS, Color, Picture, load_image, parse_color, picture_size
+from .timing import DEFAULT_RATE, Clock, cut_out, exact_rate
+
+_PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".gif"}
+
+Video = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[Picture]
+
+
+class FrameReader(Protocol):
+    """What a kind of source must offer; `VideoSource` does the rest."""
+
+    name: str  # for messages
+    path: Path | None
+    kind: str  # "video", "animation", "picture", "folder of frames" or "frames"
+    size: tuple[int, int]  # (h, w), upright
+    clock: Clock
+    has_audio: bool
+    rotation: int  # degrees counter-clockwise that were applied to make it upright
+    origin: Fraction  # the time in the file, in seconds, of the first frame
+
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (frame number, (H, W, 3) uint8) for every frame from `index` on."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoSource:
+    """A video, or a part of one, at a constant frame rate. Iterate over it as often as you like.
+
+    Frame k shows what is on screen `start + k / frame_rate` seconds after the first frame of the video.
+    """
+
+    reader: FrameReader
+    start: Fraction  # seconds
+    end: Fraction  # seconds
+    frame_rate: Fraction  # frames a second, exact
+
+    @property
+    def name(self) -> str:
+        return self.reader.name
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder it is read from; None for arrays, tensors and lists."""
+        return self.reader.path
+
+    @property
+    def kind(self) -> str:
+        return self.reader.kind
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) of every frame."""
+        return self.reader.size
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames an iteration yields: exact."""
+        return max(1, math.ceil((self.end - self.start) * self.frame_rate - Fraction(1, 100)))
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds."""
+        return self.frame_count / self.frame_rate
+
+    @property
+    def has_audio(self) -> bool:
+        return self.reader.has_audio
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether the source has no constant rate, so that frames are repeated or left out."""
+        return self.reader.clock.variable
+
+    def __len__(self) -> int:
+        return self.frame_count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.frames()
+
+    def frames(self, first: int = 0) -> Iterator[np.ndarray]:
+        """Yield (H, W, 3) uint8 RGB from frame `first` on.
+
+        Raises:
+            InputError: the file is damaged or changes while it is read.
+        """
+        if not 0 <= first <= self.frame_count:
+            raise InputError(f"first: must be in 0..{self.frame_count}, the frames of {self.name}, got {first}")
+        return self._frames(first)
+
+    def _frames(self, first: int) -> Iterator[np.ndarray]:
+        clock = self.reader.clock
+        shown = -1
+        frames: Iterator[tuple[int, np.ndarray]] | None = None
+        for k in range(first, self.frame_count):
+            wanted = clock.index_at(self.start + k / self.frame_rate)
+            repeated = wanted == shown
+            frames = frames or self.reader.frames_from(wanted)
+            while shown < wanted:
+                shown, pixels = next(frames)
+            yield pixels.copy() if repeated else pixels
+        if frames is not None and wanted == len(clock.times) - 1:
+            next(frames, None)  # lets the reader check the end of the file
+
+
+def open_video(
+    source: Video,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    frame_rate: Fraction | int | float | str | None = None,
+    background: Color = (255, 255, 255),
+    max_pixels: int = MAX_PIXELS,
+) -> VideoSource:
+    """Open a video for reading, and measure it.
+
+    Args:
+        source: a video file, an animated GIF, WebP or PNG, a picture (one frame), a folder of frames in natural order,
+            an array (T, H, W, 3) uint8, a float tensor (T, 3, H, W) in [0, 1], or a list of pictures. An iterable that
+            is not a sequence is made a list.
+        start, end: seconds after the first frame.
+        frame_rate: the rate to resample to; for sources without times (folders, arrays, tensors, lists, a single
+            picture) the rate that they have, by default 25.
+        background: colour behind transparent animations and pictures.
+        max_pixels: larger frames are refused.
+
+    Raises:
+        InputError: the source cannot be used; the message says why.
+    """
+    rate = None if frame_rate is None else exact_rate(frame_rate)
+    reader = _reader_of(source, rate, background, max_pixels)
+    first, last = cut_out(reader.clock.duration, start, end, reader.name)
+    return VideoSource(reader, first, last, rate or reader.clock.rate)
+
+
+def _reader_of(source: Video, rate: Fraction | None, background: Color, max_pixels: int) -> FrameReader:
+    color = parse_color(background)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            return _PictureReader(_frames_in(path), path, rate, background, max_pixels)
+        path = existing_file(path, "a video")
+        if not is_picture(path):
+            return ContainerReader(path, color, max_pixels)
+        animation = AnimationReader(path, color, max_pixels)
+        if animation.kind == "picture" and rate is not None:
+            animation.clock = Clock.steady(1, rate)
+        return animation
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return _PictureReader(_stacked(source), None, rate, background, max_pixels)
+    if isinstance(source, Image.Image) or not isinstance(source, Iterable):
+        raise InputError(
+            f"video: must be a path, an array, a tensor or a list of pictures, got {type(source).__name__}"
+        )
+    pictures = source if isinstance(source, Sequence) else list(source)
+    return _PictureReader(pictures, None, rate, background, max_pixels)
+
+
+def _frames_in(folder: Path) -> list[Path]:
+    files = [file for file in folder.iterdir() if file.suffix.lower() in _PICTURE_ENDINGS and file.name[0] != "."]
+    if not files:
+        raise InputError(f"{folder}: must hold pictures ({', '.join(sorted(_PICTURE_ENDINGS))}), but holds none")
+    return sorted(files, key=lambda file: _natural(file.name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key under which frame2 comes before frame10."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[Picture]:
+    shape = tuple(frames.shape)
+    if isinstance(frames, torch.Tensor):
+        if frames.ndim != 4 or shape[1] != 3:
+            raise InputError(f"video: a tensor must have the shape (T, 3, H, W), got {shape}")
+    elif frames.ndim != 4 or shape[3] != 3 or frames.dtype != np.uint8:
+        raise InputError(f"video: an array must be (T, H, W, 3) uint8, got {shape} {frames.dtype}")
+    return frames  # type: ignore[return-value]  # len() and [] are all that is used
+
+
+class _PictureReader:
+    """Pictures one after another: a folder of frames, an array, a tensor or a list."""
+
+    has_audio = False
+    rotation = 0
+    origin = Fraction(0)
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        folder: Path | None,
+        rate: Fraction | None,
+        background: Color,
+        max_pixels: int,
+    ) -> None:
+        if not len(pictures):
+            raise InputError("video: must have at least one frame, got none")
+        self.path = folder
+        self.name = str(folder) if folder else "video"
+        self.kind = "folder of frames" if folder else "frames"
+        self._pictures, self._background, self._max_pixels = pictures, background, max_pixels
+        self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
+        first = self._frame(0)
+        self.size: tuple[int, int] = (first.shape[0], first.shape[1])
+        for index, picture in enumerate(pictures if folder else ()):
+            self._check_size(index, picture_size(picture))  # type: ignore[arg-type]  # a folder has paths only
+
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (frame number, (H, W, 3) uint8) from frame `index` on."""
+        for number in range(index, len(self._pictures)):
+            pixels = self._frame(number)
+            self._check_size(number, (pixels.shape[0], pixels.shape[1]))
+            yield number, pixels
+
+    def _frame(self, number: int) -> np.ndarray:
+        try:
+            return load_image(self._pictures[number], background=self._background, max_pixels=self._max_pixels)
+        except InputError as error:
+            if self.path:
+                raise  # names the file already
+            raise InputError(f"{self.name}: frame {number}: {error}") from error
+
+    def _check_size(self, number: int, size: tuple[int, int]) -> None:
+        if size != self.size:
+            frame = self._pictures[number] if self.path else f"{self.name}: frame {number}"
+            raise InputError(f"{frame}: must have the (h, w) of the first frame, {self.size}, got {size}")

@@ -1,0 +1,219 @@
+"""Videos out: MP4, GIF or a folder of PNG frames. What is at the path is whole, or what was there before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import av
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from ..errors import InputError
+from ..version import __version__
+from .files import existing_file
+from .gif import GifSink
+from .mp4 import Mp4Sink
+from .outputs import FRAMES, check_output, naming, remove, replace, temporary_beside
+from .reading import VideoSource
+from .sound import AudioPart
+from .timing import exact_rate, exact_time
+
+QUALITY = 18  # constant rate factor of H.264: hardly told from the original
+_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+AudioSource = VideoSource | str | os.PathLike[str]
+
+
+def provenance(model_name: str) -> dict[str, str]:
+    """Return metadata that says that a video is synthetic and which model made it, for people and for programs."""
+    return {
+        "comment": f"Synthetic: a picture animated with the model {model_name}. It shows nothing that happened.",
+        "software": f"motion-core {__version__}",
+        "model": model_name,
+        "digital_source_type": _SOURCE_TYPE,  # the IPTC term for pictures made in part by a trained model
+    }
+
+
+def _png_text(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
+    text = PngImagePlugin.PngInfo()
+    for key, value in metadata.items():
+        # The PNG standard's own keywords begin with a capital.
+        text.add_itxt(key.capitalize() if key in ("title", "comment", "copyright", "software") else key, value)
+    return text
+
+
+class FrameSink(Protocol):
+    """Something that takes frames ``(h, w, 3)`` uint8 and writes them to a temporary path."""
+
+    def write(self, frame: np.ndarray) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class FolderSink:
+    """Writes ``000001.png``, ``000002.png`` and so on into a folder, each under its name only when it is whole."""
+
+    def __init__(self, folder: Path, *, metadata: Mapping[str, str], count: int = 0) -> None:
+        self._folder, self._count = folder, count
+        self._text = _png_text(metadata)
+        folder.mkdir(exist_ok=True)
+
+    def write(self, frame: np.ndarray) -> None:
+        path = self._folder / f"{self._count + 1:06d}.png"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            Image.fromarray(frame).save(file, format="PNG", pnginfo=self._text, compress_level=4)
+        partial.rename(path)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Nothing is open between frames."""
+
+    def close(self) -> None:
+        """Nothing is open between frames."""
+
+
+def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+    """Return the (h, w) of a frame if it can be written after frames of `size`."""
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise InputError(f"{path}: frames must be (H, W, 3) uint8 arrays, got {got}")
+    height, width = frame.shape[:2]
+    if min(height, width) < 1 or max(height, width) > 16384:
+        raise InputError(f"{path}: frames must have sides of 1..16384 pixels, got {width} x {height}")
+    if size is not None and (height, width) != size:
+        raise InputError(f"{path}: frames must have the (h, w) of the first one, {size}, got {(height, width)}")
+    return height, width
+
+
+def check_quality(quality: int) -> int:
+    """Return an H.264 constant rate factor if it is one."""
+    if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 51:
+        raise InputError(f"quality: must be a whole number in 0 (best) to 51 (worst), got {quality!r}")
+    return quality
+
+
+def audio_part(audio_from: AudioSource | None, start: float | None, end: float | None) -> AudioPart:
+    """Return (source, seconds to skip if it is a path, seconds to take or None for as many as there are frames)."""
+    if audio_from is not None and not isinstance(audio_from, VideoSource):
+        existing_file(audio_from, "a file with sound")
+    skip = Fraction(0) if start is None else exact_time(start, "start")
+    length = None if end is None else exact_time(end, "end") - skip
+    if skip < 0 or (length is not None and length <= 0):
+        raise InputError(f"start: must be at least 0 and before end, got start {start} and end {end}")
+    return audio_from, skip, length
+
+
+class VideoWriter:
+    """Writes a video frame by frame; use it in a ``with`` statement.
+
+    The kind follows from the path: ``.mp4`` (H.264, with sound), ``.gif``, or a folder of PNG frames where the path
+    ends in a separator or is an empty folder. It is written under a temporary name in the same folder and renamed at
+    the end of the ``with`` block; if that ends with an exception, of whatever kind, nothing is left behind.
+
+    Args:
+        path: where to.
+        frame_rate: frames a second, taken exactly.
+        audio_from: a video whose sound goes along (MP4 only), never longer than the frames. A `VideoSource` brings its
+            own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its video.
+        metadata: text to store in the file, for example `provenance`.
+        quality: constant rate factor of H.264, from 0 (best) to 51.
+
+    Raises:
+        InputError: the path cannot be written, an argument is out of range, or the disk is full.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        frame_rate: Fraction | int | float | str,
+        *,
+        audio_from: AudioSource | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        quality: int = QUALITY,
+    ) -> None:
+        self.path = Path(path)
+        self.kind = check_output(path)
+        self.frame_rate = exact_rate(frame_rate)
+        self.frame_count = 0  # frames written
+        self._audio = audio_part(audio_from, start, end)
+        self._metadata = dict(metadata or {})
+        self._quality = check_quality(quality)
+        self._temporary = temporary_beside(self.path)
+        self._size: tuple[int, int] | None = None
+        self._sink: FrameSink | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame ``(H, W, 3)`` uint8 RGB; all frames have the size of the first."""
+        self._size = check_frame(frame, self._size, self.path)
+        with naming(self.path):
+            self._sink = self._sink or self._new_sink(self._size)
+            self._sink.write(frame)
+        self.frame_count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._discard()
+
+    def _new_sink(self, size: tuple[int, int]) -> FrameSink:
+        if self.kind == "mp4":
+            return Mp4Sink(
+                self._temporary,
+                self.frame_rate,
+                size,
+                quality=self._quality,
+                audio=self._audio,
+                metadata=self._metadata,
+            )
+        if self.kind == FRAMES:
+            return FolderSink(self._temporary, metadata=self._metadata)
+        return GifSink(self._temporary, self.frame_rate, size, metadata=self._metadata)
+
+    def _finish(self) -> None:
+        if self._sink is None:
+            raise InputError(f"{self.path}: a video needs at least one frame, got none")
+        with naming(self.path):
+            self._sink.finish()
+            replace(self._temporary, self.path)
+
+    def _discard(self) -> None:
+        """Close and delete what is not finished; after `_finish` there is nothing left to do."""
+        try:
+            remove(self._temporary)  # before closing, which would otherwise complete the file first
+            if self._sink is not None:
+                self._sink.close()
+        except (OSError, av.FFmpegError):
+            pass  # it cannot be completed, and need not be
+        finally:
+            remove(self._temporary)
+
+
+def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
+    """Write ``(H, W, 3)`` uint8 RGB as a PNG file, with `metadata` as its text. Raises InputError if it cannot."""
+    target = Path(path)
+    check_frame(pixels, None, target)
+    if target.suffix.lower() != ".png":
+        raise InputError(f"{target}: must end in .png, got {target.suffix or 'no ending'!r}")
+    temporary = temporary_beside(target)
+    try:
+        with naming(target):
+            with temporary.open("wb") as file:
+                Image.fromarray(pixels).save(file, format="PNG", pnginfo=_png_text(metadata or {}))
+            replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""How the driving keypoints become keypoints of the source's object: standard, relative, avd."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from .networks.avd_network import AVDNetwork
+from .structures import Keypoints
+
+
+def standard(driving: Keypoints) -> Keypoints:
+    """The driving pose as it is, position and proportions included; right where both are of one person."""
+    return driving
+
+
+def relative(source: Keypoints, driving: Keypoints, initial: Keypoints) -> Keypoints:
+    """What moved since the initial driving frame, scaled to the source's size and added to the source.
+
+    ``(driving - initial) * sqrt(hull(source) / hull(initial)) + source``, hull the area of the convex hull of all points;
+    Siarohin et al., "First order motion model for image animation", NeurIPS 2019.
+
+    Args:
+        source: ``(1, K, N, 2)``.
+        driving: ``(B, K, N, 2)``.
+        initial: ``(1, K, N, 2)``, keypoints of the driving frame whose pose is nearest to the source's.
+    """
+    scale = relative_scale(source, initial)
+    return Keypoints((driving.points - initial.points) * scale + source.points)
+
+
+def avd(network: AVDNetwork, source: Keypoints, driving: Keypoints) -> Keypoints:
+    """The driving pose in the source's proportions, as the AVD network decodes it."""
+    return network(source, driving)
+
+
+def with_strength(source: Keypoints, transferred: Keypoints, strength: float) -> Keypoints:
+    """The transferred motion weakened (below 1) or exaggerated (above 1); at 0 the source stands still."""
+    if strength == 1:
+        return transferred
+    return Keypoints(source.points + strength * (transferred.points - source.points))
+
+
+def hull_area(points: np.ndarray) -> float:
+    """Area of the convex hull of points ``(P, 2)``; 0 where they lie on a line.
+
+    Andrew's monotone chain, then the shoelace formula.
+    """
+
+    def chain(ordered: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        hull: list[tuple[float, float]] = []
+        for x, y in ordered:
+            while len(hull) >= 2:
+                (ax, ay), (bx, by) = hull[-2:]
+                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
+                    break
+                hull.pop()
+            hull.append((x, y))
+        return hull[:-1]
+
+    ordered = sorted((float(x), float(y)) for x, y in points)
+    corners = np.array(chain(ordered) + chain(ordered[::-1]))
+    if len(corners) < 3:
+        return 0.0
+    x, y = corners.T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def relative_scale(source: Keypoints, initial: Keypoints) -> float:
+    """Linear size of the source's object over that of the driving one; 1 where the points of either span no area."""
+    areas = [hull_area(keypoints.points[0].reshape(-1, 2).cpu().numpy()) for keypoints in (source, initial)]
+    return math.sqrt(areas[0] / areas[1]) if min(areas) > 0 else 1.0
+
+
+def best_frame(source: Keypoints, driving: Keypoints) -> int:
+    """Index of the driving frame whose pose, position and size apart, is nearest to the source's.
+
+    The detector's own keypoints are compared, so it works for any object.
+
+    Args:
+        source: ``(1, K, N, 2)``.
+        driving: ``(T, K, N, 2)``.
+    """
+    distances = (_normalised(driving) - _normalised(source)).square().sum(dim=(1, 2))  # (T,)
+    return int(distances.argmin())
+
+
+def _normalised(keypoints: Keypoints) -> torch.Tensor:
+    """Points centred and scaled to a hull of area 1, ``(B, K * N, 2)``."""
+    points = keypoints.flat()
+    areas = [hull_area(one.cpu().numpy()) for one in points]
+    sizes = points.new_tensor([math.sqrt(area) if area > 0 else 1.0 for area in areas])
+    return (points - points.mean(dim=1, keepdim=True)) / sizes[:, None, None]

@@ -1,0 +1,396 @@
+"""The pipeline: a source picture and a driving video in, an animated video out.
+
+Read `MotionInterpPipeline.stream` first: it is the method from beginning to end, in numbered stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from . import media, motion_modes
+from .animation import AnimatedFrame, Animation, AnimationOutput
+from .errors import InputError, first_sentence
+from .framing import from_network, place_in, to_network
+from .networks.avd_network import AVDNetwork
+from .networks.background_predictor import BackgroundPredictor
+from .networks.dense_motion import DenseMotionNetwork
+from .networks.image_generator import ImageGenerator
+from .networks.keypoint_detector import KeypointDetector
+from .saved_pipeline import fetch, resolve
+from .settings import AnimationSettings, Background, Fit, Mode, OneEuro
+from .smoothing import OneEuroFilter
+from .structures import DrivingMotion, EncodedSource, Keypoints
+
+Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
+
+
+class MotionInterpPipeline(DiffusionPipeline):
+    """Animates the object in a picture with the motion of a video.
+
+    Args:
+        keypoint_detector, dense_motion_network, image_generator: the backbone.
+        avd_network: for ``mode="avd"``.
+        background_predictor: for ``background="predicted"``.
+        image_size: side, or (height, width), that the networks were trained at and that pictures are fitted to.
+
+    Raises:
+        ValueError: components that do not belong together, or an image size that they cannot take.
+    """
+
+    _optional_components = ["avd_network", "background_predictor"]
+    _callback_tensor_inputs = ["frames"]
+
+    keypoint_detector: KeypointDetector
+    dense_motion_network: DenseMotionNetwork
+    image_generator: ImageGenerator
+    avd_network: AVDNetwork | None
+    background_predictor: BackgroundPredictor | None
+
+    def __init__(
+        self,
+        keypoint_detector: KeypointDetector,
+        dense_motion_network: DenseMotionNetwork,
+        image_generator: ImageGenerator,
+        avd_network: AVDNetwork | None = None,
+        background_predictor: BackgroundPredictor | None = None,
+        image_size: int | tuple[int, int] | list[int] = 256,  # JSON has no tuples
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            keypoint_detector=keypoint_detector,
+            dense_motion_network=dense_motion_network,
+            image_generator=image_generator,
+            avd_network=avd_network,
+            background_predictor=background_predictor,
+        )
+        self._check_components()
+        self.register_to_config(image_size=self.check_size(image_size))
+        self._interrupt = False
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
+        """Load a saved pipeline from a folder or from the Hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a Hub id such as "name/model".
+            **kwargs: `dtype` of the convolutions, e.g. ``torch.bfloat16`` (coordinates are computed in fp32 in any case);
+                `revision`, `token`, `cache_dir`, `local_files_only`, `force_download` as in huggingface_hub; components
+                to use instead of the saved ones; and what else diffusers takes.
+
+        Raises:
+            InputError: no such folder or repository, not a saved pipeline, incomplete weights, or an unknown option.
+        """
+        folder = resolve(pretrained_model_name_or_path, kwargs)
+        try:
+            pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
+        except InputError:
+            raise
+        except (OSError, ValueError) as error:
+            raise InputError(f"{pretrained_model_name_or_path}: cannot be loaded: {first_sentence(error)}") from error
+        pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
+        return pipeline
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
+        """Fetch a saved pipeline from the Hub into the cache and return its folder."""
+        return str(fetch(pretrained_model_name, kwargs))
+
+    @classmethod
+    def extract_init_dict(
+        cls, config_dict: dict[str, Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The constructor's arguments out of ``model_index.json``, as in diffusers, which only warns of unknown options.
+
+        Raises:
+            InputError: an option that neither diffusers nor this class knows.
+        """
+        for option in kwargs:
+            raise InputError(f"from_pretrained has no option {option!r}")
+        return super().extract_init_dict(config_dict)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the networks' images must be multiples of this."""
+        return max(self.dense_motion_network.size_multiple, self.image_generator.size_multiple)
+
+    @property
+    def model_name(self) -> str:
+        """How the model is named in messages and in the metadata of what it makes."""
+        return Path(self.config.get("_name_or_path") or "an unnamed model").name
+
+    @property
+    def interrupt(self) -> bool:
+        """Set it to True, from a callback or another thread, to stop; the frames made so far are kept."""
+        return self._interrupt
+
+    @interrupt.setter
+    def interrupt(self, value: bool) -> None:
+        self._interrupt = value
+
+    def __call__(
+        self,
+        source_image: media.ImageSource,
+        driving_video: media.VideoInput,
+        mode: Mode = AnimationSettings.mode,
+        *,
+        size: int | tuple[int, int] | None = AnimationSettings.size,
+        fit: Fit = AnimationSettings.fit,
+        strength: float = AnimationSettings.strength,
+        initial_frame: int | Literal["best"] = AnimationSettings.initial_frame,
+        smoothing: OneEuro | None = AnimationSettings.smoothing,
+        background: Background = AnimationSettings.background,
+        batch_size: int = AnimationSettings.batch_size,
+        start: float | None = AnimationSettings.start,
+        end: float | None = AnimationSettings.end,
+        frame_rate: float | None = AnimationSettings.frame_rate,
+        callback_on_step_end: Callback | None = None,
+    ) -> AnimationOutput:
+        """Animate a picture and return all frames at once; `stream` does the same and keeps none.
+
+        Args:
+            source_image: path, PIL image, ``(H, W, 3)`` array (uint8, or float in [0, 1]) or ``(3, H, W)`` tensor in [0, 1].
+            driving_video: path of a video, GIF or folder of frames, ``(T, H, W, 3)`` array, ``(T, 3, H, W)`` tensor, or an
+                iterable of pictures.
+            mode, size, fit, strength, initial_frame, smoothing, background, batch_size, start, end, frame_rate: see
+                `AnimationSettings`.
+            callback_on_step_end: called after each batch as ``callback(pipe, step, frame_index, {"frames": tensor})`` with
+                frames ``(B, 3, H, W)`` in [0, 1]; it may return the dict with other frames, and set ``pipe.interrupt``.
+
+        Raises:
+            InputError: something given cannot be used; the message says what, and by which rule.
+
+        Example:
+            >>> pipe = MotionInterpPipeline.from_pretrained("path-or-hub-id")  # doctest: +SKIP
+            >>> pipe(source_image="me.jpg", driving_video="dance.mp4").save("out.mp4")  # doctest: +SKIP
+        """
+        settings = AnimationSettings(
+            mode,
+            size,
+            fit,
+            strength,
+            initial_frame,
+            smoothing,
+            background,
+            batch_size,
+            start,
+            end,
+            frame_rate,
+        )
+        animation = self.stream(source_image, driving_video, settings, callback_on_step_end)
+        frames = list(animation)
+        detector = self.keypoint_detector
+        images = [frame.image for frame in frames]
+        keypoints = [frame.keypoints for frame in frames]
+        return AnimationOutput(
+            np.stack(images) if frames else np.zeros((0, *animation.frame_size, 3), np.uint8),
+            np.stack(keypoints)
+            if frames
+            else np.zeros((0, detector.num_splines, detector.points_per_spline, 2), np.float32),
+            animation,
+            self._interrupt,
+        )
+
+    def stream(
+        self,
+        source_image: media.ImageSource,
+        driving_video: media.VideoInput,
+        settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
+        callback_on_step_end: Callback | None = None,
+    ) -> Animation:
+        """An animation whose frames are computed as they are asked for; nothing of a frame stays in memory.
+
+        Only with ``initial_frame`` other than 0 is the video read to its end before the first frame is made, and then only
+        its keypoints are kept.
+
+        Args:
+            source_image, driving_video, callback_on_step_end: as in `__call__`.
+            settings: what can be chosen.
+
+        Raises:
+            InputError: as in `__call__`. What can be checked is checked here, before any frame is computed.
+        """
+        # 0. Inputs
+        self._check_settings(settings)
+        network_size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
+        picture = media.image_tensor(source_image)  # (1, 3, H, W)
+        video = media.open_video(driving_video, start=settings.start, end=settings.end, frame_rate=settings.frame_rate)
+        placement = place_in((picture.shape[-2], picture.shape[-1]), network_size, settings.fit)
+        self._interrupt = False
+
+        def frames() -> Iterator[AnimatedFrame]:
+            # 1. The source, once
+            source = self.encode_source(to_network(picture, placement))
+
+            # 2. Driving keypoints
+            batches = _in_batches(video, settings.batch_size, network_size, settings.fit)
+            driving = self._smoothed(
+                (self.analyse_driving(source, batch, settings.background) for batch in batches),
+                settings,
+                float(video.frame_rate),
+            )
+            initial, driving = self._initial_keypoints(source, driving, settings)
+
+            done = 0
+            for step, motion in enumerate(driving):
+                if self._interrupt:
+                    return
+                # 3. Transferred keypoints
+                keypoints = self.transfer(source.keypoints, motion.keypoints, initial, settings)  # (B, K, N, 2)
+
+                # 4. Dense motion and image
+                images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
+
+                # 5. Frames
+                images = from_network(images, placement)
+                if callback_on_step_end is not None:
+                    images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get("frames", images)
+                points = keypoints.points.float().cpu().numpy()
+                yield from map(AnimatedFrame, media.to_uint8(images), points)
+                done += len(points)
+
+        height, width = placement.content[2:]
+        return Animation(
+            video.frame_rate,
+            (height, width),
+            video.frame_count,
+            placement,
+            video.path if video.has_audio else None,
+            settings.start,
+            settings.end,
+            self.model_name,
+            self._with_progress(frames(), video.frame_count),
+        )
+
+    @torch.inference_mode()
+    def encode_source(self, image: Tensor) -> EncodedSource:
+        """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
+        image = image.to(self.device)
+        return EncodedSource(
+            self.keypoint_detector(image),
+            self.dense_motion_network.shrink_source(image),
+            self.image_generator.encode(image),
+        )
+
+    @torch.inference_mode()
+    def analyse_driving(
+        self, source: EncodedSource, frames: Tensor, background: Background = "identity"
+    ) -> DrivingMotion:
+        """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
+        frames = frames.to(self.device)
+        transform = None
+        if background == "predicted" and self.background_predictor is not None:
+            image = source.features.image.expand(frames.shape[0], -1, -1, -1)
+            transform = self.background_predictor(image, frames)
+        return DrivingMotion(self.keypoint_detector(frames), transform)
+
+    @torch.inference_mode()
+    def transfer(
+        self, source: Keypoints, driving: Keypoints, initial: Keypoints, settings: AnimationSettings
+    ) -> Keypoints:
+        """The driving keypoints ``(B, K, N, 2)`` carried over to the source's object."""
+        match settings.mode:
+            case "relative":
+                transferred = motion_modes.relative(source, driving, initial)
+            case "avd" if self.avd_network is not None:
+                transferred = motion_modes.avd(self.avd_network, source, driving)
+            case _:
+                transferred = motion_modes.standard(driving)
+        return motion_modes.with_strength(source, transferred, settings.strength)
+
+    @torch.inference_mode()
+    def generate(
+        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
+    ) -> Tensor:
+        """The source in the poses of `keypoints`, ``(B, 3, h, w)`` in [0, 1]."""
+        motion = self.dense_motion_network(source.small_image, source.keypoints, keypoints, background_transform)
+        return self.image_generator(source.features, motion)
+
+    def check_size(self, size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+        """A size as (height, width); raises InputError where the networks cannot take it."""
+        multiple = self.size_multiple
+        match (size, size) if isinstance(size, int) else size:
+            case (int(height), int(width)) if min(height, width) >= multiple and not (
+                height % multiple or width % multiple
+            ):
+                return height, width
+            case refused:
+                raise InputError(
+                    f"size must be (height, width) in multiples of {multiple} for this model, got {refused!r}"
+                )
+
+    def _initial_keypoints(
+        self, source: EncodedSource, driving: Iterable[DrivingMotion], settings: AnimationSettings
+    ) -> tuple[Keypoints, Iterable[DrivingMotion]]:
+        """Keypoints of the driving frame that counts as the source's pose, and the driving motion from its beginning."""
+        driving = iter(driving)
+        if settings.mode != "relative" or settings.initial_frame == 0:
+            first = next(driving, None)
+            if first is None:
+                return source.keypoints, ()
+            return Keypoints(first.keypoints.points[:1]), chain((first,), driving)
+        kept = list(driving)
+        points = torch.cat([motion.keypoints.points for motion in kept])  # (T, K, N, 2)
+        index = (
+            motion_modes.best_frame(source.keypoints, Keypoints(points))
+            if settings.initial_frame == "best"
+            else settings.initial_frame
+        )
+        if index >= len(points):
+            raise InputError(f"initial_frame must be below the driving video's {len(points)} frames, got {index}")
+        return Keypoints(points[index : index + 1]), kept
+
+    def _smoothed(
+        self, driving: Iterable[DrivingMotion], settings: AnimationSettings, frame_rate: float
+    ) -> Iterable[DrivingMotion]:
+        if settings.smoothing is None:
+            return driving
+        smooth = OneEuroFilter(settings.smoothing, frame_rate)
+        return (DrivingMotion(smooth(motion.keypoints), motion.background_transform) for motion in driving)
+
+    def _with_progress(self, frames: Iterator[AnimatedFrame], total: int | None) -> Iterator[AnimatedFrame]:
+        config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
+        yield from tqdm(frames, total=total, **config)
+
+    def _check_settings(self, settings: AnimationSettings) -> None:
+        if settings.mode == "avd" and self.avd_network is None:
+            raise InputError(
+                "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
+            )
+        if settings.background == "predicted" and self.background_predictor is None:
+            raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
+
+    def _check_components(self) -> None:
+        """The networks must agree on the keypoints and on the number of masks."""
+        motion, generator = self.dense_motion_network, self.image_generator
+        groups = (self.keypoint_detector.num_splines, self.keypoint_detector.points_per_spline)
+        for network in (motion, self.avd_network):
+            if network is not None and (network.config["num_splines"], network.config["points_per_spline"]) != groups:
+                raise InputError(
+                    f"{type(network).__name__} must have the keypoint detector's {groups[0]} splines of {groups[1]} points, "
+                    f"got {network.config['num_splines']} of {network.config['points_per_spline']}"
+                )
+        if motion.config["num_masks"] != generator.config["num_masks"]:
+            raise InputError(
+                f"ImageGenerator must take the {motion.config['num_masks']} occlusion masks that DenseMotionNetwork gives, "
+                f"got num_masks={generator.config['num_masks']}"
+            )
+
+
+def _in_batches(
+    video: Iterable[np.ndarray], batch_size: int, network_size: tuple[int, int], fit: Fit
+) -> Iterator[Tensor]:
+    """Frames of a video as the networks take them, ``(B, 3, h, w)`` in [0, 1]."""
+    frames = iter(video)
+    while batch := list(islice(frames, batch_size)):
+        images = media.to_float(np.stack(batch))  # (B, 3, H, W)
+        yield to_network(images, place_in((images.shape[-2], images.shape[-1]), network_size, fit))

@@ -1,0 +1,149 @@
+"""Saved pipelines: finding them in a folder or on the Hub, checking them before anything is imported, saving them whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError, first_sentence
+
+if TYPE_CHECKING:
+    from .pipeline import MotionInterpPipeline
+
+INDEX = "model_index.json"
+_FILES = [INDEX, "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json", "README.md"]
+_HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_COMPONENTS = {
+    "keypoint_detector": "KeypointDetector",
+    "dense_motion_network": "DenseMotionNetwork",
+    "image_generator": "ImageGenerator",
+    "avd_network": "AVDNetwork",
+    "background_predictor": "BackgroundPredictor",
+}
+_OPTIONAL = ("avd_network", "background_predictor")
+
+
+def resolve(name: str | PathLike[str], options: dict[str, Any]) -> Path:
+    """The folder of a saved pipeline, fetched from the Hub if the name is not a folder.
+
+    Args:
+        name: a folder or a Hub id.
+        options: of the download; they are taken out of the dict, which keeps the rest, components to use instead of the
+            saved ones among them.
+
+    Raises:
+        InputError: there is no such folder or repository, or it does not hold one of our pipelines.
+    """
+    folder = Path(name)
+    if folder.is_file():
+        raise InputError(
+            f"{name}: a file, not a saved pipeline; a published checkpoint must be converted first (`convert`)"
+        )
+    if not folder.is_dir():
+        folder = fetch(str(name), options)
+    else:
+        for option in _HUB_OPTIONS:
+            options.pop(option, None)
+    _check_files(folder, {name: cls for name, cls in check_index(folder).items() if name not in options})
+    return folder
+
+
+def fetch(name: str, options: dict[str, Any]) -> Path:
+    """Download a saved pipeline into the Hub's cache: configuration and safetensors only.
+
+    Raises:
+        InputError: not a Hub id, no such repository, or no connection to it.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    if not _HUB_ID.fullmatch(name):
+        raise InputError(f"{name}: no such folder, and not a Hub id such as name/model either")
+    chosen = {option: options.pop(option) for option in _HUB_OPTIONS if option in options}
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, **chosen))
+    except errors.GatedRepoError as error:
+        raise InputError(f"{name}: access is restricted; accept the conditions on the Hub and pass a token") from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        what = "revision" if isinstance(error, errors.RevisionNotFoundError) else "repository"
+        raise InputError(f"{name}: no such folder, and no such {what} on the Hub (or it is private)") from error
+    except (OSError, ValueError, errors.HTTPError) as error:  # a connection that breaks off is neither of the first two
+        raise InputError(f"{name}: no such folder, and the Hub did not give it: {first_sentence(error)}") from error
+
+
+def check_index(folder: Path) -> dict[str, Any]:
+    """The content of ``model_index.json``, which must name components of this package and nothing else.
+
+    Loading a pipeline imports the modules that its index names, so this is read before that happens.
+
+    Raises:
+        InputError: no index, not JSON, or a component that is not one of ours.
+    """
+    path = folder / INDEX
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: not a saved pipeline, it has no {INDEX}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(index, dict) or index.get("_class_name") != "MotionInterpPipeline":
+        found = index.get("_class_name") if isinstance(index, dict) else type(index).__name__
+        raise InputError(f"{path}: a pipeline of class {found}, not MotionInterpPipeline")
+    for name, cls in _COMPONENTS.items():
+        value = index.get(name, [None, None])
+        if value != ["motion_core", cls] and not (value == [None, None] and name in _OPTIONAL):
+            raise InputError(f"{path}: the component {name} must be ['motion_core', '{cls}'], got {value!r}")
+    for name in index:
+        if name not in _COMPONENTS and name != "image_size" and not name.startswith("_"):
+            raise InputError(f"{path}: unknown entry {name!r}")
+    return index
+
+
+def _check_files(folder: Path, index: dict[str, Any]) -> None:
+    """Raise InputError where the folder of a component is missing, or holds code."""
+    for name in _COMPONENTS:
+        if index.get(name, [None, None]) != [None, None] and not (folder / name).is_dir():
+            raise InputError(f"{folder}: incomplete, it has no folder {name}")
+    # Given trust_remote_code=True, diffusers would run these.
+    for code in (folder / "None.py", *(folder / name / "motion_core.py" for name in _COMPONENTS)):
+        if code.exists():
+            raise InputError(f"{code}: a saved pipeline holds weights and configurations, no code")
+
+
+def check_target(folder: str | PathLike[str]) -> None:
+    """Raise InputError unless a pipeline can be saved under that name: in an existing folder, and nothing there yet."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already and is not an empty folder")
+    if not folder.absolute().parent.is_dir():
+        raise InputError(f"{folder}: the folder {folder.parent} does not exist")
+
+
+def save_whole(pipeline: MotionInterpPipeline, folder: str | PathLike[str]) -> None:
+    """Save a pipeline so that the folder appears complete or not at all.
+
+    Raises:
+        InputError: the folder exists and is not empty, or cannot be written.
+    """
+    check_target(folder)
+    folder = Path(folder)
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    try:
+        pipeline.save_pretrained(partial)
+        for path in (partial, *partial.rglob("*")):  # the temporary folder and safetensors' files are private otherwise
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

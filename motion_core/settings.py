@@ -1,0 +1,88 @@
+"""What can be chosen about an animation. The defaults live here; the pipeline, the command line and the UI read them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .errors import InputError
+
+Mode = Literal["standard", "relative", "avd"]
+Fit = Literal["pad", "crop", "stretch"]
+Background = Literal["identity", "predicted"]
+
+
+@dataclass(frozen=True)
+class OneEuro:
+    """Settings of the One-Euro filter (Casiez, Roussel, Vogel, CHI 2012).
+
+    Attributes:
+        min_cutoff: cut-off frequency of a point at rest, in Hz; lower is smoother.
+        beta: how much a moving point raises it, in Hz per coordinate unit per second; higher follows faster.
+        derivative_cutoff: cut-off frequency of the speed itself, in Hz.
+
+    Raises:
+        InputError: a frequency that is not positive, or a negative `beta`.
+    """
+
+    min_cutoff: float = 1.5
+    beta: float = 10.0
+    derivative_cutoff: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_cutoff", "derivative_cutoff"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be a positive frequency in Hz, got {getattr(self, name)}")
+        if not 0 <= self.beta < math.inf:
+            raise InputError(f"beta must be 0 or more, got {self.beta}")
+
+
+@dataclass(frozen=True)
+class AnimationSettings:
+    """Settings of one animation.
+
+    Attributes:
+        mode: how the driving motion is carried over. "relative": what moves in the video moves the picture, from the
+            pose it has; "standard": the picture takes the video's pose, place and proportions; "avd": the video's pose in
+            the picture's proportions, for models that have an AVD network.
+        size: side, or (height, width), at which the networks work; None is the model's own.
+        fit: what happens to a picture or video of another shape. "pad": all of it is used and the aspect is kept; "crop":
+            the middle is used; "stretch": the aspect is not kept.
+        strength: of the motion; 1 is the video's own, 0 none.
+        initial_frame: for "relative", the driving frame whose pose counts as the picture's: its index (from 0), or
+            "best" for the one nearest to the picture's pose, by the model's own keypoints.
+        smoothing: of the driving keypoints over time; None is none.
+        background: "predicted" moves the background as it moves in the video, which is right where both show one scene.
+        batch_size: driving frames computed together; more than 1 pays on a GPU.
+        start, end: the part of the driving video to use, in seconds; None is its beginning or end.
+        frame_rate: frames per second of a driving video that has none of its own (a folder, an array); None is 25.
+
+    Raises:
+        InputError: a value outside its range.
+    """
+
+    mode: Mode = "relative"
+    size: int | tuple[int, int] | None = None
+    fit: Fit = "pad"
+    strength: float = 1.0
+    initial_frame: int | Literal["best"] = 0
+    smoothing: OneEuro | None = None
+    background: Background = "identity"
+    batch_size: int = 1
+    start: float | None = None
+    end: float | None = None
+    frame_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("mode", get_args(Mode)), ("fit", get_args(Fit)), ("background", get_args(Background))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not 0 <= self.strength < math.inf:
+            raise InputError(f"strength must be 0 or more, got {self.strength}")
+        if self.initial_frame != "best" and not (isinstance(self.initial_frame, int) and self.initial_frame >= 0):
+            raise InputError(f"initial_frame must be a frame's index from 0, or 'best', got {self.initial_frame!r}")
+        if not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+            raise InputError(f"batch_size must be 1 or more, got {self.batch_size!r}")
+        if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
+            raise InputError(f"frame_rate must be positive, got {self.frame_rate}")

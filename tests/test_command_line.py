@@ -1,0 +1,217 @@
+"""The command line as a stranger uses it."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from published import write_checkpoint
+
+from motion_core import MotionInterpPipeline, demo, media
+from motion_core.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, golden):
+    """A picture, a video of 4 frames, a published checkpoint, and that checkpoint converted."""
+    folder = tmp_path_factory.mktemp("files")
+    media.save_image(folder / "me.png", demo.source_picture(128))
+    with media.VideoWriter(folder / "dance.mp4", 24) as writer:
+        for frame in demo.driving_frames(4, 128):
+            writer.write(frame)
+    write_checkpoint(folder / "tiny.pth.tar", golden.state_dicts())
+    assert main(["convert", str(folder / "tiny.pth.tar"), str(folder / "model"), "--size", "128"]) == 0
+    return folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_animate_makes_the_video_that_python_makes(files, tmp_path, capsys):
+    out = tmp_path / "out.mp4"
+
+    assert (
+        run(
+            "animate",
+            files / "me.png",
+            files / "dance.mp4",
+            "-o",
+            out,
+            "--model",
+            files / "model",
+            "--dtype",
+            "float32",
+        )
+        == 0
+    )
+
+    assert "4 frames, 128 x 128, 24.000 frames/s" in capsys.readouterr().out
+    pipe = MotionInterpPipeline.from_pretrained(files / "model")
+    pipe(files / "me.png", files / "dance.mp4").save(tmp_path / "python.mp4")
+    frames = [np.stack(list(media.open_video(path))) for path in (out, tmp_path / "python.mp4")]
+    np.testing.assert_array_equal(*frames)
+
+
+def test_animate_takes_all_options(files, tmp_path):
+    out = f"{tmp_path}/frames/"
+
+    assert (
+        run(
+            "animate",
+            files / "me.png",
+            files / "dance.mp4",
+            "-o",
+            out,
+            "--model",
+            files / "model",
+            "--mode",
+            "avd",
+            "--strength",
+            "0.5",
+            "--initial-frame",
+            "best",
+            "--smooth",
+            "--background",
+            "predicted",
+            "--size",
+            "128x256",
+            "--fit",
+            "crop",
+            "--start",
+            "0",
+            "--end",
+            "0.1",
+            "--batch-size",
+            "2",
+            "--dtype",
+            "bfloat16",
+            "--device",
+            "cpu",
+            "--no-audio",
+            "--no-provenance",
+        )  # fmt: skip
+        == 0
+    )
+
+    assert np.stack(list(media.open_video(out))).shape == (3, 128, 256, 3)
+
+
+def test_without_a_model_it_says_that_the_weights_are_random(files, tmp_path, capsys):
+    assert run("animate", files / "me.png", files / "dance.mp4", "-o", tmp_path / "out.gif") == 0
+
+    assert "RANDOM weights" in capsys.readouterr().err
+    assert (tmp_path / "out.gif").is_file()
+
+
+def test_demo_animates_what_it_draws(tmp_path, capsys):
+    assert run("demo", "-o", tmp_path / "demo", "--frames", "3") == 0
+
+    assert "RANDOM weights" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["animated.mp4", "driving.mp4", "source.png"]
+    assert media.open_video(tmp_path / "demo" / "animated.mp4").frame_count == 3
+
+
+def test_convert_says_what_it_found(files, tmp_path, capsys):
+    assert run("convert", files / "tiny.pth.tar", tmp_path / "again", "--size", "128") == 0
+
+    assert "5 splines of 5 points, 4 occlusion mask(s), widths 8 to 64, images of 128 x 128" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["animate", "gone.png", "dance.mp4", "-o", "x.mp4"], "gone.png"),
+        (["animate", "me.png", "gone.mp4", "-o", "x.mp4"], "gone.mp4"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.txt"], "x.txt"),
+        (["animate", "me.png", "dance.mp4", "-o", "nowhere/x.mp4"], "nowhere"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--model", "./nothing"], "./nothing: no such folder"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--size", "100"], "multiples of 128"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--device", "warp"], "device must be"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--dtype", "int8"], "dtype must be"),
+        (["convert", "me.png", "out"], "me.png: not a checkpoint"),
+        (["convert", "tiny.pth.tar", "model"], "model: exists already"),
+        (["convert", "tiny.pth.tar", "out", "--size", "100"], "multiples of 128"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(files, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(files)
+    before = sorted(files.iterdir())
+
+    assert main(arguments) == 2
+
+    error = [
+        line for line in capsys.readouterr().err.splitlines() if not line.startswith("NOTE") and "used" not in line
+    ]
+    assert len(error) == 1, error
+    assert error[0].startswith("motion_core: ")
+    assert message in error[0]
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [[], ["animate"], ["convert"], ["benchmark"], ["demo"]])
+def test_help_explains(command, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main([*command, "--help"])
+
+    assert leaving.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: python -m motion_core" in text
+    if command:
+        assert len(text.split()) > 40
+
+
+def test_help_comes_at_once():
+    """Nothing heavy is imported for it."""
+    code = """
+import sys
+from motion_core.__main__ import main
+try:
+    main(["animate", "--help"])
+except SystemExit:
+    assert not {"torch", "diffusers", "av"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_no_partial_file(files, tmp_path, number):
+    with media.VideoWriter(tmp_path / "long.mp4", 24) as writer:
+        for frame in demo.driving_frames(400, 128):
+            writer.write(frame)
+    command = [
+        "animate",
+        files / "me.png",
+        tmp_path / "long.mp4",
+        "-o",
+        tmp_path / "out.mp4",
+        "--model",
+        files / "model",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "motion_core", *map(str, command)], stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    deadline = time.monotonic() + 60
+    while not any(path.name.startswith(".") for path in tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+
+    assert process.returncode in (130, 143), error
+    assert "Traceback" not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_benchmark_prints_its_table(capsys):
+    assert run("benchmark", "--size", "128", "--frames", "2", "--rounds", "1", "--device", "cpu") == 0
+
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["float32"], ["bfloat16"])]
+    assert [row[0] for row in rows] == ["float32", "bfloat16"]
+    milliseconds, gmacs, gflops, ceiling = map(float, rows[0][1:5])
+    assert gflops == pytest.approx(2 * gmacs / (milliseconds / 1000), rel=0.02)
+    assert ceiling > 0
+    assert float(rows[1][7]) > 40  # PSNR, after the share and its sign

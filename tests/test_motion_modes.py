@@ -1,0 +1,135 @@
+"""Motion modes: hull areas against scipy's, and what relative motion must not depend on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import ConvexHull
+
+from motion_core import Keypoints, motion_modes
+from motion_core.motion_modes import best_frame, hull_area, relative, relative_scale, standard, with_strength
+
+
+def poses(count: int, seed: int) -> Keypoints:
+    return Keypoints(torch.tensor(np.random.default_rng(seed).uniform(-0.8, 0.8, (count, 5, 5, 2)), dtype=torch.float32))
+
+
+def moved(keypoints: Keypoints, scale: float = 1.0, x: float = 0.0, y: float = 0.0) -> Keypoints:
+    return Keypoints(keypoints.points * scale + torch.tensor([x, y]))
+
+
+def assert_equal(result: Keypoints, expected: torch.Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(result.points, expected, rtol=0, atol=tolerance)
+
+
+SOURCE, INITIAL, DRIVING = poses(1, 0), poses(1, 1), poses(4, 2)
+
+
+@pytest.mark.parametrize("count", [3, 4, 10, 50, 500])
+@pytest.mark.parametrize("seed", range(3))
+def test_hull_area_equals_scipys(count, seed):
+    points = np.random.default_rng(seed).normal(size=(count, 2))
+    assert hull_area(points) == pytest.approx(ConvexHull(points).volume, rel=1e-9)  # "volume" is the area in the plane
+
+
+def test_hull_area_of_points_on_a_lattice_with_many_on_the_edges():
+    lattice = np.array([(x, y) for x in range(5) for y in range(4)], float)
+    assert hull_area(np.concatenate((lattice, lattice))) == pytest.approx(12)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        np.zeros((0, 2)),
+        np.array([[0.3, 0.2]]),
+        np.array([[0.3, 0.2], [-0.5, 0.9]]),
+        np.full((7, 2), 0.25),
+        np.stack((np.linspace(-1, 1, 9), np.zeros(9)), axis=1),
+        np.stack((np.zeros(9), np.linspace(-1, 1, 9)), axis=1),
+        np.stack((np.arange(9.0), 2 * np.arange(9.0)), axis=1),
+    ],
+    ids=["none", "one", "two", "coincident", "on a row", "on a column", "on a line"],
+)
+def test_hull_area_is_0_where_points_span_none(points):
+    assert hull_area(points) == 0
+
+
+def test_standard_is_the_driving_pose():
+    assert standard(DRIVING) is DRIVING
+
+
+def test_relative_equals_the_formula():
+    areas = [ConvexHull(keypoints.points[0].reshape(-1, 2).numpy()).volume for keypoints in (SOURCE, INITIAL)]
+    expected = (DRIVING.points - INITIAL.points) * math.sqrt(areas[0] / areas[1]) + SOURCE.points
+    assert_equal(relative(SOURCE, DRIVING, INITIAL), expected)
+
+
+def test_relative__the_initial_pose_gives_the_source():
+    assert_equal(relative(SOURCE, INITIAL, INITIAL), SOURCE.points)
+
+
+def test_relative__where_the_driving_object_is_does_not_matter():
+    result = relative(SOURCE, moved(DRIVING, x=0.3, y=-0.2), moved(INITIAL, x=0.3, y=-0.2))
+    assert_equal(result, relative(SOURCE, DRIVING, INITIAL).points)
+
+
+def test_relative__how_large_the_driving_object_is_does_not_matter():
+    result = relative(SOURCE, moved(DRIVING, 0.4, x=0.1), moved(INITIAL, 0.4, x=0.1))
+    assert_equal(result, relative(SOURCE, DRIVING, INITIAL).points)
+
+
+def test_relative__a_source_of_half_the_size_moves_by_half():
+    half = moved(SOURCE, 0.5, x=0.2)
+    motion = relative(SOURCE, DRIVING, INITIAL).points - SOURCE.points
+    assert_equal(relative(half, DRIVING, INITIAL), half.points + motion / 2)
+
+
+def test_relative__a_driving_object_that_shifts_shifts_the_source_in_proportion():
+    scale = relative_scale(SOURCE, INITIAL)
+    assert_equal(relative(SOURCE, moved(INITIAL, x=0.1), INITIAL), SOURCE.points + torch.tensor([0.1 * scale, 0.0]))
+
+
+def test_relative__points_without_area_leave_the_scale_at_1():
+    still = Keypoints(torch.zeros(1, 5, 5, 2))
+    assert relative_scale(SOURCE, still) == relative_scale(still, INITIAL) == 1
+    assert_equal(relative(SOURCE, moved(still, x=0.1), still), SOURCE.points + torch.tensor([0.1, 0.0]))
+
+
+def test_relative_keeps_the_batch_of_the_driving_frames():
+    assert relative(SOURCE, DRIVING, INITIAL).points.shape == (4, 5, 5, 2)
+
+
+def test_avd_asks_the_network(golden_networks):
+    with torch.inference_mode():
+        result = motion_modes.avd(golden_networks.avd_network, SOURCE, DRIVING)
+        expected = golden_networks.avd_network(SOURCE, DRIVING).points
+    assert torch.equal(result.points, expected)
+
+
+def test_strength_0_is_the_source_1_the_motion_2_twice_the_motion():
+    assert_equal(with_strength(SOURCE, DRIVING, 0), SOURCE.points.expand(4, -1, -1, -1), 0)
+    assert with_strength(SOURCE, DRIVING, 1) is DRIVING
+    assert_equal(with_strength(SOURCE, DRIVING, 2), 2 * DRIVING.points - SOURCE.points)
+    assert_equal(with_strength(SOURCE, DRIVING, 0.5), (DRIVING.points + SOURCE.points) / 2)
+
+
+@pytest.mark.parametrize("planted", [0, 17, 39])
+def test_best_frame_finds_the_sources_pose_elsewhere_and_in_another_size(planted):
+    driving = poses(40, 5).points
+    driving[planted] = moved(SOURCE, 0.4, x=0.3, y=-0.25).points[0] + 0.01 * torch.randn(5, 5, 2)
+    assert best_frame(SOURCE, Keypoints(driving)) == planted
+
+
+def test_best_frame_prefers_the_pose_to_the_place():
+    """A frame in the same place with another pose loses to the pose in another place."""
+    near = SOURCE.points + 0.1 * torch.randn(1, 5, 5, 2)
+    far = moved(SOURCE, 0.5, x=-0.6, y=0.5).points
+    assert best_frame(SOURCE, Keypoints(torch.cat((near, far)))) == 1
+
+
+def test_best_frame_takes_points_without_area():
+    still = torch.zeros(2, 5, 5, 2)
+    assert best_frame(SOURCE, Keypoints(torch.cat((still, SOURCE.points)))) == 2

@@ -1,0 +1,566 @@
+"""The networks: what they refuse, what their configurations give, their layers against plain ones, precision, files."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from published import antialias_kernel
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from motion_core import (
+    AVDNetwork,
+    BackgroundPredictor,
+    DenseMotionNetwork,
+    ImageGenerator,
+    InputError,
+    KeypointDetector,
+    Keypoints,
+)
+from motion_core.checkpoint_conversion import ConvertedNetworks
+from motion_core.geometry import affine_grid, identity_grid
+from motion_core.networks.blocks import Down, NormReLU, Residual, Same, Shrink, Up, instance_norm
+from motion_core.structures import DenseMotion, EncodedSource, SourceFeatures
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SMALL = {
+    KeypointDetector: {"num_splines": 2},
+    DenseMotionNetwork: {"num_splines": 2, "block_expansion": 4, "max_features": 16, "num_blocks": 2, "num_masks": 3},
+    ImageGenerator: {"block_expansion": 4, "max_features": 16, "num_down_blocks": 2, "num_masks": 3},
+    AVDNetwork: {"num_splines": 2, "id_features": 6, "pose_features": 5, "hidden_features": (8, 7)},
+    BackgroundPredictor: {},
+}
+COORDINATE_NETWORKS = (KeypointDetector, AVDNetwork, BackgroundPredictor)
+PIXEL = 2 / 127  # of the 128-pixel images
+
+
+def small(cls: type[nn.Module]) -> nn.Module:
+    """A small network with random weights everywhere, so that nothing of it is a constant."""
+    network = cls(**SMALL[cls]).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network
+
+
+def keypoints(num_splines: int, points: int = 5, batch: int = 1) -> Keypoints:
+    return Keypoints(torch.rand(batch, num_splines, points, 2) * 1.6 - 0.8)
+
+
+def outputs(network: nn.Module) -> list[torch.Tensor]:
+    """What a small network gives for some input."""
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(1)
+        image, other = torch.rand(2, 1, 3, 32, 32)
+        if isinstance(network, KeypointDetector):
+            return [network(image).points]
+        if isinstance(network, BackgroundPredictor):
+            return [network(image, other)]
+        source, driving = keypoints(2), keypoints(2)
+        if isinstance(network, AVDNetwork):
+            return [network(source, driving).points]
+        if isinstance(network, DenseMotionNetwork):
+            motion = network(network.shrink_source(image), source, driving)
+            return [motion.deformation, motion.contribution_maps, *motion.occlusion_masks]
+        masks = tuple(torch.rand(1, 1, size, size) for size in (8, 16, 32))
+        deformation = torch.rand(1, 8, 8, 2) * 2 - 1
+        return [network(network.encode(image), DenseMotion(deformation, torch.ones(1, 1, 8, 8), masks))]
+
+
+@pytest.fixture(scope="module", params=list(SMALL), ids=lambda cls: cls.__name__)
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return small(request.param)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments", "message"),
+    [
+        (KeypointDetector, {"num_splines": 0}, r"num_splines.*0"),
+        (KeypointDetector, {"points_per_spline": 2}, r"points_per_spline.*2"),
+        (DenseMotionNetwork, {"num_splines": 0}, r"num_splines=0"),
+        (DenseMotionNetwork, {"points_per_spline": 2}, r"points_per_spline=2"),
+        (DenseMotionNetwork, {"image_channels": 0}, r"image_channels=0"),
+        (DenseMotionNetwork, {"block_expansion": 0}, r"block_expansion=0"),
+        (DenseMotionNetwork, {"max_features": -1}, r"max_features=-1"),
+        (DenseMotionNetwork, {"num_blocks": 0, "num_masks": 1}, r"num_blocks=0"),
+        (DenseMotionNetwork, {"shrink": 3}, r"shrink.*power of two.*3"),
+        (DenseMotionNetwork, {"shrink": 0}, r"shrink.*power of two.*0"),
+        (DenseMotionNetwork, {"num_masks": 0}, r"num_masks must be 1, or 3 to 7 .*got 0"),
+        (DenseMotionNetwork, {"num_masks": 2}, r"num_masks must be 1, or 3 to 7 .*got 2"),
+        (DenseMotionNetwork, {"num_masks": 8}, r"num_masks must be 1, or 3 to 7 .*got 8"),
+        (DenseMotionNetwork, {"num_masks": 4, "num_blocks": 1}, r"num_masks must be 1, or 3 to 3 .*got 4"),
+        (DenseMotionNetwork, {"keypoint_variance": 0.0}, r"keypoint_variance.*0"),
+        (DenseMotionNetwork, {"regularization": -0.01}, r"regularization.*-0.01"),
+        (ImageGenerator, {"image_channels": 0}, r"image_channels=0"),
+        (ImageGenerator, {"block_expansion": 0}, r"block_expansion=0"),
+        (ImageGenerator, {"num_down_blocks": 0, "num_masks": 1}, r"num_down_blocks=0"),
+        (ImageGenerator, {"num_masks": 3}, r"num_masks must be 1 or num_down_blocks \+ 1 = 4 .*got 3"),
+        (ImageGenerator, {"num_masks": 5}, r"num_masks must be 1 or num_down_blocks \+ 1 = 4 .*got 5"),
+        (ImageGenerator, {"block_expansion": 64, "max_features": 32}, r"max_features.*64, got 32"),
+        (AVDNetwork, {"num_splines": 0}, r"num_splines=0"),
+        (AVDNetwork, {"num_splines": -1, "points_per_spline": -5}, r"num_splines=-1, points_per_spline=-5"),
+        (AVDNetwork, {"id_features": 0}, r"id_features=0"),
+        (AVDNetwork, {"pose_features": 0}, r"pose_features=0"),
+        (AVDNetwork, {"hidden_features": (8, 0)}, r"hidden_features=\(8, 0\)"),
+    ],
+)
+def test_a_constructor_refuses_and_names_the_argument_and_its_value(cls, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**arguments)
+
+
+def test_keypoints_refuse_another_shape():
+    with pytest.raises(ValueError, match=r"\(B, K, N, 2\), got \(1, 50, 2\)"):
+        Keypoints(torch.zeros(1, 50, 2))
+
+
+@pytest.mark.parametrize("cls", SMALL, ids=lambda cls: cls.__name__)
+def test_an_unknown_configuration_key_is_refused(cls):
+    with pytest.raises(TypeError, match="num_spline"):
+        cls(num_spline=3)
+    with pytest.raises(InputError, match=rf"{cls.__name__} has no configuration num_spline;"):
+        cls.from_config({**SMALL[cls], "num_spline": 3})
+    with pytest.raises(InputError, match="num_spline"):
+        cls.from_config(SMALL[cls], num_spline=3)
+    assert isinstance(cls.from_config(cls(**SMALL[cls]).config), cls), "its own configuration must be accepted"
+
+
+# Configurations
+
+
+def backbone(splines: int, points: int, levels: int, blocks: int, shrink: int, masks: int, channels: int = 3):
+    motion = DenseMotionNetwork(
+        splines, points, channels, block_expansion=4, max_features=16, num_blocks=blocks, shrink=shrink, num_masks=masks
+    )
+    generator = ImageGenerator(channels, block_expansion=4, max_features=16, num_down_blocks=levels, num_masks=masks)
+    return KeypointDetector(splines, points, channels).eval(), motion.eval(), generator.eval()
+
+
+CONFIGURATIONS = [
+    # splines, points, generator levels, hourglass blocks, shrink, masks, (height, width)
+    (10, 5, 3, 5, 4, 4, (128, 128)),
+    (3, 5, 3, 5, 4, 4, (128, 256)),
+    (3, 4, 3, 5, 4, 4, (128, 128)),
+    (3, 3, 3, 3, 4, 4, (96, 64)),
+    (3, 5, 3, 5, 4, 1, (128, 128)),
+    (3, 5, 2, 3, 4, 3, (64, 128)),
+    (3, 5, 2, 3, 2, 3, (64, 64)),
+    (2, 6, 4, 3, 4, 5, (64, 32)),
+    (1, 5, 3, 4, 1, 4, (64, 64)),
+    (2, 5, 3, 1, 8, 4, (64, 64)),
+]
+
+
+@pytest.mark.parametrize(("splines", "points", "levels", "blocks", "shrink", "masks", "size"), CONFIGURATIONS)
+def test_masks_points_levels_and_sizes_are_configuration(splines, points, levels, blocks, shrink, masks, size):
+    detector, network, generator = backbone(splines, points, levels, blocks, shrink, masks)
+    height, width = size
+    assert height % network.size_multiple == width % network.size_multiple == 0
+    image, frames = torch.rand(1, 3, *size), torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        source, driving = detector(image), detector(frames)
+        small_image = network.shrink_source(image)
+        motion = network(small_image, source, driving)
+        prediction = generator(generator.encode(image), motion)
+
+    assert driving.points.shape == (2, splines, points, 2)
+    assert driving.points.abs().max() <= 1
+    assert driving.flat().shape == (2, splines * points, 2)
+    h, w = height // shrink, width // shrink
+    assert small_image.shape == (1, 3, h, w)
+    assert motion.deformation.shape == (2, h, w, 2)
+    assert motion.contribution_maps.shape == (2, splines + 1, h, w)
+    if masks == 1:
+        assert [mask.shape for mask in motion.occlusion_masks] == [(2, 1, h, w)]
+    else:
+        sizes = [(2, 1, height // 2**i, width // 2**i) for i in reversed(range(masks))]
+        assert [mask.shape for mask in motion.occlusion_masks] == sizes, "from the coarsest to the finest"
+    for values in (motion.contribution_maps, prediction, *motion.occlusion_masks):
+        assert torch.isfinite(values).all()
+        assert values.min() >= 0
+        assert values.max() <= 1
+    assert prediction.shape == (2, 3, height, width)
+
+
+def test_grey_images_are_configuration():
+    detector, network, generator = backbone(2, 5, 2, 2, 4, 3, channels=1)
+    image = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        motion = network(network.shrink_source(image), detector(image), detector(1 - image))
+        assert generator(generator.encode(image), motion).shape == (1, 1, 64, 64)
+        assert BackgroundPredictor(1).eval()(image, image).shape == (1, 3, 3)
+
+
+def test_sizes_of_the_published_networks_are_multiples_of_128():
+    assert DenseMotionNetwork(2, block_expansion=2, max_features=4).size_multiple == 128
+    assert ImageGenerator(block_expansion=2, max_features=4).size_multiple == 8
+
+
+def test_a_single_mask_serves_every_level_resized():
+    """The same as giving that mask, resized by hand, at every level."""
+    torch.manual_seed(3)
+    one = ImageGenerator(block_expansion=4, max_features=16, num_masks=1).eval()
+    four = ImageGenerator(block_expansion=4, max_features=16, num_masks=4).eval()
+    four.load_state_dict(one.state_dict())
+    image, mask, grid = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 16, 16), torch.rand(1, 16, 16, 2) * 2 - 1
+    resized = tuple(F.interpolate(mask, size=s, mode="bilinear", align_corners=True) for s in (8, 16, 32, 64))
+    with torch.inference_mode():
+        single = one(one.encode(image), DenseMotion(grid, mask, (mask,)))
+        several = four(four.encode(image), DenseMotion(grid, mask, resized))
+    torch.testing.assert_close(single, several, rtol=0, atol=1e-6)
+
+
+def test_where_all_is_visible_and_nothing_moves_the_prediction_is_the_source():
+    generator = small(ImageGenerator)
+    image = torch.rand(1, 3, 32, 32)
+    ones = tuple(torch.ones(1, 1, size, size) for size in (8, 16, 32))
+    with torch.inference_mode():
+        prediction = generator(generator.encode(image), DenseMotion(identity_grid(8, 8, image)[None], ones[0], ones))
+    torch.testing.assert_close(prediction, image, rtol=0, atol=1e-4)
+
+
+def test_where_nothing_is_visible_the_source_has_no_say():
+    generator = small(ImageGenerator)
+    grid, zeros = identity_grid(8, 8, torch.zeros(1))[None], tuple(torch.zeros(1, 1, size, size) for size in (8, 16, 32))
+    with torch.inference_mode():
+        first, second = (
+            generator(generator.encode(torch.rand(1, 3, 32, 32)), DenseMotion(grid, zeros[0], zeros)) for _ in range(2)
+        )
+    assert torch.equal(first, second)
+
+
+def test_contribution_maps_sum_to_1(golden_networks: ConvertedNetworks):
+    network = golden_networks.dense_motion_network
+    with torch.inference_mode():
+        maps = network(torch.rand(1, 3, 32, 32), keypoints(5), keypoints(5, batch=2)).contribution_maps
+    assert maps.std() > 0.05, "they must differ for this test to mean anything"
+    torch.testing.assert_close(maps.sum(dim=1), torch.ones(2, 32, 32))
+
+
+def test_the_deformation_is_the_weighted_sum_of_the_transformations(golden_networks: ConvertedNetworks):
+    network = golden_networks.dense_motion_network
+    source, driving, background = keypoints(5), keypoints(5), torch.eye(3)[None] * 1.1
+    with torch.inference_mode():
+        motion = network(torch.rand(1, 3, 32, 32), source, driving, background)
+        grids = network.transformations((32, 32), source, driving, background)  # (1, K + 1, h, w, 2)
+    expected = sum(motion.contribution_maps[:, i, ..., None] * grids[:, i] for i in range(6))
+    torch.testing.assert_close(motion.deformation, expected, rtol=0, atol=1e-5)
+
+
+def test_without_a_background_transform_the_first_transformation_is_the_identity():
+    network = small(DenseMotionNetwork)
+    source, driving = keypoints(2), keypoints(2, batch=2)
+    grids = network.transformations((8, 12), source, driving, None)
+    assert grids.shape == (2, 3, 8, 12, 2)
+    assert torch.equal(grids[:, 0], identity_grid(8, 12, source.points).expand(2, -1, -1, -1))
+    given = network.transformations((8, 12), source, driving, torch.eye(3).repeat(2, 1, 1))
+    torch.testing.assert_close(given, grids, rtol=0, atol=1e-6)
+
+
+def test_transformations_are_the_background_and_then_maps_from_driving_to_source_points():
+    network = DenseMotionNetwork(2, block_expansion=4, max_features=8, num_blocks=2, num_masks=1, regularization=0.0)
+    rows, columns = torch.stack([torch.randperm(65)[:10] for _ in range(2)]).view(2, 1, 2, 5)  # each (1, K, N)
+    source, driving = keypoints(2), Keypoints(torch.stack((columns, rows), dim=-1) / 32 - 1)  # on pixels of a 65 x 65 grid
+    transform = torch.tensor([[[0.9, 0.1, 0.2], [0.0, 1.1, -0.1], [0.0, 0.0, 1.0]]])
+    grids = network.transformations((65, 65), source, driving, transform)
+    torch.testing.assert_close(grids[:, 0], affine_grid(transform, 65, 65))
+    for k in range(2):
+        at_driving = grids[0, 1 + k, rows[0, k], columns[0, k]]  # (N, 2)
+        torch.testing.assert_close(at_driving, source.points[0, k], rtol=0, atol=1e-3)
+
+
+def test_a_fresh_background_predictor_gives_the_identity():
+    transform = BackgroundPredictor().eval()(torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64))
+    torch.testing.assert_close(transform, torch.eye(3).repeat(2, 1, 1))
+
+
+def test_avd_takes_the_pose_of_the_driving_and_the_identity_of_the_source():
+    network = small(AVDNetwork)
+    source, driving = keypoints(2), keypoints(2, batch=3)
+    with torch.inference_mode():
+        result = network(source, driving).points
+        pose, identity = network.pose_encoder(driving.points.flatten(1)), network.id_encoder(source.points.flatten(1))
+        expected = network.decoder(torch.cat((pose, identity.repeat(3, 1)), dim=1)).reshape(3, 2, 5, 2)
+    assert torch.equal(result, expected)
+
+
+# Layers against plain ones
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (16, 16)])
+def test_up_equals_doubling_then_convolution_norm_relu(size):
+    layer = Up(5, 6)
+    nn.init.normal_(layer.norm.weight), nn.init.normal_(layer.norm.bias)
+    x = torch.randn(2, 5, *size, requires_grad=True)
+    parameters = (x, layer.conv.weight, layer.conv.bias, layer.norm.weight, layer.norm.bias)
+    doubled = F.interpolate(x, scale_factor=2, mode="nearest")
+    plain = F.relu(F.instance_norm(F.conv2d(doubled, layer.conv.weight, layer.conv.bias, padding=1), None, None, *parameters[3:]))
+    ours = layer(x)
+    assert ours.shape == (2, 6, 2 * size[0], 2 * size[1])
+    torch.testing.assert_close(ours, plain, rtol=0, atol=2e-5)
+
+    direction = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, parameters, direction)
+    for gradient, wanted in zip(torch.autograd.grad(ours, parameters, direction), expected, strict=True):
+        scale = max(1.0, wanted.abs().max().item())
+        torch.testing.assert_close(gradient / scale, wanted / scale, rtol=0, atol=1e-4)
+
+
+def test_a_group_norm_with_one_channel_a_group_is_instance_norm():
+    ours, theirs = instance_norm(6), nn.InstanceNorm2d(6, affine=True)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    nn.init.normal_(ours.weight), nn.init.normal_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    with_relu = NormReLU(6)
+    with_relu.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 6, 9, 7) * 4 + 2
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(with_relu(x), theirs(x).relu(), rtol=0, atol=1e-5)
+
+
+def test_same_down_and_residual_equal_their_formulas():
+    x = torch.randn(2, 4, 8, 12)
+    norm = nn.InstanceNorm2d(4, affine=True)  # fresh: weight 1, bias 0, as in the layers
+    same, down, residual = Same(4, 4), Down(4, 4), Residual(4)
+    assert same.conv.weight.shape == (4, 4, 7, 7)
+    assert down.conv.weight.shape == (4, 4, 3, 3)
+    torch.testing.assert_close(same(x), norm(same.conv(x)).relu(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(down(x), F.avg_pool2d(norm(down.conv(x)).relu(), 2), rtol=0, atol=1e-5)
+    inner = residual.conv1(norm(x).relu())
+    torch.testing.assert_close(residual(x), x + residual.conv2(norm(inner).relu()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_shrink_equals_a_direct_computation(factor):
+    image = torch.rand(1, 2, 24, 32)
+    kernel = antialias_kernel(factor).astype(float)
+    reach = len(kernel) // 2
+    padded = np.pad(image.numpy().astype(float), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    result = Shrink(2, factor)(image)
+    assert result.shape == (1, 2, 24 // factor, 32 // factor)
+    for i in range(24 // factor):
+        for j in range(32 // factor):
+            window = padded[0, :, i * factor : i * factor + len(kernel), j * factor : j * factor + len(kernel)]
+            np.testing.assert_allclose(result[0, :, i, j].numpy(), (window * kernel).sum(axis=(1, 2)), atol=1e-6)
+
+
+def test_shrink_by_1_is_a_copy():
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(Shrink(3, 1)(image), image)
+
+
+# Precision
+
+
+def run_backbone(detector, network, generator, source_image, driving_image) -> tuple[Keypoints, DenseMotion, torch.Tensor]:
+    source = EncodedSource(detector(source_image), network.shrink_source(source_image), generator.encode(source_image))
+    driving = detector(driving_image)
+    motion = network(source.small_image, source.keypoints, driving)
+    return driving, motion, generator(source.features, motion)
+
+
+@pytest.fixture
+def networks(golden_networks: ConvertedNetworks) -> list[nn.Module]:
+    """Detector, dense motion and generator with weights that move a lot; copies, to be changed."""
+    whole = (golden_networks.keypoint_detector, golden_networks.dense_motion_network, golden_networks.image_generator)
+    return [copy.deepcopy(network) for network in whole]
+
+
+@pytest.fixture
+def pictures(golden) -> tuple[torch.Tensor, torch.Tensor]:
+    return golden.image(golden.arrays["source"]), golden.image(golden.arrays["driving"][1])
+
+
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(-10 * (a - b).square().mean().log10())
+
+
+@pytest.mark.parametrize("how", ["to bf16", "autocast"])
+def test_bf16_comes_close_to_fp32_and_coordinates_stay_fp32(networks, pictures, how):
+    with torch.inference_mode():
+        driving, motion, image = run_backbone(*networks, *pictures)
+        if how == "to bf16":
+            driving_16, motion_16, image_16 = run_backbone(*(network.bfloat16() for network in networks), *pictures)
+            assert networks[1].maps.weight.dtype == networks[2].final.weight.dtype == torch.bfloat16
+        else:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                driving_16, motion_16, image_16 = run_backbone(*networks, *pictures)
+    results = (driving_16.points, motion_16.deformation, motion_16.contribution_maps, *motion_16.occlusion_masks, image_16)
+    assert {result.dtype for result in results} == {torch.float32}
+    assert torch.equal(driving_16.points, driving.points), "keypoints are not rounded"
+    assert not torch.equal(image_16, image), "convolutions must run in bf16 for this test to mean anything"
+    assert (motion_16.deformation - motion.deformation).abs().mean() < 0.1 * PIXEL
+    assert psnr(image_16, image) > 45
+    assert image_16.unique().numel() > 10_000, "not rounded to the 256 steps of bf16"
+
+
+def test_bf16_networks_take_their_transformations_in_fp32(networks):
+    network = networks[1]
+    source, driving = keypoints(5), keypoints(5)
+    expected = network.transformations((32, 32), source, driving, None)
+    assert torch.equal(network.bfloat16().transformations((32, 32), source, driving, None), expected)
+
+
+@pytest.mark.parametrize("cls", COORDINATE_NETWORKS, ids=lambda cls: cls.__name__)
+def test_networks_of_coordinates_keep_fp32_and_still_move(cls):
+    network = small(cls)
+    expected = outputs(network)
+    for changed in (network.to(torch.bfloat16), network.half(), network.to(torch.float16), network.double()):
+        assert {tensor.dtype for tensor in changed.parameters()} == {torch.float32}
+        assert {tensor.dtype for tensor in changed.buffers()} <= {torch.float32, torch.int64}
+    for result, wanted in zip(outputs(network), expected, strict=True):
+        assert torch.equal(result, wanted)
+    for moved in (copy.deepcopy(network).to("meta"), copy.deepcopy(network).to("meta", torch.bfloat16)):
+        assert {(tensor.device.type, tensor.dtype) for tensor in moved.parameters()} == {("meta", torch.float32)}
+
+
+@pytest.mark.parametrize("cls", COORDINATE_NETWORKS, ids=lambda cls: cls.__name__)
+def test_networks_of_coordinates_give_the_same_in_autocast(cls):
+    network = small(cls)
+    expected = outputs(network)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for result, wanted in zip(outputs(network), expected, strict=True):
+            assert torch.equal(result, wanted)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_reach_every_parameter_of_the_backbone(networks, pictures, autocast, training):
+    images = [picture.expand(2, -1, -1, -1) for picture in pictures]  # BatchNorm wants more than one
+    for network in networks:
+        network.train(training)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        _, motion, prediction = run_backbone(*networks, *images)
+        loss = (prediction - images[1]).abs().mean()
+    loss.backward()
+    assert prediction.dtype == motion.deformation.dtype == torch.float32
+    for network in networks:
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, f"{type(network).__name__}.{name}"
+            assert torch.isfinite(parameter.grad).all(), f"{type(network).__name__}.{name}"
+        assert max(parameter.grad.abs().max() for parameter in network.parameters()) > 0
+
+
+# Files
+
+
+def assert_same(loaded: nn.Module, network: nn.Module) -> None:
+    """Equal weights; outputs may differ by the alignment of the file's memory."""
+    expected = network.state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    for result, wanted in zip(outputs(loaded), outputs(network), strict=True):
+        torch.testing.assert_close(result, wanted, rtol=0, atol=1e-6)
+
+
+def test_saved_and_loaded_networks_give_the_same(network, tmp_path):
+    network.save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", WEIGHTS}
+    loaded = type(network).from_pretrained(tmp_path)
+    assert not loaded.training
+    for key in SMALL[type(network)]:
+        assert tuple(np.atleast_1d(loaded.config[key])) == tuple(np.atleast_1d(network.config[key]))
+    assert_same(loaded, network)
+
+
+def test_loading_in_bf16_leaves_networks_of_coordinates_in_fp32(network, tmp_path):
+    network.save_pretrained(tmp_path)
+    loaded = type(network).from_pretrained(tmp_path, dtype=torch.bfloat16)
+    wanted = torch.float32 if isinstance(network, COORDINATE_NETWORKS) else torch.bfloat16
+    assert {parameter.dtype for parameter in loaded.parameters()} == {wanted}
+    if wanted == torch.float32:
+        assert_same(loaded, network)
+
+
+def saved(network: nn.Module, folder: Path) -> dict[str, torch.Tensor]:
+    """Save a network; its weights, to be changed and written again."""
+    network.save_pretrained(folder)
+    return load_file(folder / WEIGHTS)
+
+
+def test_a_missing_weight_is_refused(network, tmp_path):
+    weights = saved(network, tmp_path)
+    gone = sorted(weights)[-1]
+    del weights[gone]
+    save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(InputError, match=rf"lack parameter {gone}$"):
+        type(network).from_pretrained(tmp_path)
+
+
+def test_an_unexpected_weight_is_refused(network, tmp_path):
+    weights = saved(network, tmp_path)
+    save_file({**weights, "stranger.weight": torch.zeros(2), "stranger.bias": torch.zeros(2)}, tmp_path / WEIGHTS)
+    with pytest.raises(InputError, match=r"unknown parameter stranger\.bias and 1 more$"):
+        type(network).from_pretrained(tmp_path)
+
+
+def test_a_weight_of_another_shape_is_refused(network, tmp_path):
+    weights = saved(network, tmp_path)
+    name = next(name for name, value in weights.items() if value.ndim >= 2)
+    save_file({**weights, name: weights[name][1:].contiguous()}, tmp_path / WEIGHTS)
+    with pytest.raises(InputError, match=rf"do not fit the configuration: .*{name}"):
+        type(network).from_pretrained(tmp_path)
+
+
+def test_an_unknown_key_in_a_saved_configuration_is_refused(network, tmp_path):
+    network.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_spline": 3}))
+    with pytest.raises(InputError, match="no configuration num_spline"):
+        type(network).from_pretrained(tmp_path)
+
+
+def test_an_unknown_option_of_loading_is_refused(network, tmp_path):
+    network.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="no configuration num_spline"):
+        type(network).from_pretrained(tmp_path, num_spline=3)
+
+
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("through_index", [False, True])
+def test_no_pickle_is_loaded(network, tmp_path, through_index):
+    trap, folder = tmp_path / "sprung", tmp_path / "model"
+    weights = saved(network, folder)
+    (folder / WEIGHTS).unlink()
+    pickled = folder / "diffusion_pytorch_model.bin"
+    pickled.write_bytes(pickle.dumps(Trap(trap)))
+    if through_index:
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, pickled.name)}
+        (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
+    for options in ({}, {"use_safetensors": False}):
+        with pytest.raises((OSError, InputError)):
+            type(network).from_pretrained(folder, **options)
+    assert not trap.exists()
+    assert pickle.loads(pickled.read_bytes()) == 0, "the trap must work for this test to mean anything"
+    assert trap.exists()
+
+
+def test_source_features_are_kept_in_fp32_for_sampling():
+    generator = small(ImageGenerator).bfloat16()
+    features = generator.encode(torch.rand(1, 3, 32, 32))
+    assert isinstance(features, SourceFeatures)
+    assert [level.shape for level in features.pyramid] == [(1, 4, 32, 32), (1, 8, 16, 16), (1, 16, 8, 8)]
+    assert {level.dtype for level in features.pyramid} == {torch.float32}

@@ -1,0 +1,294 @@
+"""The pipeline as a user calls it, with real networks at toy size."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from motion_core import InputError, MotionInterpPipeline, OneEuro, demo, media
+from motion_core.settings import AnimationSettings
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    pipeline = demo.random_pipeline(image_size=SIZE)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return demo.source_picture(SIZE)
+
+
+@pytest.fixture(scope="module")
+def video():
+    return np.stack(demo.driving_frames(5, SIZE))
+
+
+def psnr(a, b):
+    return -10 * np.log10(np.mean((a.astype(float) - b.astype(float)) ** 2) / 255**2 + 1e-12)
+
+
+@pytest.fixture(scope="module")
+def published(golden_networks):
+    """The pipeline of the golden case."""
+    pipeline = MotionInterpPipeline(**vars(golden_networks), image_size=SIZE)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("run", "options"),
+    [
+        ("standard", {"mode": "standard"}),
+        ("relative", {"mode": "relative"}),
+        ("avd", {"mode": "avd"}),
+        ("standard_bg", {"mode": "standard", "background": "predicted"}),
+        ("t0.5", {"mode": "standard", "strength": 0.5}),
+    ],
+)
+def test_frames_equal_the_published_predictions(published, golden, run, options):
+    arrays = golden.arrays
+    kept = []
+
+    def keep(_pipe, _step, _index, tensors):
+        kept.append(tensors["frames"])
+
+    result = published(arrays["source"], arrays["driving"], callback_on_step_end=keep, **options)
+
+    expected = torch.from_numpy(arrays[f"{run}/prediction"])
+    difference = (kept[1].cpu() - expected).abs()  # frame 0 is the clip's initial frame, frame 1 the driving frame
+    assert difference.max() < 1e-3
+    assert difference.mean() < 2e-5
+    np.testing.assert_array_equal(result.frames[1], media.to_uint8(kept[1])[0])
+
+
+def test_result_has_frames_keypoints_and_rate(pipe, picture, video):
+    result = pipe(source_image=picture, driving_video=video, mode="relative", frame_rate=12.5)
+
+    assert result.frames.shape == (5, SIZE, SIZE, 3)
+    assert result.frames.dtype == np.uint8
+    assert result.keypoints.shape == (5, 5, 5, 2)
+    assert result.frame_rate == Fraction(25, 2)
+    assert not result.interrupted
+
+
+def test_source_is_encoded_once_and_each_frame_analysed_once(pipe, picture, video, monkeypatch):
+    calls = {"encode": 0, "keypoints": 0, "motion": 0, "image": 0}
+
+    def count(module, name, key):
+        original = getattr(module, name)
+
+        def counted(*args, **kwargs):
+            calls[key] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(pipe.image_generator, "encode", "encode")
+    count(pipe.keypoint_detector, "forward", "keypoints")
+    count(pipe.dense_motion_network, "forward", "motion")
+    count(pipe.image_generator, "forward", "image")
+    pipe(picture, video, initial_frame="best")
+
+    assert calls == {"encode": 1, "keypoints": 1 + len(video), "motion": len(video), "image": len(video)}
+
+
+@pytest.mark.parametrize(("shape", "fit", "expected"), [((90, 150), "pad", 90 / 150), ((200, 100), "pad", 2.0)])
+def test_padded_picture_keeps_its_aspect(pipe, video, shape, fit, expected):
+    picture = np.zeros((*shape, 3), np.uint8)
+
+    height, width = pipe(picture, video[:1], fit=fit).frames.shape[1:3]
+
+    assert max(height, width) == SIZE
+    assert height / width == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_cropped_or_stretched_picture_fills_the_networks_image(pipe, video, fit):
+    picture = np.zeros((90, 150, 3), np.uint8)
+
+    assert pipe(picture, video[:1], fit=fit).frames.shape[1:3] == (SIZE, SIZE)
+
+
+def test_any_size_the_networks_can_take(pipe, picture, video):
+    assert pipe(picture, video[:1], size=(128, 256), fit="stretch").frames.shape == (1, 128, 256, 3)
+
+
+@pytest.mark.parametrize("size", [100, (128, 100), 0, (128, -128)])
+def test_other_sizes_are_refused(pipe, picture, video, size):
+    with pytest.raises(InputError, match="multiples of 128"):
+        pipe(picture, video, size=size)
+
+
+def test_source_tensor_keeps_its_precision(pipe, picture, video):
+    exact = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+    kept = []
+
+    def keep(_pipe, _step, _index, tensors):
+        kept.append(tensors["frames"])
+
+    pipe(exact, video[:1], callback_on_step_end=keep)
+    pipe(exact * 0.9995, video[:1], callback_on_step_end=keep)  # less than a step of 8 bits
+
+    assert not torch.equal(kept[0], kept[1])
+
+
+def test_batches_change_nothing(pipe, picture, video):
+    one = pipe(picture, video, batch_size=1)
+    three = pipe(picture, video, batch_size=3)
+
+    np.testing.assert_allclose(one.keypoints, three.keypoints, atol=1e-5)
+    assert np.abs(one.frames.astype(int) - three.frames).max() <= 1
+
+
+def test_same_call_gives_same_frames(pipe, picture, video):
+    np.testing.assert_array_equal(pipe(picture, video).frames, pipe(picture, video).frames)
+
+
+def test_strength_zero_stands_still(pipe, picture, video):
+    frames = pipe(picture, video, strength=0).frames
+
+    np.testing.assert_array_equal(frames, np.broadcast_to(frames[:1], frames.shape))
+    assert not np.array_equal(*pipe(picture, video, strength=1).frames[[0, 2]])
+
+
+def test_relative_motion_starts_at_the_source(pipe, picture, video):
+    source = pipe.encode_source(media.to_float(picture[None])).keypoints.points[0]
+
+    for initial in (0, 3):
+        keypoints = pipe(picture, video, initial_frame=initial).keypoints
+        np.testing.assert_allclose(keypoints[initial], source, atol=1e-6)
+
+
+def test_best_initial_frame_is_the_one_in_the_sources_pose(pipe, video):
+    result = pipe(video[3], video, initial_frame="best")
+    source = pipe.encode_source(media.to_float(video[3:4])).keypoints.points[0]
+
+    np.testing.assert_allclose(result.keypoints[3], source, atol=1e-6)
+
+
+def test_initial_frame_beyond_the_video_is_refused(pipe, picture, video):
+    with pytest.raises(InputError, match=r"initial_frame must be below the driving video's 5 frames, got 5"):
+        pipe(picture, video, initial_frame=5)
+
+
+def test_smoothing_calms_a_trembling_video(pipe, picture):
+    still = demo.draw_figure(SIZE, 0, (60, 110, 170), (235, 225, 200)).astype(float)
+    noise = np.random.default_rng(0).normal(0, 20, (12, *still.shape))
+    video = (still + noise).clip(0, 255).astype(np.uint8)
+
+    plain = pipe(picture, video, mode="standard").keypoints
+    smooth = pipe(picture, video, mode="standard", smoothing=OneEuro(min_cutoff=0.5, beta=0)).keypoints
+
+    assert np.abs(np.diff(smooth, axis=0)).mean() < 0.3 * np.abs(np.diff(plain, axis=0)).mean()
+
+
+def test_stream_computes_frames_as_they_are_asked_for(pipe, picture, video, monkeypatch):
+    made = []
+    generate = pipe.generate
+    monkeypatch.setattr(pipe, "generate", lambda *args: made.append(1) or generate(*args))
+    animation = pipe.stream(picture, video)
+
+    assert made == []
+    next(animation.frames)
+    assert len(made) == 1
+
+
+def test_callback_sees_and_may_change_the_frames(pipe, picture, video):
+    seen = []
+
+    def darken(_pipe, step, index, tensors):
+        seen.append((step, index, tuple(tensors["frames"].shape)))
+        return {"frames": torch.zeros_like(tensors["frames"])}
+
+    result = pipe(picture, video, batch_size=2, callback_on_step_end=darken)
+
+    assert seen == [(0, 0, (2, 3, SIZE, SIZE)), (1, 2, (2, 3, SIZE, SIZE)), (2, 4, (1, 3, SIZE, SIZE))]
+    assert result.frames.max() == 0
+
+
+def test_interruption_keeps_the_frames_made_so_far(pipe, picture, video):
+    def stop(pipeline, step, _index, _tensors):
+        pipeline.interrupt = step == 1
+
+    result = pipe(picture, video, callback_on_step_end=stop)
+
+    assert len(result.frames) == 2
+    assert result.interrupted
+    assert not pipe(picture, video).interrupted
+
+
+def test_bfloat16_frames_are_close_to_fp32(pipe, picture, video):
+    fast = demo.random_pipeline(image_size=SIZE)
+    fast.set_progress_bar_config(disable=True)
+    fast.to(torch.bfloat16)
+
+    assert fast.image_generator.dtype == fast.dense_motion_network.dtype == torch.bfloat16
+    assert fast.keypoint_detector.dtype == torch.float32
+    reference, result = pipe(picture, video), fast(picture, video)
+    np.testing.assert_array_equal(result.keypoints, reference.keypoints)
+    assert psnr(result.frames, reference.frames) > 45
+
+
+def test_saved_video_has_the_frames(pipe, picture, video, tmp_path):
+    result = pipe(picture, video, frame_rate=10)
+    result.save(tmp_path / "out.mp4")
+    result.save(f"{tmp_path}/frames/")
+
+    saved = media.open_video(tmp_path / "out.mp4")
+    assert saved.frame_rate == 10
+    assert psnr(np.stack(list(saved)), result.frames) > 20
+    np.testing.assert_array_equal(np.stack(list(media.open_video(tmp_path / "frames"))), result.frames)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"mode": "absolute"}, "mode must be one of standard, relative, avd, got 'absolute'"),
+        ({"fit": "squeeze"}, "fit must be one of pad, crop, stretch"),
+        ({"background": "none"}, "background must be one of identity, predicted"),
+        ({"strength": -1}, "strength must be 0 or more, got -1"),
+        ({"strength": float("nan")}, "strength must be 0 or more, got nan"),
+        ({"initial_frame": -1}, "initial_frame must be a frame's index from 0, or 'best', got -1"),
+        ({"initial_frame": "first"}, "initial_frame must be"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
+        ({"frame_rate": 0}, "frame_rate must be positive, got 0"),
+    ],
+)
+def test_wrong_settings_are_refused_before_any_work(pipe, wrong, message):
+    with pytest.raises(InputError, match=message):
+        pipe("no picture", "no video", **wrong)
+
+
+def test_parts_that_a_model_lacks_are_refused(pipe, picture, video):
+    bare = MotionInterpPipeline(
+        pipe.keypoint_detector, pipe.dense_motion_network, pipe.image_generator, image_size=SIZE
+    )
+
+    with pytest.raises(InputError, match="mode 'avd' needs a model with an AVD network"):
+        bare(picture, video, mode="avd")
+    with pytest.raises(InputError, match="background 'predicted' needs a model with a background predictor"):
+        bare(picture, video, background="predicted")
+
+
+def test_defaults_live_in_the_settings(pipe):
+    keywords = MotionInterpPipeline.__call__.__kwdefaults__ | {"mode": MotionInterpPipeline.__call__.__defaults__[0]}
+    keywords.pop("callback_on_step_end")
+
+    assert keywords == vars(AnimationSettings())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cuda_frames_are_close_to_those_of_the_cpu(pipe, picture, video, dtype):
+    fast = demo.random_pipeline(image_size=SIZE)
+    fast.set_progress_bar_config(disable=True)
+    fast.to("cuda", dtype)
+
+    assert psnr(fast(picture, video, batch_size=4).frames, pipe(picture, video).frames) > 40
