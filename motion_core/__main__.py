@@ -1,4 +1,4 @@
-"""The command line: ``python -m motion_core animate | convert | benchmark | demo``."""
+"""The command line: ``python -m motion_core animate | info | convert | benchmark | demo``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
+from . import commands
 from .errors import InputError
 from .settings import AnimationSettings, Background, Fit, Mode, OneEuro
 from .version import __version__
-
-if TYPE_CHECKING:
-    from .pipeline import MotionInterpPipeline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,117 +30,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def animate(options: argparse.Namespace) -> None:
-    """Animate a picture with the motion of a video."""
-    from . import media
-
-    media.check_output(options.output)
-    settings = _settings(options)
-    pipeline = _load(options)
-    animation = pipeline.stream(options.source, options.driving, settings)
-    print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
-    count = 0
-    with animation.writer(options.output, audio=not options.no_audio, provenance=not options.no_provenance) as writer:
-        for frame in animation:
-            writer.write(frame.image)
-            count += 1
-    height, width = animation.frame_size
-    print(f"{options.output}: {count} frames, {width} x {height}, {float(animation.frame_rate):.3f} frames/s")
-
-
-def convert(options: argparse.Namespace) -> None:
-    """Turn a published TPSMM checkpoint into a saved pipeline."""
-    from .checkpoint_conversion import convert as convert_networks
-    from .checkpoint_conversion import read_checkpoint
-    from .pipeline import MotionInterpPipeline
-    from .saved_pipeline import check_target, save_whole
-
-    check_target(options.output)
-    networks = convert_networks(read_checkpoint(options.checkpoint))
-    pipeline = MotionInterpPipeline(
-        **{part.name: getattr(networks, part.name) for part in fields(networks)}, image_size=options.size
-    )
-    save_whole(pipeline, options.output)
-    motion = networks.dense_motion_network.config
-    missing = [name for name in ("avd_network", "background_predictor") if getattr(networks, name) is None]
-    print(
-        f"{options.output}: {motion['num_splines']} splines of {motion['points_per_spline']} points, "
-        f"{motion['num_masks']} occlusion mask(s), widths {motion['block_expansion']} to {motion['max_features']}, images of {options.size} x {options.size}"
-        + (f"; without {' and '.join(missing)}" if missing else "")
-    )
-
-
-def benchmark(options: argparse.Namespace) -> None:
-    """Print speed, share of the convolution ceiling and accuracy, per dtype."""
-    import torch
-
-    from . import demo
-    from .benchmark import PUBLISHED_GMACS, measure, report
-    from .hardware import DTYPES, choose_device
-
-    device = choose_device(options.device)
-    dtypes = [DTYPES[name] for name in options.dtypes]
-
-    def load(dtype: torch.dtype) -> MotionInterpPipeline:
-        if options.model is None:
-            pipeline = demo.random_pipeline(demo.PUBLISHED, options.size)
-            pipeline.to(device, dtype, silence_dtype_warnings=True)
-            return pipeline
-        return _load(options, dtype=dtype)
-
-    if options.model is None:
-        print("model: the published sizes (10 splines, widths 64 to 512 and 1024) with random weights")
-    source, frames = demo.source_picture(options.size), demo.driving_frames(options.frames, options.size)
-    results = measure(load, source, frames, dtypes, options.rounds)
-    print(report(results, device, (options.size, options.size)))
-    print(
-        f"for comparison: the published program needs {PUBLISHED_GMACS} GMACs per frame at 256 x 256, at its published sizes"
-    )
-
-
-def run_demo(options: argparse.Namespace) -> None:
-    """Animate a picture and a video that the program draws itself."""
-    from . import demo, media
-
-    folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    source, driving, result = folder / "source.png", folder / "driving.mp4", folder / "animated.mp4"
-    media.save_image(source, demo.source_picture())
-    with media.VideoWriter(driving, 24) as writer:
-        for frame in demo.driving_frames(options.frames):
-            writer.write(frame)
-    print(f"drew {source} and {driving}")
-    main(["animate", str(source), str(driving), "-o", str(result)])
-
-
-def _load(options: argparse.Namespace, dtype: Any = None) -> MotionInterpPipeline:
-    """The pipeline that the options name, on their device."""
-    from . import demo
-    from .hardware import choose_device, choose_dtype
-    from .pipeline import MotionInterpPipeline
-
-    device = choose_device(options.device)
-    dtype = dtype or choose_dtype(device, options.dtype)
-    if options.model is None:
-        print(demo.RANDOM_WEIGHTS_NOTICE, file=sys.stderr)
-        pipeline = demo.random_pipeline()
-        return pipeline.to(device, dtype, silence_dtype_warnings=True)
-    pipeline = MotionInterpPipeline.from_pretrained(options.model, dtype=dtype)
-    return pipeline.to(device)
-
-
-def _settings(options: argparse.Namespace) -> AnimationSettings:
-    given = {
-        field.name: getattr(options, field.name) for field in fields(AnimationSettings) if hasattr(options, field.name)
-    }
-    if given["smoothing"] is not None:
-        given["smoothing"] = OneEuro(min_cutoff=given["smoothing"])
-    return AnimationSettings(**given)
-
-
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """SIGTERM leaves through the same clean-up as an exception."""
     raise SystemExit(128 + number)
+
+
+def _crop(text: str) -> tuple[int, ...] | str:
+    """subject, or TOP,LEFT,HEIGHT,WIDTH."""
+    if text == "subject":
+        return text
+    box = tuple(int(part) for part in text.split(","))
+    if len(box) != 4:
+        raise ValueError(text)
+    return box
 
 
 def _size(text: str) -> int | tuple[int, int]:
@@ -166,19 +64,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Each command has its own --help.",
     )
     parser.add_argument("--version", action="version", version=f"motion_core {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_animate(commands)
-    _add_convert(commands)
-    _add_benchmark(commands)
-    _add_demo(commands)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_animate(subparsers)
+    _add_info(subparsers)
+    _add_convert(subparsers)
+    _add_benchmark(subparsers)
+    _add_demo(subparsers)
     return parser
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], None], **texts: str
+    subparsers: Any, name: str, run: Callable[[argparse.Namespace], None], **texts: str
 ) -> argparse.ArgumentParser:
     summary = (run.__doc__ or "").strip().splitlines()[0]
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: argparse.ArgumentParser = subparsers.add_parser(
         name, help=summary, description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
     )
     parser.set_defaults(run=run)
@@ -194,12 +93,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (the best there is), cpu, cuda, cuda:N or mps")
 
 
-def _add_animate(commands: Any) -> None:
+def _add_animate(subparsers: Any) -> None:
     default = AnimationSettings()
     parser = _command(
-        commands,
+        subparsers,
         "animate",
-        animate,
+        commands.animate,
         epilog="Example: python -m motion_core animate me.jpg dance.mp4 -o out.mp4 --model my-model",
     )
     parser.add_argument("source", metavar="SOURCE", help="the picture: JPEG, PNG, WebP, ...; any size")
@@ -254,30 +153,72 @@ def _add_animate(commands: Any) -> None:
         help="predicted: the background moves as in the video, for a video of the same scene",
     )
 
-    shape = parser.add_argument_group("picture and video")
-    shape.add_argument(
+    _add_picture(parser)
+    video = parser.add_argument_group("driving video")
+    video.add_argument("--start", type=float, metavar="SECONDS", help="use the video from here")
+    video.add_argument("--end", type=float, metavar="SECONDS", help="use the video up to here")
+    video.add_argument("--frame-rate", type=float, metavar="FPS", help="of a folder of frames (default: 25)")
+
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep what is finished if this is interrupted, in OUT.parts; the same command again goes on from there",
+    )
+    result.add_argument(
+        "--compare", metavar="FILE.mp4", help="also write source, driving video and result side by side"
+    )
+    result.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
+    result.add_argument(
+        "--no-provenance", action="store_true", help="do not say in the file that it is synthetic, and by which model"
+    )
+    result.add_argument(
+        "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
+    )
+
+
+def _add_picture(parser: argparse.ArgumentParser) -> None:
+    default = AnimationSettings()
+    picture = parser.add_argument_group("picture")
+    picture.add_argument(
         "--size", type=_size, metavar="N|HxW", help="size at which the networks work (default: the model's own)"
     )
-    shape.add_argument(
+    picture.add_argument(
         "--fit",
         choices=get_args(Fit),
         default=default.fit,
         help="for other shapes: pad keeps all of the picture and its aspect, crop uses the middle, stretch distorts",
     )
-    shape.add_argument("--start", type=float, metavar="SECONDS", help="use the video from here")
-    shape.add_argument("--end", type=float, metavar="SECONDS", help="use the video up to here")
-    shape.add_argument("--frame-rate", type=float, metavar="FPS", help="of a folder of frames (default: 25)")
-    shape.add_argument(
-        "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
+    picture.add_argument(
+        "--crop",
+        type=_crop,
+        metavar="subject|T,L,H,W",
+        help="animate this part only: the subject that the model finds, or top, left, height and width in pixels",
     )
-    shape.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
-    shape.add_argument(
-        "--no-provenance", action="store_true", help="do not say in the file that it is synthetic, and by which model"
+    picture.add_argument(
+        "--paste-back",
+        action="store_true",
+        help="put the animated part back into the picture, so that the video has the picture's size",
+    )
+    picture.add_argument(
+        "--feather", type=float, default=default.feather, help="softness of the part's edge there, 0 to 0.5"
+    )
+    picture.add_argument("--matte", default=default.matte, help="colour behind transparent pictures: a name or #rrggbb")
+    picture.add_argument(
+        "--max-pixels", type=int, metavar="N", help="refuse larger pictures (default: 64 million pixels)"
     )
 
 
-def _add_convert(commands: Any) -> None:
-    parser = _command(commands, "convert", convert)
+def _add_info(subparsers: Any) -> None:
+    parser = _command(subparsers, "info", commands.info)
+    parser.add_argument("file", metavar="FILE", help="a picture, a video, a folder of frames, or a saved pipeline")
+    _add_model(parser)
+    _add_picture(parser)
+    parser.add_argument("--preview", metavar="FILE.png", help="write the picture with the part that is used outlined")
+
+
+def _add_convert(subparsers: Any) -> None:
+    parser = _command(subparsers, "convert", commands.convert)
     parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", help="a published file such as vox.pth.tar; nothing in it is executed"
     )
@@ -287,19 +228,22 @@ def _add_convert(commands: Any) -> None:
     )
 
 
-def _add_benchmark(commands: Any) -> None:
-    parser = _command(commands, "benchmark", benchmark)
+def _add_benchmark(subparsers: Any) -> None:
+    parser = _command(subparsers, "benchmark", commands.benchmark)
     _add_model(parser)
     parser.add_argument(
         "--dtypes", nargs="+", default=["float32", "bfloat16"], help="the first is the reference of the others"
     )
     parser.add_argument("--size", type=int, default=256, help="side of the images")
     parser.add_argument("--frames", type=int, default=8, help="driving frames whose accuracy is compared")
+    parser.add_argument(
+        "--memory", action="store_true", help="instead, print the peak memory of an animation of 100 and of 2000 frames"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="times that each thing is timed; medians count")
 
 
-def _add_demo(commands: Any) -> None:
-    parser = _command(commands, "demo", run_demo)
+def _add_demo(subparsers: Any) -> None:
+    parser = _command(subparsers, "demo", commands.run_demo)
     parser.add_argument("-o", "--output", default="demo", help="folder for the pictures and videos")
     parser.add_argument("--frames", type=int, default=48, help="length of the video it draws")
 

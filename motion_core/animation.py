@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 
@@ -32,23 +31,23 @@ class Animation:
     """A video in the making: iterate over it once to compute its frames, one after the other.
 
     Attributes:
-        frame_rate: frames per second, exact.
         frame_size: (height, width) of the frames.
-        frame_count: how many there will be, or None where the driving video does not tell.
         placement: what part of the source picture is used, and how it lies in the networks' image.
-        audio_from, start, end, model: as in `AnimationOutput`.
+        video: the driving video, or the part of it that is used; its sound goes with the result.
+        model: name of the model.
         frames: the iterator that computes them.
     """
 
-    frame_rate: Fraction
     frame_size: tuple[int, int]
-    frame_count: int | None
     placement: Placement
-    audio_from: Path | None
-    start: float | None
-    end: float | None
+    video: media.VideoSource
     model: str
     frames: Iterator[AnimatedFrame] = field(repr=False)
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames per second, exact: the driving video's."""
+        return self.video.frame_rate
 
     def __iter__(self) -> Iterator[AnimatedFrame]:
         return self.frames
@@ -58,9 +57,32 @@ class Animation:
         return media.VideoWriter(
             path,
             self.frame_rate,
-            audio_from=self.audio_from if audio else None,
-            start=self.start,
-            end=self.end,
+            audio_from=self.video if audio else None,
+            metadata=media.provenance(self.model) if provenance else {},
+        )
+
+    def segmented_writer(
+        self,
+        path: str | PathLike[str],
+        fingerprint: str,
+        *,
+        resume: bool,
+        audio: bool = True,
+        provenance: bool = True,
+    ) -> media.SegmentedWriter:
+        """A writer whose work can be resumed: with `resume`, it keeps what is finished, and goes on from there next time.
+
+        Args:
+            path, audio, provenance: see `AnimationOutput.save`; not for GIF.
+            fingerprint: any text that is the same only for the same source, driving video, model and settings.
+        """
+        return media.SegmentedWriter(
+            path,
+            self.frame_rate,
+            fingerprint=fingerprint,
+            resume=resume,
+            keep=resume,
+            audio_from=self.video if audio else None,
             metadata=media.provenance(self.model) if provenance else {},
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class InputError(ValueError):
     """Something the caller gave cannot be used.
@@ -14,4 +16,4 @@ class InputError(ValueError):
 def first_sentence(error: BaseException) -> str:
     """What another library's error says, without the advice and the addresses that follow it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].split(". ")[0].rstrip(". ")[:300]
+    return re.split(r"(?<!\.)\. ", lines[0])[0].rstrip(". ")[:300]

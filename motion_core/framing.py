@@ -211,6 +211,28 @@ def _ramp(length: int, reach: float, soft: tuple[bool, bool], like: Tensor) -> T
     return weight
 
 
+def picture_points(points: Tensor, placement: Placement) -> Tensor:
+    """Take points from the networks' image into the picture.
+
+    Args:
+        points: ``(..., 2)``, (x, y) in [-1, 1] of the networks' image, corner-aligned.
+        placement: of the picture in it.
+
+    Returns:
+        ``(..., 2)``, (x, y) of the picture, corner-aligned; outside [-1, 1] where the point lies in the padding.
+    """
+    like = points.new_tensor
+
+    def swapped(size: tuple[int, ...]) -> Tensor:
+        return like([size[1], size[0]])  # (x, y) where sizes are (h, w)
+
+    content, crop = placement.content, placement.crop
+    pixels = (points + 1) / 2 * (swapped(placement.network_size) - 1) + 0.5  # from the image's corner
+    share = (pixels - swapped(content[:2])) / swapped(content[2:])
+    pixels = share * swapped(crop[2:]) + swapped(crop[:2])
+    return (pixels - 0.5) / (swapped(placement.picture_size) - 1).clamp_min(1) * 2 - 1
+
+
 def subject_box(points: Tensor, picture_size: Size, margin: float = 0.25, aspect: float = 1.0) -> Box:
     """Return a box around keypoints, for `place_in`.
 

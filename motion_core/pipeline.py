@@ -5,11 +5,12 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,16 +20,16 @@ from tqdm.auto import tqdm
 
 from . import media, motion_modes
 from .animation import AnimatedFrame, Animation, AnimationOutput
+from .driving import in_batches, initial_keypoints, smoothed
 from .errors import InputError, first_sentence
-from .framing import from_network, place_in, to_network
+from .framing import Placement, from_network, paste_back, picture_points, place_in, preview, subject_box, to_network
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
 from .networks.keypoint_detector import KeypointDetector
 from .saved_pipeline import fetch, resolve
-from .settings import AnimationSettings, Background, Fit, Mode, OneEuro
-from .smoothing import OneEuroFilter
+from .settings import AnimationSettings, Background, Mode
 from .structures import DrivingMotion, EncodedSource, Keypoints
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
@@ -95,7 +96,7 @@ class MotionInterpPipeline(DiffusionPipeline):
             pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
         except InputError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InputError(f"{pretrained_model_name_or_path}: cannot be loaded: {first_sentence(error)}") from error
         pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
         return pipeline
@@ -128,6 +129,14 @@ class MotionInterpPipeline(DiffusionPipeline):
         """How the model is named in messages and in the metadata of what it makes."""
         return Path(self.config.get("_name_or_path") or "an unnamed model").name
 
+    def weights_digest(self) -> str:
+        """A text that differs where the weights or their dtypes do."""
+        digest = hashlib.sha256()
+        for network in self.components.values():
+            for name, tensor in network.state_dict().items() if network is not None else ():
+                digest.update(f"{name} {tensor.dtype} {tensor.double().sum().item()!r} ".encode())
+        return digest.hexdigest()
+
     @property
     def interrupt(self) -> bool:
         """Set it to True, from a callback or another thread, to stop; the frames made so far are kept."""
@@ -143,50 +152,29 @@ class MotionInterpPipeline(DiffusionPipeline):
         driving_video: media.VideoInput,
         mode: Mode = AnimationSettings.mode,
         *,
-        size: int | tuple[int, int] | None = AnimationSettings.size,
-        fit: Fit = AnimationSettings.fit,
-        strength: float = AnimationSettings.strength,
-        initial_frame: int | Literal["best"] = AnimationSettings.initial_frame,
-        smoothing: OneEuro | None = AnimationSettings.smoothing,
-        background: Background = AnimationSettings.background,
-        batch_size: int = AnimationSettings.batch_size,
-        start: float | None = AnimationSettings.start,
-        end: float | None = AnimationSettings.end,
-        frame_rate: float | None = AnimationSettings.frame_rate,
         callback_on_step_end: Callback | None = None,
+        **settings: Any,
     ) -> AnimationOutput:
         """Animate a picture and return all frames at once; `stream` does the same and keeps none.
 
         Args:
             source_image: path, PIL image, ``(H, W, 3)`` array (uint8, or float in [0, 1]) or ``(3, H, W)`` tensor in [0, 1].
-            driving_video: path of a video, GIF or folder of frames, ``(T, H, W, 3)`` array, ``(T, 3, H, W)`` tensor, or an
-                iterable of pictures.
-            mode, size, fit, strength, initial_frame, smoothing, background, batch_size, start, end, frame_rate: see
-                `AnimationSettings`.
+            driving_video: path of a video, GIF or folder of frames, ``(T, H, W, 3)`` array, ``(T, 3, H, W)`` tensor, or a
+                list of pictures.
+            mode, **settings: the attributes of `AnimationSettings`, such as ``fit="crop"``.
             callback_on_step_end: called after each batch as ``callback(pipe, step, frame_index, {"frames": tensor})`` with
                 frames ``(B, 3, H, W)`` in [0, 1]; it may return the dict with other frames, and set ``pipe.interrupt``.
 
         Raises:
             InputError: something given cannot be used; the message says what, and by which rule.
+            TypeError: a setting that does not exist.
 
         Example:
             >>> pipe = MotionInterpPipeline.from_pretrained("path-or-hub-id")  # doctest: +SKIP
             >>> pipe(source_image="me.jpg", driving_video="dance.mp4").save("out.mp4")  # doctest: +SKIP
         """
-        settings = AnimationSettings(
-            mode,
-            size,
-            fit,
-            strength,
-            initial_frame,
-            smoothing,
-            background,
-            batch_size,
-            start,
-            end,
-            frame_rate,
-        )
-        animation = self.stream(source_image, driving_video, settings, callback_on_step_end)
+        chosen = AnimationSettings(mode=mode, **settings)
+        animation = self.stream(source_image, driving_video, chosen, callback_on_step_end)
         frames = list(animation)
         detector = self.keypoint_detector
         images = [frame.image for frame in frames]
@@ -206,6 +194,7 @@ class MotionInterpPipeline(DiffusionPipeline):
         driving_video: media.VideoInput,
         settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
         callback_on_step_end: Callback | None = None,
+        skip_frames: int = 0,
     ) -> Animation:
         """An animation whose frames are computed as they are asked for; nothing of a frame stays in memory.
 
@@ -215,16 +204,16 @@ class MotionInterpPipeline(DiffusionPipeline):
         Args:
             source_image, driving_video, callback_on_step_end: as in `__call__`.
             settings: what can be chosen.
+            skip_frames: leave out this many frames at the beginning; the others are what they would be without it.
 
         Raises:
             InputError: as in `__call__`. What can be checked is checked here, before any frame is computed.
         """
         # 0. Inputs
         self._check_settings(settings)
-        network_size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
-        picture = media.image_tensor(source_image)  # (1, 3, H, W)
+        picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
         video = media.open_video(driving_video, start=settings.start, end=settings.end, frame_rate=settings.frame_rate)
-        placement = place_in((picture.shape[-2], picture.shape[-1]), network_size, settings.fit)
+        placement = self.place(picture, settings)
         self._interrupt = False
 
         def frames() -> Iterator[AnimatedFrame]:
@@ -232,44 +221,75 @@ class MotionInterpPipeline(DiffusionPipeline):
             source = self.encode_source(to_network(picture, placement))
 
             # 2. Driving keypoints
-            batches = _in_batches(video, settings.batch_size, network_size, settings.fit)
-            driving = self._smoothed(
-                (self.analyse_driving(source, batch, settings.background) for batch in batches),
-                settings,
-                float(video.frame_rate),
+            batches = in_batches(video, settings.batch_size, placement.network_size, settings.fit)
+            driving: Iterable[DrivingMotion] = (
+                self.analyse_driving(source, batch, settings.background) for batch in batches
             )
-            initial, driving = self._initial_keypoints(source, driving, settings)
+            driving = smoothed(driving, settings, float(video.frame_rate))
+            initial, driving = initial_keypoints(source.keypoints, driving, settings)
 
             done = 0
             for step, motion in enumerate(driving):
+                count = len(motion.keypoints.points)
+                skipped = min(max(skip_frames - done, 0), count)
                 if self._interrupt:
                     return
-                # 3. Transferred keypoints
-                keypoints = self.transfer(source.keypoints, motion.keypoints, initial, settings)  # (B, K, N, 2)
+                if skipped < count:
+                    # 3. Transferred keypoints
+                    keypoints = self.transfer(source.keypoints, motion.keypoints, initial, settings)  # (B, K, N, 2)
 
-                # 4. Dense motion and image
-                images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
+                    # 4. Dense motion and image
+                    images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
 
-                # 5. Frames
-                images = from_network(images, placement)
-                if callback_on_step_end is not None:
-                    images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get("frames", images)
-                points = keypoints.points.float().cpu().numpy()
-                yield from map(AnimatedFrame, media.to_uint8(images), points)
-                done += len(points)
+                    # 5. Frames
+                    images = from_network(images, placement)
+                    if settings.paste_back:
+                        images = paste_back(picture.to(images.device), images, placement, settings.feather)
+                    if callback_on_step_end is not None:
+                        images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get(
+                            "frames", images
+                        )
+                    points = keypoints.points.float().cpu().numpy()
+                    yield from islice(map(AnimatedFrame, media.to_uint8(images), points), skipped, None)
+                done += count
 
-        height, width = placement.content[2:]
         return Animation(
-            video.frame_rate,
-            (height, width),
-            video.frame_count,
+            placement.picture_size if settings.paste_back else placement.content[2:],
             placement,
-            video.path if video.has_audio else None,
-            settings.start,
-            settings.end,
+            video,
             self.model_name,
-            self._with_progress(frames(), video.frame_count),
+            self._with_progress(frames(), video.frame_count, skip_frames),
         )
+
+    def preview(
+        self,
+        source_image: media.ImageSource,
+        settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
+    ) -> np.ndarray:
+        """The picture ``(H, W, 3)`` uint8, dimmed where it will not be used."""
+        picture = self.read_picture(source_image, settings)
+        return media.to_uint8(preview(picture, self.place(picture, settings)))[0]
+
+    def read_picture(self, source: media.ImageSource, settings: AnimationSettings) -> Tensor:
+        """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
+        limit = media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
+        return media.image_tensor(source, background=settings.matte, max_pixels=limit)
+
+    def place(self, picture: Tensor, settings: AnimationSettings) -> Placement:
+        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
+
+        Raises:
+            InputError: a size that the networks cannot take, or a crop that is not inside the picture.
+        """
+        size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
+        picture_size = (picture.shape[-2], picture.shape[-1])
+        if settings.crop != "subject":
+            return place_in(picture_size, size, settings.fit, settings.crop)
+        whole = place_in(picture_size, size, "pad")
+        with torch.inference_mode():
+            points = self.keypoint_detector(to_network(picture, whole).to(self.device)).points[0].cpu()  # (K, N, 2)
+        box = subject_box(picture_points(points, whole), picture_size, aspect=size[1] / size[0])
+        return place_in(picture_size, size, settings.fit, box)
 
     @torch.inference_mode()
     def encode_source(self, image: Tensor) -> EncodedSource:
@@ -318,48 +338,15 @@ class MotionInterpPipeline(DiffusionPipeline):
     def check_size(self, size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
         """A size as (height, width); raises InputError where the networks cannot take it."""
         multiple = self.size_multiple
-        match (size, size) if isinstance(size, int) else size:
-            case (int(height), int(width)) if min(height, width) >= multiple and not (
-                height % multiple or width % multiple
-            ):
+        sides = (size, size) if isinstance(size, int) else size
+        match sides:
+            case (height, width) if all(side >= multiple and side % multiple == 0 for side in sides):
                 return height, width
-            case refused:
-                raise InputError(
-                    f"size must be (height, width) in multiples of {multiple} for this model, got {refused!r}"
-                )
+        raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
 
-    def _initial_keypoints(
-        self, source: EncodedSource, driving: Iterable[DrivingMotion], settings: AnimationSettings
-    ) -> tuple[Keypoints, Iterable[DrivingMotion]]:
-        """Keypoints of the driving frame that counts as the source's pose, and the driving motion from its beginning."""
-        driving = iter(driving)
-        if settings.mode != "relative" or settings.initial_frame == 0:
-            first = next(driving, None)
-            if first is None:
-                return source.keypoints, ()
-            return Keypoints(first.keypoints.points[:1]), chain((first,), driving)
-        kept = list(driving)
-        points = torch.cat([motion.keypoints.points for motion in kept])  # (T, K, N, 2)
-        index = (
-            motion_modes.best_frame(source.keypoints, Keypoints(points))
-            if settings.initial_frame == "best"
-            else settings.initial_frame
-        )
-        if index >= len(points):
-            raise InputError(f"initial_frame must be below the driving video's {len(points)} frames, got {index}")
-        return Keypoints(points[index : index + 1]), kept
-
-    def _smoothed(
-        self, driving: Iterable[DrivingMotion], settings: AnimationSettings, frame_rate: float
-    ) -> Iterable[DrivingMotion]:
-        if settings.smoothing is None:
-            return driving
-        smooth = OneEuroFilter(settings.smoothing, frame_rate)
-        return (DrivingMotion(smooth(motion.keypoints), motion.background_transform) for motion in driving)
-
-    def _with_progress(self, frames: Iterator[AnimatedFrame], total: int | None) -> Iterator[AnimatedFrame]:
+    def _with_progress(self, frames: Iterator[AnimatedFrame], total: int, done: int) -> Iterator[AnimatedFrame]:
         config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
-        yield from tqdm(frames, total=total, **config)
+        yield from tqdm(frames, total=total, initial=done, **config)
 
     def _check_settings(self, settings: AnimationSettings) -> None:
         if settings.mode == "avd" and self.avd_network is None:
@@ -384,13 +371,3 @@ class MotionInterpPipeline(DiffusionPipeline):
                 f"ImageGenerator must take the {motion.config['num_masks']} occlusion masks that DenseMotionNetwork gives, "
                 f"got num_masks={generator.config['num_masks']}"
             )
-
-
-def _in_batches(
-    video: Iterable[np.ndarray], batch_size: int, network_size: tuple[int, int], fit: Fit
-) -> Iterator[Tensor]:
-    """Frames of a video as the networks take them, ``(B, 3, h, w)`` in [0, 1]."""
-    frames = iter(video)
-    while batch := list(islice(frames, batch_size)):
-        images = media.to_float(np.stack(batch))  # (B, 3, H, W)
-        yield to_network(images, place_in((images.shape[-2], images.shape[-1]), network_size, fit))

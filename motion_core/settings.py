@@ -49,6 +49,12 @@ class AnimationSettings:
         size: side, or (height, width), at which the networks work; None is the model's own.
         fit: what happens to a picture or video of another shape. "pad": all of it is used and the aspect is kept; "crop":
             the middle is used; "stretch": the aspect is not kept.
+        crop: the part of the picture to animate, (top, left, height, width) in its pixels, or "subject" for a square around
+            the object, by the model's own keypoints; None is all of it.
+        paste_back: put the animated part back into the picture, so that the video has the picture's size.
+        feather: width of the soft edge there, as a share of the part's shorter side, from 0 to 0.5.
+        matte: what is put behind transparent parts of a picture: a colour's name, "#rrggbb" or (r, g, b).
+        max_pixels: a larger picture is refused before it is decoded; None is 64 million.
         strength: of the motion; 1 is the video's own, 0 none.
         initial_frame: for "relative", the driving frame whose pose counts as the picture's: its index (from 0), or
             "best" for the one nearest to the picture's pose, by the model's own keypoints.
@@ -65,6 +71,11 @@ class AnimationSettings:
     mode: Mode = "relative"
     size: int | tuple[int, int] | None = None
     fit: Fit = "pad"
+    crop: tuple[int, int, int, int] | Literal["subject"] | None = None
+    paste_back: bool = False
+    feather: float = 0.1
+    matte: str | tuple[int, int, int] = "white"
+    max_pixels: int | None = None
     strength: float = 1.0
     initial_frame: int | Literal["best"] = 0
     smoothing: OneEuro | None = None
@@ -78,6 +89,10 @@ class AnimationSettings:
         for name, allowed in (("mode", get_args(Mode)), ("fit", get_args(Fit)), ("background", get_args(Background))):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if isinstance(self.crop, str) and self.crop != "subject":
+            raise InputError(f"crop must be (top, left, height, width), 'subject' or None, got {self.crop!r}")
+        if not 0 <= self.feather <= 0.5:
+            raise InputError(f"feather must be from 0 to 0.5, got {self.feather}")
         if not 0 <= self.strength < math.inf:
             raise InputError(f"strength must be 0 or more, got {self.strength}")
         if self.initial_frame != "best" and not (isinstance(self.initial_frame, int) and self.initial_frame >= 0):

@@ -14,7 +14,16 @@ BITS, CELL = 10, 8  # of the frame number painted into a frame
 HEIGHT, WIDTH = 64, 96
 LUMA = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}  # weights of red and blue
 MATRIX = {"bt601": 6, "bt709": 1, "bt2020": 9}  # FFmpeg's numbers
-COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 120, 60), (20, 200, 220))
+COLORS = (
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 255, 255),
+    (0, 0, 0),
+    (128, 128, 128),
+    (200, 120, 60),
+    (20, 200, 220),
+)
 
 
 def numbered(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:

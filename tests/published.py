@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,9 @@ class Case:
 
     def state_dicts(self) -> StateDicts:
         """The networks of this case under their published names; the loss's VGG-19 is not part of a checkpoint."""
-        return state_dicts(((name, shape) for name, shape in self.shapes.items() if not name.startswith("vgg19.")), self.shrink)
+        return state_dicts(
+            ((name, shape) for name, shape in self.shapes.items() if not name.startswith("vgg19.")), self.shrink
+        )
 
     def image(self, frame: np.ndarray) -> Tensor:
         """``(H, W, 3)`` uint8 as the networks take it, ``(1, 3, H, W)`` in [0, 1]."""
@@ -69,8 +72,14 @@ def antialias_kernel(shrink: int) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+def antialias_weight(shrink: int, shape: tuple[int, ...]) -> Tensor:
+    """The kernel repeated per channel, as published files contain it."""
+    return torch.from_numpy(antialias_kernel(shrink)).expand(shape).clone()
+
+
+@cache
 def weight(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The value of a parameter by the rule of the conformance data, from its full published name."""
+    """The value of a parameter by the rule of the conformance data, from its full published name; not to be changed."""
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
     if name.endswith(".num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
@@ -96,11 +105,8 @@ def state_dicts(shapes: Iterable[tuple[str, tuple[int, ...]]], shrink: int) -> S
     networks: StateDicts = {}
     for name, shape in shapes:
         network, key = name.split(".", 1)
-        if name == ANTIALIAS:
-            value = torch.from_numpy(antialias_kernel(shrink)).expand(shape).clone()
-        else:
-            value = weight(name, shape)
-        networks.setdefault(network, {})[key] = value
+        fixed = name == ANTIALIAS
+        networks.setdefault(network, {})[key] = antialias_weight(shrink, shape) if fixed else weight(name, shape)
     return networks
 
 
@@ -114,6 +120,9 @@ def single_mask(networks: StateDicts) -> StateDicts:
 
 def write_checkpoint(path: Path, networks: Mapping[str, Any], **others: Any) -> Path:
     """A published-format file: the state dicts, and what training left beside them."""
-    left_over = {"optimizer": {"state": {0: {"step": 7, "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 2e-4}]}, "epoch": 99}
+    left_over = {
+        "optimizer": {"state": {0: {"step": 7, "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 2e-4}]},
+        "epoch": 99,
+    }
     torch.save({**networks, **left_over, **others}, path)
     return path

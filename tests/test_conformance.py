@@ -44,7 +44,9 @@ def encode(networks: ConvertedNetworks, image: torch.Tensor) -> EncodedSource:
 @pytest.fixture(scope="module")
 def computed(case: Case, networks: ConvertedNetworks) -> dict[str, np.ndarray]:
     """What our networks give, by the names of the conformance data."""
-    source_image, initial_image, driving_image = (case.image(x) for x in (case.arrays["source"], *case.arrays["driving"]))
+    source_image, initial_image, driving_image = (
+        case.image(x) for x in (case.arrays["source"], *case.arrays["driving"])
+    )
     results: dict[str, torch.Tensor] = {}
     with torch.inference_mode():
         source = encode(networks, source_image)

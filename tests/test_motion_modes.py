@@ -14,7 +14,9 @@ from motion_core.motion_modes import best_frame, hull_area, relative, relative_s
 
 
 def poses(count: int, seed: int) -> Keypoints:
-    return Keypoints(torch.tensor(np.random.default_rng(seed).uniform(-0.8, 0.8, (count, 5, 5, 2)), dtype=torch.float32))
+    return Keypoints(
+        torch.tensor(np.random.default_rng(seed).uniform(-0.8, 0.8, (count, 5, 5, 2)), dtype=torch.float32)
+    )
 
 
 def moved(keypoints: Keypoints, scale: float = 1.0, x: float = 0.0, y: float = 0.0) -> Keypoints:

@@ -234,7 +234,10 @@ def test_where_all_is_visible_and_nothing_moves_the_prediction_is_the_source():
 
 def test_where_nothing_is_visible_the_source_has_no_say():
     generator = small(ImageGenerator)
-    grid, zeros = identity_grid(8, 8, torch.zeros(1))[None], tuple(torch.zeros(1, 1, size, size) for size in (8, 16, 32))
+    grid, zeros = (
+        identity_grid(8, 8, torch.zeros(1))[None],
+        tuple(torch.zeros(1, 1, size, size) for size in (8, 16, 32)),
+    )
     with torch.inference_mode():
         first, second = (
             generator(generator.encode(torch.rand(1, 3, 32, 32)), DenseMotion(grid, zeros[0], zeros)) for _ in range(2)
@@ -273,7 +276,10 @@ def test_without_a_background_transform_the_first_transformation_is_the_identity
 def test_transformations_are_the_background_and_then_maps_from_driving_to_source_points():
     network = DenseMotionNetwork(2, block_expansion=4, max_features=8, num_blocks=2, num_masks=1, regularization=0.0)
     rows, columns = torch.stack([torch.randperm(65)[:10] for _ in range(2)]).view(2, 1, 2, 5)  # each (1, K, N)
-    source, driving = keypoints(2), Keypoints(torch.stack((columns, rows), dim=-1) / 32 - 1)  # on pixels of a 65 x 65 grid
+    source, driving = (
+        keypoints(2),
+        Keypoints(torch.stack((columns, rows), dim=-1) / 32 - 1),
+    )  # on pixels of a 65 x 65 grid
     transform = torch.tensor([[[0.9, 0.1, 0.2], [0.0, 1.1, -0.1], [0.0, 0.0, 1.0]]])
     grids = network.transformations((65, 65), source, driving, transform)
     torch.testing.assert_close(grids[:, 0], affine_grid(transform, 65, 65))
@@ -300,14 +306,15 @@ def test_avd_takes_the_pose_of_the_driving_and_the_identity_of_the_source():
 # Layers against plain ones
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (16, 16)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 16), (33, 40), (16, 80)])
 def test_up_equals_doubling_then_convolution_norm_relu(size):
     layer = Up(5, 6)
     nn.init.normal_(layer.norm.weight), nn.init.normal_(layer.norm.bias)
     x = torch.randn(2, 5, *size, requires_grad=True)
-    parameters = (x, layer.conv.weight, layer.conv.bias, layer.norm.weight, layer.norm.bias)
+    parameters = (x, layer.conv.weight, layer.norm.weight, layer.norm.bias)  # a norm follows: the bias has no effect
     doubled = F.interpolate(x, scale_factor=2, mode="nearest")
-    plain = F.relu(F.instance_norm(F.conv2d(doubled, layer.conv.weight, layer.conv.bias, padding=1), None, None, *parameters[3:]))
+    plain = F.conv2d(doubled, layer.conv.weight, layer.conv.bias, padding=1)
+    plain = F.relu(F.instance_norm(plain, weight=layer.norm.weight, bias=layer.norm.bias))
     ours = layer(x)
     assert ours.shape == (2, 6, 2 * size[0], 2 * size[1])
     torch.testing.assert_close(ours, plain, rtol=0, atol=2e-5)
@@ -365,7 +372,9 @@ def test_shrink_by_1_is_a_copy():
 # Precision
 
 
-def run_backbone(detector, network, generator, source_image, driving_image) -> tuple[Keypoints, DenseMotion, torch.Tensor]:
+def run_backbone(
+    detector, network, generator, source_image, driving_image
+) -> tuple[Keypoints, DenseMotion, torch.Tensor]:
     source = EncodedSource(detector(source_image), network.shrink_source(source_image), generator.encode(source_image))
     driving = detector(driving_image)
     motion = network(source.small_image, source.keypoints, driving)
@@ -398,7 +407,13 @@ def test_bf16_comes_close_to_fp32_and_coordinates_stay_fp32(networks, pictures, 
         else:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 driving_16, motion_16, image_16 = run_backbone(*networks, *pictures)
-    results = (driving_16.points, motion_16.deformation, motion_16.contribution_maps, *motion_16.occlusion_masks, image_16)
+    results = (
+        driving_16.points,
+        motion_16.deformation,
+        motion_16.contribution_maps,
+        *motion_16.occlusion_masks,
+        image_16,
+    )
     assert {result.dtype for result in results} == {torch.float32}
     assert torch.equal(driving_16.points, driving.points), "keypoints are not rounded"
     assert not torch.equal(image_16, image), "convolutions must run in bf16 for this test to mean anything"

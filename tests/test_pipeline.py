@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from motion_core import InputError, MotionInterpPipeline, OneEuro, demo, media
-from motion_core.settings import AnimationSettings
 
 SIZE = 128
 
@@ -276,11 +275,9 @@ def test_parts_that_a_model_lacks_are_refused(pipe, picture, video):
         bare(picture, video, background="predicted")
 
 
-def test_defaults_live_in_the_settings(pipe):
-    keywords = MotionInterpPipeline.__call__.__kwdefaults__ | {"mode": MotionInterpPipeline.__call__.__defaults__[0]}
-    keywords.pop("callback_on_step_end")
-
-    assert keywords == vars(AnimationSettings())
+def test_unknown_settings_are_refused(pipe, picture, video):
+    with pytest.raises(TypeError, match="stregth"):
+        pipe(picture, video, stregth=0.5)
 
 
 @pytest.mark.gpu

@@ -19,7 +19,7 @@ from .pictures import MAX_PIXELS, image_tensor, load_image, to_float, to_uint8
 from .pictures import Picture as ImageSource
 from .reading import Video as VideoInput
 from .reading import VideoSource, open_video
-from .resuming import SegmentedWriter
+from .resuming import SegmentedWriter, fingerprint
 from .writing import VideoWriter, provenance, save_image
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "compose_comparison",
     "cut_frames",
     "describe",
+    "fingerprint",
     "image_tensor",
     "load_image",
     "open_video",

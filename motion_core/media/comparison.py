@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 _GAP = 4  # pixels between the videos
 _SMALLEST = 12  # pixels of type
 _BACKGROUND = (16, 16, 16)
+_ROUNDING = 0.01  # frames; moviepy's times are floats, and must not fall before the frame that they mean
 _ENDLESS = 1e9  # seconds; the frames are counted here, not by moviepy
 
 
@@ -67,8 +67,7 @@ def compose_comparison(
     clip = _layout(players, captions, height or players[-1].size[0], None if font is None else _font_file(font))
     with VideoWriter(output, rate, audio_from=audio_from, metadata=metadata) as writer:
         for index in range(count):
-            # Half a frame later: moviepy's times are floats, and must not fall before the frame they mean.
-            writer.write(clip.get_frame(float((index + Fraction(1, 2)) / rate)))
+            writer.write(clip.get_frame(float(index / rate)))
 
 
 def _font_file(font: str | os.PathLike[str]) -> str:
@@ -97,7 +96,7 @@ class _Player:
 
     def at(self, seconds: float) -> np.ndarray:
         """Return ``(H, W, 3)`` uint8; after the end, the last frame."""
-        wanted = 0 if self.source is None else int(seconds * float(self.source.frame_rate) + 1e-6)
+        wanted = 0 if self.source is None else int(seconds * float(self.source.frame_rate) + _ROUNDING)
         while self._index < wanted and (frame := next(self._frames, None)) is not None:
             self._frame = frame
             self._index += 1

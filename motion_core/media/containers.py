@@ -26,7 +26,6 @@ _DEMUXERS = (
     "h264,hevc,m4v,mjpeg,av1,wav,mp3,flac,aac,ac3,aiff,caf,gif"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
-_LOST_END = 0.5  # seconds between the stated and the found end of a Matroska file that are still rounding
 
 
 @contextmanager
@@ -126,18 +125,8 @@ def _presentation_ticks(container: InputContainer, stream: VideoStream, path: Pa
         raise InputError(f"{path}: is damaged at {at} ({error.strerror})") from error
     if not count:
         raise InputError(f"{path}: has a video track, but no frames in it")
-    _check_end(container, end, path)
     if len(shown) < count:
         return np.arange(count), 1, False
     ticks = np.unique(np.frombuffer(shown, np.int64))
     # What comes before the first key frame cannot be decoded: the start of a cut broadcast recording.
     return ticks[ticks >= (ticks[0] if first_key is None else first_key)], last_duration, True
-
-
-def _check_end(container: InputContainer, end: Fraction, path: Path) -> None:
-    """Matroska states the time at which it ends; damage in the middle makes the rest of it unreachable."""
-    if "matroska" not in container.format.name or container.duration is None:
-        return
-    stated = container.duration / av.time_base
-    if float(end) < stated - _LOST_END:
-        raise InputError(f"{path}: is damaged at {float(end):.2f} s, nothing after it can be read (of {stated:.2f} s)")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError
-
-_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067  # the first two elements of a Matroska or WebM file
+from .matroska import EBML, check_matroska
 
 
 def existing_file(path: str | os.PathLike[str], what: str) -> Path:
@@ -56,7 +55,7 @@ class FileStamp:
 
 
 def check_whole(path: Path) -> None:
-    """Raise InputError if the file's own structure says that it goes on after its last byte.
+    """Raise InputError if the file's own structure says that it goes on after its last byte, or has a hole.
 
     Decoders take a cut-off file for a shorter one. MP4/MOV, Matroska/WebM, AVI and WebP say how long they are; other
     formats do not, and pass.
@@ -66,8 +65,8 @@ def check_whole(path: Path) -> None:
         head = handle.read(12)
         if head[:4] == b"RIFF":  # AVI, WebP, WAV
             needed = 8 + int.from_bytes(head[4:8], "little")
-        elif int.from_bytes(head[:4], "big") == _EBML:
-            needed = _matroska_end(handle)
+        elif int.from_bytes(head[:4], "big") == EBML:
+            return check_matroska(path)
         elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
             needed = max((end for _, end in _mp4_boxes(handle, size)), default=0)
         else:
@@ -89,27 +88,3 @@ def _mp4_boxes(handle: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
             return
         start += length
         yield kind, start
-
-
-def _matroska_end(handle: BinaryIO) -> int:
-    """Return the byte after the first segment; 0 if its length is unknown (a live recording)."""
-    handle.seek(4)
-    length = _matroska_length(handle)
-    if length is None:
-        return 0
-    handle.seek(length, os.SEEK_CUR)
-    if int.from_bytes(handle.read(4), "big") != _SEGMENT:
-        return 0
-    length = _matroska_length(handle)
-    return 0 if length is None else handle.tell() + length
-
-
-def _matroska_length(handle: BinaryIO) -> int | None:
-    """Read a variable-length integer; all ones means unknown."""
-    first = handle.read(1)
-    if not first or not first[0]:
-        return None
-    extra = 8 - first[0].bit_length()
-    bits = 7 * (extra + 1)
-    value = int.from_bytes(first + handle.read(extra), "big") & ((1 << bits) - 1)
-    return None if value == (1 << bits) - 1 else value

@@ -79,9 +79,12 @@ def cut_frames(frames: Iterable[np.ndarray]) -> Iterator[int]:
     candidate = False  # `last` differs from `before` like a new scene
     for index, frame in enumerate(frames):
         small = _thumbnail(frame)
-        if candidate and before is not None and _is_new(before, small):
-            yield index - 1
-            usual.clear()
+        if candidate and before is not None:
+            if _is_new(before, small):
+                yield index - 1
+                usual.clear()
+            else:
+                last = before  # a flash: as if it had not been
         candidate = False
         if last is not None:
             change = _difference(last, small)

@@ -23,6 +23,17 @@ from .writing import QUALITY, AudioSource, FolderSink, VideoWriter, audio_part, 
 _MANIFEST = "job.json"
 
 
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """Return a text about a file, or the files of a folder, that changes when they do: names, sizes, times of change."""
+    source = Path(path)
+    try:
+        files = sorted(source.iterdir()) if source.is_dir() else [source]
+        stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from error
+    return f"{source.resolve()} {stamps}"
+
+
 class SegmentedWriter:
     """A `VideoWriter` for long jobs: an interruption costs the frames of one segment, not all of them.
 
@@ -34,6 +45,7 @@ class SegmentedWriter:
         path, frame_rate, audio_from, start, end, metadata, quality: as for `VideoWriter`; ``.mp4`` or a folder.
         fingerprint: any text that is the same only if inputs and settings are the same.
         resume: go on with an interrupted job; if there is none, begin one.
+        keep: leave the finished segments behind when the ``with`` block ends with an exception, to be resumed.
         segment_frames: frames in a segment.
 
     Attributes:
@@ -50,6 +62,7 @@ class SegmentedWriter:
         *,
         fingerprint: str,
         resume: bool = False,
+        keep: bool = True,
         segment_frames: int = 250,
         audio_from: AudioSource | None = None,
         start: float | None = None,
@@ -69,6 +82,7 @@ class SegmentedWriter:
         self._audio = audio_part(audio_from, start, end)
         self._metadata = dict(metadata or {})
         self._quality, self._segment_frames = check_quality(quality), segment_frames
+        self._keep = keep
         self._size: tuple[int, int] | None = None
         self._writer: VideoWriter | None = None
         self._folder: FolderSink | None = None
@@ -106,6 +120,8 @@ class SegmentedWriter:
             self._writer.__exit__(kind, error, trace)
         if kind is None:
             self._finish()
+        elif not self._keep:
+            shutil.rmtree(self.parts, ignore_errors=True)
 
     def _write_segment(self, frame: np.ndarray) -> None:
         if self._writer is None:

@@ -1,0 +1,226 @@
+"""What the commands of the command line do. Heavy imports are inside, so that ``--help`` comes at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import InputError
+from .settings import AnimationSettings, OneEuro
+from .version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from . import media
+    from .animation import Animation
+    from .pipeline import MotionInterpPipeline
+
+
+def animate(options: argparse.Namespace) -> None:
+    """Animate a picture with the motion of a video."""
+    from . import media
+
+    for path in filter(None, (options.output, options.compare)):
+        media.check_output(path)
+    settings = settings_of(options)
+    pipeline = _load(options)
+    animation = pipeline.stream(options.source, options.driving, settings)
+    print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
+    with _writer(options, settings, pipeline, animation) as writer:
+        if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
+            print(f"{writer.frames_done} frames are there already", file=sys.stderr)
+            animation = pipeline.stream(options.source, options.driving, settings, skip_frames=writer.frames_done)
+        for frame in animation:
+            writer.write(frame.image)
+    height, width = animation.frame_size
+    rate = float(animation.frame_rate)
+    print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
+    if options.compare is not None:
+        _compare(options, animation)
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Turn a published TPSMM checkpoint into a saved pipeline."""
+    from .checkpoint_conversion import convert as convert_networks
+    from .checkpoint_conversion import read_checkpoint
+    from .pipeline import MotionInterpPipeline
+    from .saved_pipeline import check_target, save_whole
+
+    check_target(options.output)
+    networks = convert_networks(read_checkpoint(options.checkpoint))
+    components = {part.name: getattr(networks, part.name) for part in fields(networks)}
+    pipeline = MotionInterpPipeline(**components, image_size=options.size)
+    save_whole(pipeline, options.output)
+    print(f"{options.output}: {describe_pipeline(pipeline)}")
+
+
+def info(options: argparse.Namespace) -> None:
+    """Say what a picture, a video or a saved pipeline is, and what `animate` would make of it."""
+    from . import media
+    from .framing import place_in
+    from .pipeline import MotionInterpPipeline
+    from .saved_pipeline import INDEX
+
+    if (Path(options.file) / INDEX).is_file():
+        print(
+            f"{options.file}: a saved pipeline, {describe_pipeline(MotionInterpPipeline.from_pretrained(options.file))}"
+        )
+        return
+    settings = settings_of(options)
+    about = media.describe(options.file)
+    for line in media_lines(about):
+        print(line)
+    pipeline = _load(options, notice=settings.crop == "subject")
+    if about.kind != "picture":
+        size = pipeline.check_size(pipeline.config["image_size"] if settings.size is None else settings.size)
+        for line in driving_lines(about, place_in(about.size, size, settings.fit).describe()):
+            print(line)
+    if about.kind in ("picture", "animation"):
+        print(f"as a source: {pipeline.place(pipeline.read_picture(options.file, settings), settings).describe()}")
+    if options.preview is not None:
+        media.save_image(options.preview, pipeline.preview(options.file, settings))
+        print(f"{options.preview}: the part that is used is outlined")
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    """Print speed, share of the convolution ceiling and accuracy, per dtype; or peak memory by video length."""
+    from . import demo
+    from .benchmark import PUBLISHED_GMACS, measure, report
+    from .hardware import DTYPES, choose_device
+    from .memory import memory_report
+
+    if options.memory:
+        print(memory_report())
+        return
+    for name in options.dtypes:
+        if name not in DTYPES:
+            raise InputError(f"dtypes must be of {', '.join(DTYPES)}, got {name}")
+    device = choose_device(options.device)
+
+    def load(dtype: torch.dtype) -> MotionInterpPipeline:
+        if options.model is None:
+            return demo.random_pipeline(demo.PUBLISHED, options.size).to(device, dtype, silence_dtype_warnings=True)
+        return _load(options, dtype)
+
+    if options.model is None:
+        print("model: the published sizes (10 splines, widths 64 to 512 and 1024) with random weights")
+    source, frames = demo.source_picture(options.size), demo.driving_frames(options.frames, options.size)
+    results = measure(load, source, frames, [DTYPES[name] for name in options.dtypes], options.rounds)
+    print(report(results, device, (options.size, options.size)))
+    print(f"for comparison: a frame of the published program at 256 x 256 needs {PUBLISHED_GMACS} GMACs")
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Animate a picture and a video that the program draws itself."""
+    from . import demo, media
+    from .__main__ import main
+
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    source, driving, result = folder / "source.png", folder / "driving.mp4", folder / "animated.mp4"
+    media.save_image(source, demo.source_picture())
+    with media.VideoWriter(driving, 24) as writer:
+        for frame in demo.driving_frames(options.frames):
+            writer.write(frame)
+    print(f"drew {source} and {driving}")
+    main(["animate", str(source), str(driving), "-o", str(result)])
+
+
+def settings_of(options: argparse.Namespace) -> AnimationSettings:
+    """The settings among the options of a command; those that the command does not have keep their defaults."""
+    names = [field.name for field in fields(AnimationSettings)]
+    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    if isinstance(given.get("smoothing"), float):
+        given["smoothing"] = OneEuro(min_cutoff=given["smoothing"])
+    return AnimationSettings(**given)
+
+
+def describe_pipeline(pipeline: MotionInterpPipeline) -> str:
+    """One line for people."""
+    motion = pipeline.dense_motion_network.config
+    parts = [network for network in pipeline.components.values() if network is not None]
+    missing = [name for name in pipeline._optional_components if getattr(pipeline, name) is None]
+    height, width = pipeline.config["image_size"]
+    millions = sum(parameter.numel() for network in parts for parameter in network.parameters()) / 1e6
+    return (
+        f"{motion['num_splines']} splines of {motion['points_per_spline']} points, {motion['num_masks']} occlusion mask(s), "
+        f"widths {motion['block_expansion']} to {motion['max_features']}, {millions:.1f} million parameters, "
+        f"images of {width} x {height}, sides in multiples of {pipeline.size_multiple}"
+        + (f"; without {' and '.join(missing)}" if missing else "")
+    )
+
+
+def media_lines(about: media.MediaInfo) -> list[str]:
+    """What a file is, for people."""
+    height, width = about.size
+    turned = f", turned by {about.rotation} degrees" if about.rotation else ""
+    lines = [f"{about.path}: a {about.kind}, {width} x {height}{turned}"]
+    if about.kind != "picture":
+        variable = " on average, variable" if about.is_variable else ""
+        sound = "with sound" if about.has_audio else "without sound"
+        rate, seconds = float(about.frame_rate), float(about.duration)
+        lines.append(f"{about.frame_count} frames, {rate:.3f} frames/s{variable}, {seconds:.2f} s, {sound}")
+    return lines
+
+
+def driving_lines(about: media.MediaInfo, placement: str) -> list[str]:
+    """What becomes of a driving video, for people."""
+    lines = [f"as a driving video: {about.frame_count} frames, {placement}"]
+    if about.scene_cuts:
+        times = ", ".join(f"{time:.2f}" for time in about.scene_cuts)
+        lines.append(
+            f"it has scene cuts at {times} s: choose one scene with --start and --end, motion does not cross a cut"
+        )
+    return lines
+
+
+def _writer(
+    options: argparse.Namespace, settings: AnimationSettings, pipeline: MotionInterpPipeline, animation: Animation
+) -> media.VideoWriter | media.SegmentedWriter:
+    """Segments where the format allows it, so that an interrupted and resumed render equals an uninterrupted one."""
+    from . import media
+
+    choice = {"audio": not options.no_audio, "provenance": not options.no_provenance}
+    if media.check_output(options.output) == "gif":
+        if options.resume:
+            raise InputError(f"{options.output}: a GIF cannot be resumed, only .mp4 and folders of frames")
+        return animation.writer(options.output, **choice)
+    inputs = [media.fingerprint(path) for path in (options.source, options.driving)]
+    job = f"{inputs} {settings} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
+    return animation.segmented_writer(options.output, job, resume=options.resume, **choice)
+
+
+def _compare(options: argparse.Namespace, animation: Animation) -> None:
+    from . import media
+
+    result = media.open_video(options.output, frame_rate=float(animation.frame_rate))
+    media.compose_comparison(
+        [options.source, animation.video, result],
+        ["source", "driving", "result"],
+        options.compare,
+        audio_from=None if options.no_audio else animation.video,
+        metadata={} if options.no_provenance else media.provenance(animation.model),
+    )
+    print(f"{options.compare}: source, driving video and result side by side")
+
+
+def _load(options: argparse.Namespace, dtype: torch.dtype | None = None, notice: bool = True) -> MotionInterpPipeline:
+    """The pipeline that the options name, on their device; `notice` says when its weights are random."""
+    from diffusers.utils import logging
+
+    from . import demo
+    from .hardware import choose_device, choose_dtype
+    from .pipeline import MotionInterpPipeline
+
+    device = choose_device(options.device)
+    dtype = dtype or choose_dtype(device, getattr(options, "dtype", "auto"))
+    if options.model is None:
+        if notice:
+            print(demo.RANDOM_WEIGHTS_NOTICE, file=sys.stderr)
+        return demo.random_pipeline().to(device, dtype, silence_dtype_warnings=True)
+    logging.disable_progress_bar()  # it loads in a second
+    return MotionInterpPipeline.from_pretrained(options.model, dtype=dtype).to(device)

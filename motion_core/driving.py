@@ -1,0 +1,71 @@
+"""The driving side between the video and the transfer: frames in batches, keypoints smoothed, the initial pose found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import media, motion_modes
+from .errors import InputError
+from .framing import place_in, to_network
+from .settings import AnimationSettings, Fit
+from .smoothing import OneEuroFilter
+from .structures import DrivingMotion, Keypoints
+
+
+def in_batches(
+    video: Iterable[np.ndarray], batch_size: int, network_size: tuple[int, int], fit: Fit
+) -> Iterator[Tensor]:
+    """Frames of a video as the networks take them, ``(B, 3, h, w)`` in [0, 1]."""
+    frames = iter(video)
+    while batch := list(islice(frames, batch_size)):
+        images = media.to_float(np.stack(batch))  # (B, 3, H, W)
+        yield to_network(images, place_in((images.shape[-2], images.shape[-1]), network_size, fit))
+
+
+def smoothed(
+    driving: Iterable[DrivingMotion], settings: AnimationSettings, frame_rate: float
+) -> Iterable[DrivingMotion]:
+    """The driving motion with its keypoints smoothed over time, if the settings say so."""
+    if settings.smoothing is None:
+        return driving
+    smooth = OneEuroFilter(settings.smoothing, frame_rate)
+    return (DrivingMotion(smooth(motion.keypoints), motion.background_transform) for motion in driving)
+
+
+def initial_keypoints(
+    source: Keypoints, driving: Iterable[DrivingMotion], settings: AnimationSettings
+) -> tuple[Keypoints, Iterable[DrivingMotion]]:
+    """The pose that relative motion starts from, and the driving motion from its beginning.
+
+    For an initial frame other than the first, all of the video is looked at before, and its keypoints are kept.
+
+    Args:
+        source: ``(1, K, N, 2)``.
+        driving: batches of the driving motion, in order.
+        settings: `initial_frame` and `mode`.
+
+    Returns:
+        Keypoints ``(1, K, N, 2)`` of the initial driving frame, and all batches.
+
+    Raises:
+        InputError: the video has no frame of that index.
+    """
+    driving = iter(driving)
+    if settings.mode != "relative" or settings.initial_frame == 0:
+        first = next(driving, None)
+        if first is None:
+            return source, ()
+        return Keypoints(first.keypoints.points[:1]), chain((first,), driving)
+    kept = list(driving)
+    points = torch.cat([motion.keypoints.points for motion in kept])  # (T, K, N, 2)
+    index = settings.initial_frame
+    if index == "best":
+        index = motion_modes.best_frame(source, Keypoints(points))
+    if index >= len(points):
+        raise InputError(f"initial_frame must be below the driving video's {len(points)} frames, got {index}")
+    return Keypoints(points[index : index + 1]), kept

@@ -1,0 +1,54 @@
+"""Whether memory grows with the length of the driving video: measured, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import demo, media
+from .errors import InputError
+
+LENGTHS = (100, 2000)  # driving frames
+SIZE = 128  # of the pictures; a small model, so that 2000 frames take a minute
+
+
+def peak_memory(arguments: list[str]) -> float:
+    """Run a command and return the most memory that it held at once, in MB (10^6 bytes).
+
+    Raises:
+        InputError: on a system that does not tell, or if the command fails.
+    """
+    if not hasattr(os, "wait4"):
+        raise InputError("peak memory can be measured on Linux and macOS only")
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise InputError(f"{' '.join(arguments)}: ended with status {process.returncode}")
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return usage.ru_maxrss * unit / 1e6
+
+
+def measure_animation(frames: int) -> float:
+    """Peak memory, in MB, of ``animate`` with a driving video of that many frames, the small model of random weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, driving, result = (Path(folder) / name for name in ("source.png", "driving.mp4", "result.mp4"))
+        media.save_image(source, demo.source_picture(SIZE))
+        pictures = demo.driving_frames(50, SIZE)
+        with media.VideoWriter(driving, 25) as writer:
+            for index in range(frames):
+                writer.write(pictures[index % len(pictures)])
+        animate = [sys.executable, "-m", "motion_core", "animate", str(source), str(driving), "-o", str(result)]
+        return peak_memory([*animate, "--size", str(SIZE), "--device", "cpu"])
+
+
+def memory_report() -> str:
+    """A table to print: peak memory by length, and the difference."""
+    peaks = [measure_animation(frames) for frames in LENGTHS]
+    lines = ["peak memory of `animate` on the CPU, small model, pictures of 128 x 128, H.264 in and out"]
+    lines += [f"{frames:>8} frames {peak:>8.0f} MB" for frames, peak in zip(LENGTHS, peaks, strict=True)]
+    lines.append(f"difference {peaks[-1] - peaks[0]:>10.0f} MB")
+    return "\n".join(lines)

@@ -1,0 +1,221 @@
+"""The rules of what may import what, held against the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "motion_core"
+SHARED_BY_NETWORKS = {"base", "blocks", "resnet"}
+COMPONENTS = ("AVDNetwork", "BackgroundPredictor", "DenseMotionNetwork", "ImageGenerator", "KeypointDetector")
+PUBLISHED_WORDS = (
+    "hourglass",
+    "fg_encoder",
+    "bg_encoder",
+    "resblock",
+    "down_blocks",
+    "up_blocks",
+    "inpainting_network",
+    "kp_detector",
+)
+
+
+def sources(*parts: str) -> list[Path]:
+    """The Python files of a folder of the repository, or the one file; none where it does not exist (yet)."""
+    path = ROOT.joinpath(*parts)
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path] * path.with_suffix(".py").is_file()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name(path: Path) -> str:
+    """Of the module in a file, such as "motion_core.geometry.grids"."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imported(path: Path, within: ast.AST | None = None) -> Iterator[str]:
+    """Full names of all modules that a file imports, anywhere in it; ``from a import b`` gives a.b."""
+    package = name(path).split(".")[:-1]  # of an __init__.py too: its own name ends in __init__
+    for node in ast.walk(within or tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def imported_on_import(path: Path) -> Iterator[str]:
+    """Only what stands outside of functions."""
+    outside = ast.Module([node for node in tree(path).body if not isinstance(node, ast.FunctionDef)], [])
+    functions = [node for node in ast.walk(outside) if isinstance(node, ast.FunctionDef)]
+    inside = [module for function in functions for module in imported(path, function)]
+    everything = list(imported(path, outside))
+    for module in inside:
+        everything.remove(module)
+    yield from everything
+
+
+def is_part_of(module: str, *parents: str) -> bool:
+    return any(module == parent or module.startswith(f"{parent}.") for parent in parents)
+
+
+def is_standard(module: str) -> bool:
+    return module.split(".")[0] in sys.stdlib_module_names
+
+
+def identifiers(path: Path) -> Iterator[str]:
+    """Every name that the code uses or defines."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.arg(arg=word) | ast.alias(name=word):
+                yield word
+            case ast.FunctionDef(name=word) | ast.ClassDef(name=word) | ast.keyword(arg=str(word)):
+                yield word
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Every string that the code uses; docstrings are not code."""
+    prose = {id(node.value) for node in ast.walk(tree(path)) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.value
+
+
+def ids(path: Path) -> str:
+    return name(path)
+
+
+@pytest.mark.parametrize("path", sources("motion_core", "geometry"), ids=ids)
+def test_geometry_imports_torch_only(path):
+    for module in imported(path):
+        assert is_standard(module) or is_part_of(module, "torch", "motion_core.geometry"), module
+
+
+@pytest.mark.parametrize("path", sources("motion_core", "networks"), ids=ids)
+def test_a_network_imports_no_other_stage(path):
+    ours = ("motion_core.geometry", "motion_core.structures", "motion_core.errors")
+    shared = tuple(f"motion_core.networks.{module}" for module in SHARED_BY_NETWORKS)
+    for module in imported(path):
+        assert is_standard(module) or is_part_of(module, "torch", "diffusers", "timm", *ours, *shared), module
+
+
+@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+def test_timm_is_imported_when_it_is_used(path):
+    assert not any(is_part_of(module, "timm") for module in imported_on_import(path))
+
+
+@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+def test_only_geometry_samples(path):
+    if not is_part_of(name(path), "motion_core.geometry"):
+        assert "grid_sample" not in set(identifiers(path))
+        assert not any("grid_sample" in text for text in texts(path))
+
+
+@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+def test_only_the_conversion_knows_published_names(path):
+    if name(path) != "motion_core.checkpoint_conversion":
+        assert not set(PUBLISHED_WORDS) & set(identifiers(path))
+        for text in texts(path):
+            assert not any(word in text.replace("num_down_blocks", "") for word in PUBLISHED_WORDS), text
+
+
+@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+def test_only_media_knows_codecs_and_pictures(path):
+    if not is_part_of(name(path), "motion_core.media"):
+        for module in imported(path):
+            assert not is_part_of(module, "av", "PIL", "moviepy"), module
+
+
+@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+def test_the_package_imports_nothing_that_is_built_on_it(path):
+    for module in imported(path):
+        assert not is_part_of(module, "train", "eval", "space", "app", "tests"), module
+
+
+@pytest.mark.parametrize("folder", ["train", "eval", "space"])
+def test_train_eval_and_space_do_not_import_each_other(folder):
+    for path in sources(folder):
+        for module in imported(path):
+            assert not is_part_of(module, *{"train", "eval", "space", "app", "tests"} - {folder}), (
+                f"{name(path)}: {module}"
+            )
+
+
+def test_the_checks_see_imports_of_every_form(tmp_path, monkeypatch):
+    """Otherwise the tests above could pass because nothing is found."""
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    path = tmp_path / "motion_core" / "networks" / "probe.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        '"""hourglass"""\nimport os, train.main\nfrom ..media import files\nfrom . import dense_motion\nfrom .. import pipeline\n'
+        "class C:\n    import timm as t\n"
+        "    def f(self):\n        from av import open\n        return F.grid_sample('resblock')\n"
+    )
+    outside = [
+        "os",
+        "train.main",
+        "motion_core.media.files",
+        "motion_core.networks.dense_motion",
+        "motion_core.pipeline",
+        "timm",
+    ]
+    assert sorted(imported(path)) == sorted([*outside, "av.open"])
+    assert sorted(imported_on_import(path)) == sorted(outside)
+    assert {"grid_sample", "C", "f"} <= set(identifiers(path))
+    assert list(texts(path)) == ["resblock"]
+    assert len(sources("motion_core")) == 1
+    assert sources("nothing") == []
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level names of what a fresh interpreter has imported after the statement."""
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_neither_torch_nor_diffusers():
+    loaded = modules_after("import motion_core; dir(motion_core); motion_core.__version__")
+    assert "motion_core" in loaded
+    assert not loaded & {"torch", "diffusers", "timm", "numpy", "PIL", "av", "moviepy", "huggingface_hub"}
+
+
+def test_importing_geometry_imports_torch_and_not_diffusers():
+    loaded = modules_after("import motion_core.geometry")
+    assert "torch" in loaded
+    assert not loaded & {"diffusers", "timm", "PIL", "av", "moviepy", "huggingface_hub"}
+
+
+def test_importing_the_networks_does_not_import_timm():
+    assert "timm" not in modules_after("from motion_core import KeypointDetector")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_saved_pipeline_names_its_components_motion_core(component):
+    """File and class names of components are a file format: ``["motion_core", "KeypointDetector"]``."""
+    import motion_core
+
+    cls = getattr(motion_core, component)
+    assert (cls.__module__, cls.__name__, cls.__qualname__) == ("motion_core", component, component)
+    assert component in motion_core.__all__
+    assert component in dir(motion_core)
+
+
+def test_every_public_name_can_be_imported():
+    import motion_core
+
+    for public in motion_core.__all__:
+        assert getattr(motion_core, public) is not None
+    with pytest.raises(AttributeError, match="no attribute 'KeypointDetectors'"):
+        _ = motion_core.KeypointDetectors

@@ -1,0 +1,697 @@
+"""Published checkpoints in, networks out; and everything that is not one refused with a sentence, nothing executed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tarfile
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from published import StateDicts, antialias_kernel, single_mask, state_dicts, write_checkpoint
+from torch import nn
+
+from motion_core import (
+    AVDNetwork,
+    BackgroundPredictor,
+    DenseMotionNetwork,
+    ImageGenerator,
+    InputError,
+    KeypointDetector,
+)
+from motion_core.checkpoint_conversion import (
+    OPTIONAL,
+    REQUIRED,
+    ConvertedNetworks,
+    convert,
+    published_state_dict,
+    read_checkpoint,
+)
+
+NAMES = REQUIRED + OPTIONAL
+MOTION, KEYPOINTS, GENERATOR, AVD = "dense_motion_network", "kp_detector", "inpainting_network", "avd_network"
+KERNEL = "down.weight"
+
+
+def load(path: Path) -> ConvertedNetworks:
+    return convert(read_checkpoint(path))
+
+
+def by_name(converted: ConvertedNetworks) -> dict[str, nn.Module | None]:
+    """Our networks under the published names of theirs."""
+    networks = (converted.keypoint_detector, converted.dense_motion_network, converted.image_generator)
+    return dict(zip(NAMES, (*networks, converted.avd_network, converted.background_predictor), strict=True))
+
+
+def assert_holds(converted: ConvertedNetworks, networks: StateDicts) -> None:
+    """Every weight arrived, none is made up, and all are fp32."""
+    for name, network in by_name(converted).items():
+        if network is None:
+            assert name not in networks
+            continue
+        assert not network.training
+        back = published_state_dict(network, name)
+        assert back.keys() == networks[name].keys()
+        for key, value in networks[name].items():
+            assert back[key].dtype == (torch.float32 if value.is_floating_point() else torch.int64)
+            tolerance = 1e-3 if key == KERNEL else 0  # it is computed, and may have been saved in another precision
+            torch.testing.assert_close(back[key], value.to(back[key].dtype), rtol=0, atol=tolerance)
+
+
+@pytest.fixture
+def networks(golden) -> StateDicts:
+    """Published state dicts of the case tiny-128; the dicts may be changed, the tensors may not."""
+    return golden.state_dicts()
+
+
+@pytest.fixture
+def backbone(networks: StateDicts) -> StateDicts:
+    return {name: networks[name] for name in REQUIRED}
+
+
+# What loads
+
+
+def test_a_published_file_converts(networks, golden, tmp_path):
+    converted = load(write_checkpoint(tmp_path / "vox.pth.tar", networks))
+    assert_holds(converted, networks)
+    motion, generator = converted.dense_motion_network.config, converted.image_generator.config
+    published = golden.config["dense_motion_params"]
+    assert (motion.num_splines, motion.points_per_spline) == (golden.config["common_params"]["num_tps"], 5)
+    assert (motion.block_expansion, motion.max_features) == (published["block_expansion"], published["max_features"])
+    assert (motion.num_blocks, motion.shrink, motion.num_masks) == (published["num_blocks"], 4, 4)
+    assert (motion.keypoint_variance, motion.regularization) == (0.01, 0.01)
+    published = golden.config["generator_params"]
+    assert (generator.block_expansion, generator.max_features) == (
+        published["block_expansion"],
+        published["max_features"],
+    )
+    assert (generator.num_down_blocks, generator.num_masks) == (3, 4)
+    assert (converted.avd_network.config.id_features, converted.avd_network.config.pose_features) == (128, 128)
+
+
+CONFIGURATIONS: dict[str, dict[type[nn.Module], dict[str, Any]]] = {
+    "three splines of four points": {
+        KeypointDetector: {"num_splines": 3, "points_per_spline": 4},
+        DenseMotionNetwork: {"num_splines": 3, "points_per_spline": 4, "block_expansion": 4, "max_features": 32},
+        ImageGenerator: {"block_expansion": 4, "max_features": 16},
+        AVDNetwork: {
+            "num_splines": 3,
+            "points_per_spline": 4,
+            "id_features": 7,
+            "pose_features": 9,
+            "hidden_features": (12,),
+        },
+    },
+    "two levels, three masks, shrink 2": {
+        KeypointDetector: {"num_splines": 2},
+        DenseMotionNetwork: {
+            **{"num_splines": 2, "block_expansion": 6, "max_features": 24},
+            **{"num_blocks": 3, "shrink": 2, "num_masks": 3},
+        },
+        ImageGenerator: {"block_expansion": 5, "max_features": 11, "num_down_blocks": 2, "num_masks": 3},
+        AVDNetwork: {"num_splines": 2, "hidden_features": (8, 6)},
+        BackgroundPredictor: {},
+    },
+    "all widths the same, shrink 8, one spline": {
+        KeypointDetector: {"num_splines": 1, "points_per_spline": 3},
+        DenseMotionNetwork: {
+            **{"num_splines": 1, "points_per_spline": 3, "block_expansion": 8, "max_features": 8},
+            **{"num_blocks": 1, "shrink": 8, "num_masks": 4},
+        },
+        ImageGenerator: {"block_expansion": 8, "max_features": 8},
+    },
+    "not shrunk, four levels, grey": {
+        KeypointDetector: {"num_splines": 2, "image_channels": 1},
+        DenseMotionNetwork: {
+            **{"num_splines": 2, "image_channels": 1, "block_expansion": 4, "max_features": 64},
+            **{"num_blocks": 5, "shrink": 1, "num_masks": 5},
+        },
+        ImageGenerator: {
+            "image_channels": 1,
+            "block_expansion": 4,
+            "max_features": 64,
+            "num_down_blocks": 4,
+            "num_masks": 5,
+        },
+    },
+    "a single mask": {
+        KeypointDetector: {"num_splines": 2},
+        DenseMotionNetwork: {"num_splines": 2, "block_expansion": 4, "max_features": 16, "num_masks": 1},
+        ImageGenerator: {"block_expansion": 4, "max_features": 16, "num_masks": 1},
+    },
+}
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+def test_the_configuration_is_read_off_names_and_shapes(configuration):
+    classes = (KeypointDetector, DenseMotionNetwork, ImageGenerator, AVDNetwork, BackgroundPredictor)
+    ours = {name: cls(**configuration[cls]) for name, cls in zip(NAMES, classes, strict=True) if cls in configuration}
+    shapes = [
+        (f"{name}.{key}", tuple(value.shape))
+        for name, network in ours.items()
+        for key, value in published_state_dict(network, name).items()
+    ]
+    networks = state_dicts(shapes, configuration[DenseMotionNetwork].get("shrink", 4))
+    converted = convert(networks)
+    assert_holds(converted, networks)
+    for name, network in by_name(converted).items():
+        if network is not None:
+            for key, value in configuration[type(network)].items():
+                if key != "max_features":  # it shows only where a level reaches it
+                    assert network.config[key] == value, f"{name}.{key}"
+
+
+def test_a_single_mask_file_converts_and_runs(backbone, tmp_path):
+    networks = single_mask(backbone)
+    assert len(networks[MOTION]) < len(backbone[MOTION])
+    converted = load(write_checkpoint(tmp_path / "file", networks))
+    assert_holds(converted, networks)
+    assert converted.dense_motion_network.config.num_masks == converted.image_generator.config.num_masks == 1
+    image = torch.rand(1, 3, 128, 128)
+    with torch.inference_mode():
+        keypoints = converted.keypoint_detector(image)
+        network = converted.dense_motion_network
+        motion = network(network.shrink_source(image), keypoints, converted.keypoint_detector(1 - image))
+        assert [mask.shape for mask in motion.occlusion_masks] == [(1, 1, 32, 32)]
+        assert converted.image_generator(converted.image_generator.encode(image), motion).shape == image.shape
+
+
+@pytest.mark.parametrize("absent", [("avd_network",), ("bg_predictor",), OPTIONAL], ids="+".join)
+@pytest.mark.parametrize("as_none", [False, True])
+def test_optional_networks_may_be_absent(networks, absent, as_none, tmp_path):
+    kept = {name: state for name, state in networks.items() if name not in absent}
+    path = write_checkpoint(tmp_path / "file", kept, **(dict.fromkeys(absent) if as_none else {}))
+    assert_holds(load(path), kept)
+
+
+def test_converting_the_published_form_of_our_networks_gives_them_back(tiny_pipeline_parts):
+    ours = dict(zip(NAMES, tiny_pipeline_parts.values(), strict=True))
+    converted = convert({name: published_state_dict(network, name) for name, network in ours.items()})
+    for name, network in by_name(converted).items():
+        expected = ours[name].state_dict()
+        assert network.state_dict().keys() == expected.keys()
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, expected[key]), f"{name}.{key}"
+        public = {key: value for key, value in ours[name].config.items() if not key.startswith("_")}
+        assert {key: network.config[key] for key in public} == public
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_become_fp32(backbone, dtype, tmp_path):
+    networks = {
+        name: {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+        for name, state in backbone.items()
+    }
+    assert_holds(load(write_checkpoint(tmp_path / "file", networks)), networks)
+
+
+def test_older_files_ordered_dicts_and_parameters_load(backbone, tmp_path):
+    networks = {
+        name: OrderedDict(
+            (key, nn.Parameter(value) if value.is_floating_point() else value) for key, value in state.items()
+        )
+        for name, state in backbone.items()
+    }
+    torch.save({**networks, "epoch": 1}, tmp_path / "file", _use_new_zipfile_serialization=False)
+    assert_holds(load(tmp_path / "file"), backbone)
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8, 16])
+def test_the_kernel_that_files_contain_tells_the_shrink(backbone, shrink):
+    """Only the kernel is right for it; the rest then does not fit, except at 4."""
+    backbone[MOTION][KERNEL] = torch.from_numpy(antialias_kernel(shrink)).repeat(3, 1, 1, 1)
+    if shrink == 4:
+        assert convert(backbone).dense_motion_network.config.shrink == 4
+    else:
+        with pytest.raises(InputError, match=r"dense_motion_network"):
+            convert(backbone)
+
+
+# What is refused: files
+
+
+class Trap:
+    """Unpickled, it makes a file."""
+
+    name = f"{os.name}.system"
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.system, (f"touch {self.path}",)
+
+
+class QuietTrap(Trap):
+    """The same without a shell."""
+
+    name = "eval"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return eval, (f"open({self.path!r}, 'w')",)
+
+
+def stand_in() -> dict[str, dict[str, torch.Tensor]]:
+    """What the reader takes for a checkpoint: the right networks, with one small tensor each."""
+    return {name: {"weight": torch.arange(6.0).reshape(2, 3)} for name in REQUIRED}
+
+
+def as_tar(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def saved(content: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("trap", [Trap, QuietTrap])
+@pytest.mark.parametrize(
+    ("wrap", "unread"),
+    [
+        (lambda trap: pickle.dumps(trap, protocol=5), "not a pickle of tensors"),
+        (lambda trap: as_tar(pickle.dumps(trap, protocol=2)), "not a pickle of tensors"),
+        (lambda trap: pickle.dumps(trap, protocol=2), None),
+        (lambda trap: pickle.dumps(trap, protocol=0), None),
+        (lambda trap: pickle.dumps(dict.fromkeys(REQUIRED, trap), protocol=2), None),
+        (lambda trap: saved(trap), None),
+        (lambda trap: saved({**stand_in(), "epoch": trap}), None),
+        (lambda trap: saved({**stand_in(), KEYPOINTS: {"weight": trap}}), None),
+        (lambda trap: saved({**stand_in(), "epoch": trap}, _use_new_zipfile_serialization=False), None),
+    ],
+    ids=["new pickle", "tar", "pickle", "text pickle", "networks", "torch", "left over", "weight", "legacy"],
+)
+def test_nothing_in_a_file_is_executed(trap, wrap, unread, tmp_path):
+    sprung, path = tmp_path / "sprung", tmp_path / "file.pth.tar"
+    path.write_bytes(wrap(trap(sprung)))
+    with pytest.raises(InputError) as caught:
+        read_checkpoint(path)
+    assert not sprung.exists()
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert "weights_only" not in message, "torch's advice to load it unsafely is not passed on"
+    if unread is None:
+        assert message.endswith(f"refused, it asks to run {trap.name}; a checkpoint may hold tensors only")
+    else:
+        assert unread in message
+
+    pickle.loads(pickle.dumps(trap(sprung)))
+    assert sprung.exists(), "the trap must work for this test to mean anything"
+
+
+def truncated_zip() -> bytes:
+    whole = saved(stand_in())
+    return whole[: len(whole) // 2]
+
+
+def compressed_zip() -> bytes:
+    """Sixteen megabytes of zeros in a few kilobytes; torch would unpack it."""
+    content, stream = {**stand_in(), KEYPOINTS: {"weight": torch.zeros(2048, 2048)}}, io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(saved(content))) as plain,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    return stream.getvalue()
+
+
+FILES: dict[str, tuple[bytes, str]] = {
+    "git lfs pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+        r"a Git LFS pointer, not the checkpoint itself; fetch it with `git lfs pull`",
+    ),
+    "web page": (b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>", r"a web page, not a checkpoint"),
+    "bare web page": (b"<HTML><body>Sign in</body></HTML>", r"a web page, not a checkpoint"),
+    "empty": (b"", r"the file is empty"),
+    "text": (b"epoch: 3\nloss: 0.1\n", r"not a checkpoint, or a damaged one"),
+    "random bytes": (np.random.default_rng(0).bytes(5000), r"not a checkpoint, or a damaged one"),
+    "truncated zip": (truncated_zip(), r"not a checkpoint, or a damaged one"),
+    "zip of something else": (b"PK\x05\x06" + bytes(18), r"not a checkpoint, or a damaged one"),
+    "compressed": (compressed_zip(), r"refused, it unpacks to more than its size"),
+    "list": (saved([1, 2, 3]), r"it holds a list, not a dict of networks"),
+    "tensor": (saved(torch.zeros(3)), r"it holds a Tensor, not a dict of networks"),
+    "state dict": (saved({"weight": torch.zeros(3)}), r"the network kp_detector is missing; the file holds weight"),
+    "nothing": (saved({}), r"the network kp_detector is missing; the file holds nothing"),
+    "missing network": (
+        saved({name: value for name, value in stand_in().items() if name != GENERATOR}),
+        r"the network inpainting_network is missing; the file holds dense_motion_network, kp_detector",
+    ),
+    "empty network": (saved({**stand_in(), MOTION: {}}), r"dense_motion_network is not a state dict"),
+    "network that is a list": (
+        saved({**stand_in(), MOTION: [torch.zeros(2)]}),
+        r"dense_motion_network is not a state dict",
+    ),
+    "optional network that is a number": (saved({**stand_in(), AVD: 3}), r"avd_network is not a state dict"),
+    "number for a weight": (
+        saved({**stand_in(), MOTION: {"w": 3.0}}),
+        r"dense_motion_network\.w is not a plain tensor",
+    ),
+    "number for a name": (
+        saved({**stand_in(), MOTION: {3: torch.zeros(1)}}),
+        r"dense_motion_network\.3 is not a plain tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES.keys())
+def test_a_file_that_is_no_checkpoint_is_refused_with_a_sentence(content, message, tmp_path):
+    path = tmp_path / "file.pth.tar"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_checkpoint(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no such file$"):
+        read_checkpoint(tmp_path / "file.pth.tar")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a folder, not a checkpoint file$"):
+        read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(1).expand(10**6, 10**6),
+        torch.zeros(4).as_strided((1000, 4), (0, 1)),
+        torch.empty(10**6, 10**6, device="meta"),
+        torch.zeros(2, 3).to_sparse(),
+        torch.zeros(2, 3, dtype=torch.complex64),
+        torch.zeros(2, 3, dtype=torch.bool),
+        torch.zeros(2, 3, dtype=torch.uint8),
+        torch.zeros(2, 3).to(torch.float8_e4m3fn),
+    ],
+    ids=["broadcast", "overlapping", "meta", "sparse", "complex", "bool", "uint8", "fp8"],
+)
+def test_a_tensor_that_is_not_plain_numbers_in_memory_is_refused(tensor, tmp_path):
+    torch.save({**stand_in(), MOTION: {"maps.weight": tensor}}, tmp_path / "file")
+    with pytest.raises(InputError, match=r"dense_motion_network\.maps\.weight is not a plain tensor$"):
+        read_checkpoint(tmp_path / "file")
+
+
+# What is refused: networks
+
+
+def without(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    kept = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    assert len(kept) < len(state)
+    return kept
+
+
+def with_(state: dict[str, torch.Tensor], key: str, value: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {**state, key: value}
+
+
+def tampered(
+    state: dict[str, torch.Tensor], key: str, change: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    return {**state, key: change(state[key])}
+
+
+def with_nan(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.clone()
+    tensor.view(-1)[0] = torch.nan
+    return tensor
+
+
+FC, MAPS = "fg_encoder.fc.weight", "maps.weight"
+Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+NETWORKS: dict[str, tuple[str, Change, str]] = {
+    # a parameter that is missing
+    "kp fc": (KEYPOINTS, lambda s: without(s, FC), r"kp_detector has no parameter fg_encoder\.fc\.weight"),
+    "kp conv1": (
+        KEYPOINTS,
+        lambda s: without(s, "fg_encoder.conv1"),
+        r"kp_detector has no parameter fg_encoder\.conv1\.weight",
+    ),
+    "kp inside": (
+        KEYPOINTS,
+        lambda s: without(s, "fg_encoder.layer3.0.bn1.running_var"),
+        r"kp_detector has no parameter fg_encoder\.layer3\.0\.bn1\.running_var, which its other shapes ask for",
+    ),
+    "maps": (MOTION, lambda s: without(s, "maps"), r"dense_motion_network has no parameter maps\.weight"),
+    "no encoder": (
+        MOTION,
+        lambda s: without(s, "hourglass.encoder"),
+        r"dense_motion_network has no hourglass\.encoder",
+    ),
+    "no decoder": (
+        MOTION,
+        lambda s: without(s, "hourglass.decoder"),
+        r"dense_motion_network has no parameter hourglass\.decoder",
+    ),
+    "no masks": (
+        MOTION,
+        lambda s: without(s, "occlusion"),
+        r"fit no configuration: num_masks must be 1, or 3 to 7 .*got 0",
+    ),
+    "no layers of finer masks": (
+        MOTION,
+        lambda s: without(s, "up."),
+        r"dense_motion_network has no parameter up\.0\.conv\.bias",
+    ),
+    "no levels": (GENERATOR, lambda s: without(s, "down_blocks"), r"fit no configuration: .*num_down_blocks=0"),
+    "no residual": (
+        GENERATOR,
+        lambda s: without(s, "resblock.3."),
+        r"inpainting_network has no parameter resblock\.3\.",
+    ),
+    "no first": (GENERATOR, lambda s: without(s, "first"), r"inpainting_network has no parameter first\.conv\.weight"),
+    "no id encoder": (
+        AVD,
+        lambda s: without(s, "id_encoder"),
+        r"avd_network\.id_encoder has fewer than two linear layers",
+    ),
+    "no pose encoder": (
+        AVD,
+        lambda s: without(s, "pose_encoder"),
+        r"avd_network has no parameter pose_encoder\.9\.weight",
+    ),
+    "no avd decoder": (AVD, lambda s: without(s, "decoder"), r"avd_network has no parameter decoder\.0\.bias"),
+    "no fc of the background": (
+        "bg_predictor",
+        lambda s: without(s, "bg_encoder.fc"),
+        r"bg_predictor has no parameter bg_encoder\.fc",
+    ),
+    # one too many
+    "stranger": (
+        GENERATOR,
+        lambda s: with_(s, "attention.weight", torch.zeros(2, 2)),
+        r"inpainting_network has the unknown parameter attention\.weight, which fits no configuration$",
+    ),
+    "our own name": (
+        MOTION,
+        lambda s: with_(s, "encoder.0.conv.bias", torch.zeros(16)),
+        r"dense_motion_network has the unknown parameter encoder\.0\.conv\.bias",
+    ),
+    "another level": (
+        MOTION,
+        lambda s: with_(s, "hourglass.encoder.down_blocks.9.conv.weight", torch.zeros(2, 2)),
+        r"dense_motion_network has no parameter hourglass\.encoder\.down_blocks\.5\.conv\.weight",
+    ),
+    "leading zeros": (
+        AVD,
+        lambda s: with_(s, "id_encoder.0012.weight", torch.zeros(2, 2)),
+        r"avd_network has the unknown parameter id_encoder\.0012\.weight",
+    ),
+    "a number too long to be one": (
+        AVD,
+        lambda s: with_(s, f"id_encoder.{'9' * 5000}.weight", torch.zeros(2, 2)),
+        r"avd_network has the unknown parameter id_encoder\.999",
+    ),
+    # another shape
+    "transposed": (
+        AVD,
+        lambda s: tampered(s, "decoder.3.weight", lambda w: w.T.contiguous()),
+        r"avd_network\.decoder\.3\.weight has shape \(1024, 512\) where the others ask for \(512, 1024\)$|"
+        r"avd_network\.decoder\.3\.weight has shape \(512, 1024\) where the others ask for \(1024, 512\)$",
+    ),
+    "a narrower layer": (
+        GENERATOR,
+        lambda s: tampered(s, "resblock.2.conv1.weight", lambda w: w[:, :-1].clone()),
+        r"inpainting_network\.resblock\.2\.conv1\.weight has shape \(\d+, \d+, 3, 3\) where the others ask for",
+    ),
+    "a vector for a matrix": (
+        KEYPOINTS,
+        lambda s: with_(s, FC, torch.zeros(50)),
+        r"kp_detector\.fg_encoder\.fc\.weight has shape \(50,\)",
+    ),
+    "too wide": (
+        KEYPOINTS,
+        lambda s: with_(s, "fg_encoder.conv1.weight", torch.zeros(1, 20000)),
+        r"kp_detector\.fg_encoder\.conv1\.weight has shape \(1, 20000\), which fits no configuration$",
+    ),
+    "no splines": (
+        MOTION,
+        lambda s: with_(s, MAPS, torch.zeros(1, 67, 7, 7)),
+        r"which are not whole points of the 0 splines",
+    ),
+    "points that do not divide": (
+        KEYPOINTS,
+        lambda s: with_(s, FC, torch.zeros(52, 512)),
+        r"kp_detector gives 52 numbers, which are not whole points of the 5 splines of dense_motion_network$",
+    ),
+    "two points a spline": (
+        KEYPOINTS,
+        lambda s: with_(s, FC, torch.zeros(20, 512)),
+        r"points_per_spline must be 3 or more .*got 2",
+    ),
+    "a number of masks that fits nothing": (
+        MOTION,
+        lambda s: without(s, "occlusion.3"),
+        r"dense_motion_network\.occlusion\.0\.weight has shape \(1, 32, 7, 7\) where the others ask for \(1, 52, 7, 7\)$",
+    ),
+    "more masks than levels": (
+        GENERATOR,
+        lambda s: without(s, "down_blocks.2"),
+        r"inpainting_network: its shapes fit no configuration: num_masks must be 1 or num_down_blocks \+ 1 = 3 .*got 4$",
+    ),
+    "two masks": (
+        MOTION,
+        lambda s: without(without(s, "occlusion.3"), "occlusion.2"),
+        r"dense_motion_network: its shapes fit no configuration: num_masks must be 1, or 3 to 7 .*got 2",
+    ),
+    # another content
+    "nan": (
+        GENERATOR,
+        lambda s: tampered(s, "final.weight", with_nan),
+        r"inpainting_network\.final\.weight holds values that are not finite$",
+    ),
+    "infinity": (
+        KEYPOINTS,
+        lambda s: tampered(s, FC, lambda w: w / 0),
+        r"kp_detector\.fg_encoder\.fc\.weight holds values that are not finite",
+    ),
+    "whole numbers": (
+        GENERATOR,
+        lambda s: tampered(s, "final.bias", lambda w: w.long()),
+        r"inpainting_network\.final\.bias holds torch\.int64 where",
+    ),
+    "kernel of another sigma": (
+        MOTION,
+        lambda s: tampered(s, KERNEL, lambda w: (w**1.1) / (w**1.1).sum(dim=(2, 3), keepdim=True)),
+        r"dense_motion_network\.down\.weight of shape \(3, 1, 13, 13\) is not a known antialias kernel$",
+    ),
+    "kernel of another size": (
+        MOTION,
+        lambda s: tampered(s, KERNEL, lambda w: w[..., 1:-1]),
+        r"shape \(3, 1, 13, 11\) is not a known",
+    ),
+    "kernel of whole numbers": (
+        MOTION,
+        lambda s: tampered(s, KERNEL, lambda w: w.long()),
+        r"is not a known antialias kernel",
+    ),
+    "kernel with nan": (MOTION, lambda s: tampered(s, KERNEL, with_nan), r"is not a known antialias kernel"),
+}
+
+
+@pytest.mark.parametrize(("network", "change", "message"), NETWORKS.values(), ids=NETWORKS.keys())
+def test_a_network_that_fits_no_configuration_is_refused_with_a_sentence(networks, network, change, message):
+    kept = {name: state for name, state in networks.items() if name in (*REQUIRED, network)}
+    kept[network] = change(kept[network])
+    with pytest.raises(InputError, match=message) as caught:
+        convert(kept)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_network_is_named_on_the_way_from_a_file(backbone, tmp_path):
+    backbone[GENERATOR] = without(backbone[GENERATOR], "final.bias")
+    path = write_checkpoint(tmp_path / "file", backbone)
+    with pytest.raises(InputError, match=r"inpainting_network has no parameter final\.bias"):
+        load(path)
+
+
+# Damage, at random
+
+
+def loads_or_is_refused(read: Callable[[], Any]) -> bool:
+    """Whether it loaded; any exception but InputError goes through."""
+    try:
+        read()
+    except InputError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_damaged_bytes_load_or_are_refused(legacy, tmp_path):
+    """In a small file nearly every byte is structure."""
+    whole, rng = saved(stand_in(), _use_new_zipfile_serialization=not legacy), np.random.default_rng(0)
+    path, refused = tmp_path / "file", 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for position in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[position] = rng.integers(0, 256)
+        if rng.random() < 0.2:
+            damaged = damaged[: rng.integers(1, len(whole))]
+        path.write_bytes(damaged)
+        refused += not loads_or_is_refused(lambda: read_checkpoint(path))
+    assert refused > 20
+
+
+def test_damage_in_a_real_file_loads_or_is_refused(backbone, tmp_path):
+    path, rng = write_checkpoint(tmp_path / "file", single_mask(backbone)), np.random.default_rng(1)
+    assert loads_or_is_refused(lambda: load(path))
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for _ in range(12):
+            position = int(rng.integers(0, 40_000)) if rng.random() < 0.6 else size - 1 - int(rng.integers(0, 40_000))
+            file.seek(position)
+            before = file.read(1)
+            file.seek(position)
+            file.write(bytes([before[0] ^ (1 << int(rng.integers(0, 8)))]))
+            file.flush()
+            loads_or_is_refused(lambda: load(path))
+            file.seek(position)
+            file.write(before)
+            file.flush()
+    assert loads_or_is_refused(lambda: load(path)), "all damage was undone"
+
+
+def test_tampered_networks_load_or_are_refused(networks):
+    """Names dropped, doubled and swapped, tensors cut, flattened and exchanged."""
+    del networks["bg_predictor"]
+    rng = np.random.default_rng(2)
+    for _ in range(30):
+        name = str(rng.choice(list(networks)))
+        state = dict(networks[name])
+        key, other = (str(key) for key in rng.choice(list(state), 2, replace=False))
+        match int(rng.integers(0, 7)):
+            case 0:
+                del state[key]
+            case 1:
+                state[key + ".1"] = state[key]
+            case 2:
+                state[other] = state.pop(key)
+            case 3:
+                state[key], state[other] = state[other], state[key]
+            case 4:
+                state[key] = state[key].flatten()
+            case 5:
+                state[key] = state[key][None]
+            case 6:
+                state[key] = torch.zeros(0)
+        loads_or_is_refused(lambda tampered={**networks, name: state}: convert(tampered))

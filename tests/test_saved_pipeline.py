@@ -1,0 +1,587 @@
+"""Saved pipelines in a folder: the file format, what loading refuses, and that saving is all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import pickle
+import shutil
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import diffusers.utils.logging
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
+
+from motion_core import (
+    AVDNetwork,
+    BackgroundPredictor,
+    DenseMotionNetwork,
+    ImageGenerator,
+    InputError,
+    KeypointDetector,
+    MotionInterpPipeline,
+    demo,
+)
+from motion_core.networks.base import MotionModel
+from motion_core.saved_pipeline import save_whole
+
+INDEX = "model_index.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+COORDINATES = {"keypoint_detector", "avd_network", "background_predictor"}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> MotionInterpPipeline:
+    """Not to be changed."""
+    return demo.random_pipeline(image_size=128)
+
+
+@pytest.fixture(scope="module")
+def saved(pipeline, tmp_path_factory) -> Path:
+    """Its folder; not to be changed either."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save_whole(pipeline, folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    """A copy of links, to replace files in."""
+    shutil.copytree(saved, tmp_path / "model", copy_function=os.link)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def no_warnings() -> Iterator[None]:
+    """Fails if anything is logged or warned of; diffusers' logger does not propagate to pytest's."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())
+    loggers = [diffusers.utils.logging.get_logger("diffusers"), logging.getLogger()]
+    for logger in loggers:
+        logger.addHandler(handler)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        yield
+    for logger in loggers:
+        logger.removeHandler(handler)
+    assert messages + [str(warning.message) for warning in warned] == []
+
+
+def replace(file: Path, content: bytes | dict | list) -> None:
+    """Write a file that may be a link to one that must not change."""
+    file.unlink(missing_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def change_json(file: Path, **changes) -> None:
+    replace(file, json.loads(file.read_bytes()) | changes)
+
+
+def change_weights(file: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    weights = load_file(file)
+    change(weights)
+    file.unlink()
+    save_file(weights, file)
+
+
+def refusal(folder: Path | str, **options) -> str:
+    """The one sentence by which loading is refused."""
+    with pytest.raises(InputError) as caught:
+        MotionInterpPipeline.from_pretrained(folder, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ". " not in message
+    return message
+
+
+def assert_same_weights(one: MotionInterpPipeline, other: MotionInterpPipeline) -> None:
+    assert one.components.keys() == other.components.keys()
+    for name, network in one.components.items():
+        expected = other.components[name].state_dict()
+        assert network.state_dict().keys() == expected.keys()
+        for key, value in network.state_dict().items():
+            assert value.dtype == expected[key].dtype, (name, key)
+            assert value.equal(expected[key]), (name, key)
+
+
+# The file format. A change here makes saved pipelines unreadable for older versions, or older ones for this version.
+
+INDEX_CONTENT = {
+    "_class_name": "MotionInterpPipeline",
+    "keypoint_detector": ["motion_core", "KeypointDetector"],
+    "dense_motion_network": ["motion_core", "DenseMotionNetwork"],
+    "image_generator": ["motion_core", "ImageGenerator"],
+    "avd_network": ["motion_core", "AVDNetwork"],
+    "background_predictor": ["motion_core", "BackgroundPredictor"],
+    "image_size": [128, 128],
+}
+CONFIGURATIONS = {
+    "keypoint_detector": {
+        "_class_name": "KeypointDetector",
+        "num_splines": 5,
+        "points_per_spline": 5,
+        "image_channels": 3,
+    },
+    "dense_motion_network": {
+        "_class_name": "DenseMotionNetwork",
+        "num_splines": 5,
+        "points_per_spline": 5,
+        "image_channels": 3,
+        "block_expansion": 8,
+        "max_features": 64,
+        "num_blocks": 5,
+        "shrink": 4,
+        "num_masks": 4,
+        "keypoint_variance": 0.01,
+        "regularization": 0.01,
+    },
+    "image_generator": {
+        "_class_name": "ImageGenerator",
+        "image_channels": 3,
+        "block_expansion": 8,
+        "max_features": 32,
+        "num_down_blocks": 3,
+        "num_masks": 4,
+    },
+    "avd_network": {
+        "_class_name": "AVDNetwork",
+        "num_splines": 5,
+        "points_per_spline": 5,
+        "id_features": 128,
+        "pose_features": 128,
+        "hidden_features": [256, 512, 1024],
+    },
+    "background_predictor": {"_class_name": "BackgroundPredictor", "image_channels": 3},
+}
+
+
+def read(file: Path) -> dict:
+    """A JSON file without what depends on where and with which version it was saved."""
+    content = json.loads(file.read_bytes())
+    assert content.pop("_diffusers_version")
+    content.pop("_name_or_path", None)
+    return content
+
+
+def test_files_of_a_saved_pipeline_are_the_format(saved):
+    files = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()}
+    assert files == {
+        "model_index.json",
+        "avd_network/config.json",
+        "avd_network/diffusion_pytorch_model.safetensors",
+        "background_predictor/config.json",
+        "background_predictor/diffusion_pytorch_model.safetensors",
+        "dense_motion_network/config.json",
+        "dense_motion_network/diffusion_pytorch_model.safetensors",
+        "image_generator/config.json",
+        "image_generator/diffusion_pytorch_model.safetensors",
+        "keypoint_detector/config.json",
+        "keypoint_detector/diffusion_pytorch_model.safetensors",
+    }
+    assert read(saved / INDEX) == INDEX_CONTENT
+    assert {name: read(saved / name / "config.json") for name in CONFIGURATIONS} == CONFIGURATIONS
+
+
+def test_optional_parts_that_are_missing_are_null_in_the_format(pipeline, tmp_path, no_warnings):
+    parts = pipeline.components | {"avd_network": None, "background_predictor": None}
+    folder = tmp_path / "model"
+    MotionInterpPipeline(**parts, image_size=(128, 256)).save_pretrained(folder)
+    assert read(folder / INDEX) == INDEX_CONTENT | {
+        "avd_network": [None, None],
+        "background_predictor": [None, None],
+        "image_size": [128, 256],
+    }
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [
+        "dense_motion_network",
+        "image_generator",
+        "keypoint_detector",
+    ]
+    loaded = MotionInterpPipeline.from_pretrained(folder)
+    assert loaded.avd_network is None
+    assert loaded.background_predictor is None
+    assert loaded.config["image_size"] == (128, 256)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "digest"),
+    [
+        ("keypoint_detector", 122, "aa66e8a3bad2cf03"),
+        ("dense_motion_network", 58, "a4d2ff9cfa58e7c0"),
+        ("image_generator", 78, "f9389d70286ca576"),
+        ("avd_network", 69, "ad37f968d1fb5fbf"),
+        ("background_predictor", 122, "1e7806a6b604f174"),
+    ],
+)
+def test_names_and_shapes_of_weights_are_the_format(saved, name, count, digest):
+    weights = load_file(saved / name / WEIGHTS)
+    lines = [f"{key} {value.dtype} {list(value.shape)}" for key, value in sorted(weights.items())]
+    assert len(lines) == count
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest, "\n".join(lines)
+
+
+def test_a_format_of_today_stays_readable(folder):
+    """An index as version 0.1 writes it, its optional parts left out altogether."""
+    index = {
+        name: value for name, value in INDEX_CONTENT.items() if name not in ("avd_network", "background_predictor")
+    }
+    replace(folder / INDEX, index)
+    loaded = MotionInterpPipeline.from_pretrained(folder)
+    assert loaded.avd_network is None
+    assert loaded.config["image_size"] == (128, 128)
+
+
+# Loading
+
+
+def test_what_is_saved_is_what_is_loaded(pipeline, saved, no_warnings):
+    loaded = MotionInterpPipeline.from_pretrained(saved)
+    assert_same_weights(loaded, pipeline)
+    assert loaded.config["image_size"] == (128, 128)
+    assert not any(network.training for network in loaded.components.values())
+    assert loaded.model_name == "model"
+
+
+def dtypes(pipeline: MotionInterpPipeline) -> dict[str, set[torch.dtype]]:
+    return {
+        name: {value.dtype for value in network.state_dict().values() if value.is_floating_point()}
+        for name, network in pipeline.components.items()
+    }
+
+
+MIXED = {name: {torch.float32 if name in COORDINATES else torch.bfloat16} for name in CONFIGURATIONS}
+
+
+def test_in_bfloat16_networks_of_coordinates_stay_fp32(pipeline, saved, tmp_path, no_warnings):
+    loaded = MotionInterpPipeline.from_pretrained(saved, dtype=torch.bfloat16)
+    assert dtypes(loaded) == MIXED
+    for name in COORDINATES:
+        for key, value in loaded.components[name].state_dict().items():
+            assert value.equal(pipeline.components[name].state_dict()[key])
+
+    loaded.save_pretrained(tmp_path / "half")
+    for name, network in loaded.components.items():
+        stored = load_file(tmp_path / "half" / name / WEIGHTS)
+        assert {key: value.dtype for key, value in stored.items()} == {
+            key: value.dtype for key, value in network.state_dict().items()
+        }
+    assert_same_weights(MotionInterpPipeline.from_pretrained(tmp_path / "half", dtype=torch.bfloat16), loaded)
+
+
+@pytest.mark.parametrize("options", [{}, {"dtype": torch.float32}], ids=repr)
+def test_weights_saved_in_bfloat16_are_loaded_in_fp32_unless_asked_for(saved, tmp_path, no_warnings, options):
+    half = MotionInterpPipeline.from_pretrained(saved, dtype=torch.bfloat16)
+    half.save_pretrained(tmp_path / "half")
+    full = MotionInterpPipeline.from_pretrained(tmp_path / "half", **options)
+    assert set().union(*dtypes(full).values()) == {torch.float32}
+    for name, network in full.components.items():
+        for key, value in network.state_dict().items():
+            assert value.equal(half.components[name].state_dict()[key].to(value.dtype)), (name, key)
+
+
+def test_a_pipeline_can_be_moved_to_bfloat16(saved, no_warnings):
+    loaded = MotionInterpPipeline.from_pretrained(saved)
+    assert loaded.to(torch.bfloat16) is loaded
+    assert dtypes(loaded) == MIXED
+    loaded.to("cpu", torch.float32)
+    assert set().union(*dtypes(loaded).values()) == {torch.float32}
+
+
+def test_parts_can_be_given_instead_of_the_saved_ones(saved, no_warnings):
+    other = ImageGenerator(block_expansion=4, max_features=8)
+    loaded = MotionInterpPipeline.from_pretrained(saved, avd_network=None, image_generator=other, image_size=256)
+    assert loaded.avd_network is None
+    assert loaded.image_generator is other
+    assert loaded.config["image_size"] == (256, 256)
+    assert loaded.background_predictor is not None
+
+
+def test_a_part_that_is_given_need_not_be_saved(folder):
+    shutil.rmtree(folder / "image_generator")
+    other = ImageGenerator(block_expansion=4, max_features=8)
+    assert MotionInterpPipeline.from_pretrained(folder, image_generator=other).image_generator is other
+
+
+def test_loading_a_folder_needs_no_network(saved, monkeypatch, no_warnings):
+    def connect(*_arguments: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as the environment variable, which is read at import
+    MotionInterpPipeline.from_pretrained(saved)
+    assert "outgoing traffic has been disabled" in refusal("org/model")
+
+
+def test_options_of_the_hub_do_not_hinder_a_folder(saved):
+    MotionInterpPipeline.from_pretrained(
+        saved, revision="main", token=False, local_files_only=True, force_download=True
+    )
+
+
+def test_an_unknown_option_is_refused(saved):
+    assert refusal(saved, revison="main") == "from_pretrained has no option 'revison'"
+
+
+# What loading refuses
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    assert (
+        refusal(tmp_path / "nothing")
+        == f"{tmp_path}/nothing: no such folder, and not a Hub id such as name/model either"
+    )
+
+
+def test_a_file_is_refused(tmp_path):
+    file = tmp_path / "checkpoint.pth.tar"
+    file.write_bytes(b"x")
+    assert "a file, not a saved pipeline; a published checkpoint must be converted" in refusal(file)
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path):
+    assert refusal(tmp_path) == f"{tmp_path}: not a saved pipeline, it has no model_index.json"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"_class_name": '], ids=repr)
+def test_an_index_that_is_not_json_is_refused(folder, content):
+    replace(folder / INDEX, content)
+    assert "model_index.json: cannot be read as JSON" in refusal(folder)
+
+
+@pytest.mark.parametrize("content", [[], {}, "x", {"_class_name": "StableDiffusionPipeline"}], ids=repr)
+def test_another_pipeline_is_refused(folder, content):
+    replace(folder / INDEX, json.dumps(content).encode())
+    assert "not MotionInterpPipeline" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [["motion_core", "ImageGenerator"], ["os", "path"], [None, None], None, "os", 1, {}])
+def test_a_needed_part_that_is_not_the_right_network_is_refused(folder, value):
+    change_json(folder / INDEX, keypoint_detector=value)
+    assert "the component keypoint_detector must be ['motion_core', 'KeypointDetector'], got" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [["motion_core", "KeypointDetector"], [None, None], 3])
+def test_an_unknown_part_is_refused(folder, value):
+    change_json(folder / INDEX, depth_network=value)
+    assert "unknown entry 'depth_network'" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [100, [128, 100], [128], [128, 128, 128], "large", None, [], ["a", "b"]])
+def test_an_image_size_that_the_networks_cannot_take_is_refused(folder, value):
+    change_json(folder / INDEX, image_size=value)
+    assert "size" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_missing_folder_is_refused(folder, name):
+    shutil.rmtree(folder / name)
+    assert refusal(folder) == f"{folder}: incomplete, it has no folder {name}"
+
+
+@pytest.mark.parametrize("file", ["config.json", WEIGHTS])
+def test_a_missing_file_is_refused(folder, file):
+    (folder / "image_generator" / file).unlink()
+    assert f"{folder}/image_generator: cannot be loaded as ImageGenerator: Error no file named {file}" in refusal(
+        folder
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "Unable to load weights"),
+        (b"garbage" * 100, "Unable to load weights"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "without having git-lfs installed"),
+    ],
+)
+def test_weights_that_are_not_safetensors_are_refused(folder, content, message):
+    replace(folder / "image_generator" / WEIGHTS, content)
+    assert message in refusal(folder)
+
+
+@pytest.mark.parametrize("kept", [4, 100, 0.5, 0.999])
+def test_truncated_weights_are_refused(folder, kept):
+    file = folder / "keypoint_detector" / WEIGHTS
+    content = file.read_bytes()
+    replace(file, content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    assert f"{folder}/keypoint_detector: cannot be loaded as KeypointDetector" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("final.weight"), "the weights lack parameter final.weight"),
+        (lambda weights: weights.update(stranger=torch.zeros(2)), "the weights have the unknown parameter stranger"),
+        (lambda weights: weights.update({"final.weight": torch.zeros(3, 9, 7, 7)}), "final.weight expected shape"),
+        (lambda weights: weights.update({"final.bias": torch.zeros(())}), "final.bias expected shape"),
+    ],
+    ids=["missing", "unexpected", "shape", "no shape"],
+)
+def test_weights_that_do_not_fit_are_refused(folder, change, message):
+    change_weights(folder / "image_generator" / WEIGHTS, change)
+    sentence = refusal(folder)
+    assert sentence.startswith(f"{folder}/image_generator: ")
+    assert message in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 3}, "ImageGenerator has no configuration depth"),
+        ({"num_masks": 7}, "num_masks must be 1 or num_down_blocks + 1 = 4"),
+        ({"block_expansion": "wide"}, "cannot be loaded as ImageGenerator"),
+        ({"block_expansion": None}, "cannot be loaded as ImageGenerator"),
+        (
+            {"quantization_config": {"quant_method": "torchao", "quant_type": "int8wo"}},
+            "no configuration quantization_",
+        ),
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+            "no configuration quantization_",
+        ),
+        ({"auto_map": {"AutoModel": "evil.Network"}}, "no configuration auto_map"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_configuration_that_is_not_the_networks_is_refused(folder, changes, message):
+    change_json(folder / "image_generator" / "config.json", **changes)
+    assert message in refusal(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"], ids=repr)
+def test_a_configuration_that_is_not_json_is_refused(folder, content):
+    replace(folder / "image_generator" / "config.json", content)
+    assert "image_generator" in refusal(folder)
+
+
+@pytest.mark.parametrize("options", [{}, {"trust_remote_code": True}], ids=repr)
+@pytest.mark.parametrize("file", ["None.py", "image_generator/motion_core.py"])
+def test_code_in_a_saved_pipeline_is_not_run(folder, tmp_path, file, options):
+    (folder / file).write_text(
+        f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nclass ImageGenerator: pass\n"
+    )
+    assert refusal(folder, **options) == f"{folder}/{file}: a saved pipeline holds weights and configurations, no code"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"use_safetensors": False}, {"use_safetensors": None}], ids=repr)
+@pytest.mark.parametrize("through_index", [False, True])
+def test_pickled_weights_are_not_loaded(folder, monkeypatch, through_index, options):
+    """Harmless ones, which torch would load; not even those are opened."""
+    for module, function in ((torch, "load"), (pickle, "load"), (pickle, "loads")):
+        monkeypatch.setattr(module, function, lambda *_: pytest.fail("a pickle was opened"))
+    file = folder / "image_generator" / WEIGHTS
+    weights = load_file(file)
+    file.unlink()
+    torch.save(weights, file.with_name("diffusion_pytorch_model.bin"))
+    if through_index:
+        index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, "diffusion_pytorch_model.bin")}
+        replace(file.with_name(f"{WEIGHTS}.index.json"), index)
+    assert "safetensors" in refusal(folder, **options)
+
+
+# Parts that do not belong together
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"keypoint_detector": {"num_splines": 6}},
+            "DenseMotionNetwork must have the keypoint detector's 6 splines of 5",
+        ),
+        ({"keypoint_detector": {"num_splines": 5, "points_per_spline": 4}}, "5 splines of 4 points, got 5 of 5"),
+        (
+            {"avd_network": {"num_splines": 4}},
+            "AVDNetwork must have the keypoint detector's 5 splines of 5 points, got 4 of 5",
+        ),
+        ({"image_generator": {"num_masks": 1}}, "the 4 occlusion masks that DenseMotionNetwork gives, got num_masks=1"),
+        ({"image_size": 100}, "size must be (height, width) in multiples of 128 for this model, got (100, 100)"),
+        ({"image_size": (128, 0)}, "size must be (height, width) in multiples of 128"),
+        ({"image_size": (128, 128, 3)}, "size must be (height, width) in multiples of 128"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(pipeline, parts, message):
+    classes = {"keypoint_detector": KeypointDetector, "avd_network": AVDNetwork, "image_generator": ImageGenerator}
+    made = {name: classes[name](**value) if name in classes else value for name, value in parts.items()}
+    with pytest.raises(InputError) as caught:
+        MotionInterpPipeline(**pipeline.components | made)
+    assert message in str(caught.value)
+
+
+def test_parts_that_do_not_belong_together_are_refused_in_a_folder_too(folder, tmp_path):
+    shutil.rmtree(folder / "avd_network")
+    AVDNetwork(num_splines=4).save_pretrained(folder / "avd_network")
+    assert "AVDNetwork must have the keypoint detector's 5 splines" in refusal(folder)
+
+
+# Saving
+
+
+def test_a_saved_folder_can_be_read_by_others(saved):
+    """safetensors makes files that only their owner can read."""
+    assert {path.stat().st_mode & 0o777 for path in saved.rglob("*") if path.is_file()} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in (saved, *saved.iterdir()) if path.is_dir()} == {0o755}
+
+
+def test_saving_into_an_empty_folder_works(pipeline, tmp_path):
+    (tmp_path / "model").mkdir()
+    save_whole(pipeline, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / INDEX).is_file()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("exists", [False, True], ids=["new folder", "empty folder"])
+def test_saving_that_fails_leaves_nothing(pipeline, tmp_path, monkeypatch, error, exists):
+    original, calls = MotionModel.save_pretrained, []
+
+    def third_fails(network: MotionModel, folder: str, **options) -> None:
+        calls.append(folder)
+        original(network, folder, **options)
+        if len(calls) == 3:
+            raise error
+
+    monkeypatch.setattr(MotionModel, "save_pretrained", third_fails)
+    if exists:
+        (tmp_path / "model").mkdir()
+    expected = InputError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        save_whole(pipeline, tmp_path / "model")
+    assert len(calls) == 3
+    assert Path(calls[0]).parent.parent == tmp_path, "on the same disk as the folder, or it cannot be renamed"
+    if expected is InputError:
+        assert str(caught.value) == f"{tmp_path}/model: cannot be written (No space left on device)"
+    assert [path.name for path in tmp_path.rglob("*")] == (["model"] if exists else [])
+
+
+def test_a_folder_with_something_in_it_is_not_overwritten(pipeline, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "precious").write_text("x")
+    with pytest.raises(InputError, match="model: exists already and is not an empty folder"):
+        save_whole(pipeline, tmp_path / "model")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "precious"]
+
+
+def test_saving_over_a_file_or_into_no_folder_is_refused(pipeline, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="file: exists already"):
+        save_whole(pipeline, tmp_path / "file")
+    with pytest.raises(InputError, match="nothing does not exist"):
+        save_whole(pipeline, tmp_path / "nothing" / "model")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_classes_of_the_format_are_the_public_ones():
+    """What an index names must be found under ``motion_core`` by whoever reads it."""
+    for cls in (AVDNetwork, BackgroundPredictor, DenseMotionNetwork, ImageGenerator, KeypointDetector):
+        assert (cls.__module__, cls.__name__) in {tuple(value) for value in INDEX_CONTENT.values() if len(value) == 2}
