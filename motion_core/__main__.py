@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn, get_args
@@ -17,15 +19,20 @@ from .version import __version__
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 2 with one line on stderr for input that cannot be used."""
-    options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damage; if it matters, an error says so in one line
     signal.signal(signal.SIGTERM, _stop)
+    options = argparse.Namespace(resume=False)
     try:
+        _parser().parse_args(arguments, options)
         options.run(options)
     except InputError as error:
         print(f"motion_core: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("motion_core: interrupted, nothing was left behind", file=sys.stderr)
+        left = "what is finished is kept for --resume" if options.resume else "nothing was left behind"
+        print(f"motion_core: interrupted, {left}", file=sys.stderr)
         return 130
     return 0
 
@@ -35,30 +42,41 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _whole(text: str, rule: str, separator: str, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Return whole numbers; as many of them as `counts` allows."""
+    try:
+        numbers = tuple(int(part) for part in text.split(separator))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in counts:
+        raise argparse.ArgumentTypeError(f"must be {rule}, got {text!r}")
+    return numbers
+
+
 def _crop(text: str) -> tuple[int, ...] | str:
     """subject, or TOP,LEFT,HEIGHT,WIDTH."""
-    if text == "subject":
-        return text
-    box = tuple(int(part) for part in text.split(","))
-    if len(box) != 4:
-        raise ValueError(text)
-    return box
+    return text if text == "subject" else _whole(text, "subject, or TOP,LEFT,HEIGHT,WIDTH in pixels", ",", (4,))
 
 
-def _size(text: str) -> int | tuple[int, int]:
+def _size(text: str) -> int | tuple[int, ...]:
     """256, or 256x384 (height x width)."""
-    parts = [int(part) for part in text.lower().split("x")]
-    if len(parts) > 2:
-        raise ValueError(text)
-    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+    sides = _whole(text.lower(), "a number of pixels, or HEIGHTxWIDTH", "x", (1, 2))
+    return sides[0] if len(sides) == 1 else sides
 
 
 def _initial_frame(text: str) -> int | str:
-    return text if text == "best" else int(text)
+    return text if text == "best" else _whole(text, "a frame's number, or best", ",", (1,))[0]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m motion_core",
         description="Animate the object in a picture with the motion of a video.",
         epilog="Each command has its own --help.",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -36,13 +37,15 @@ class Animation:
         video: the driving video, or the part of it that is used; its sound goes with the result.
         model: name of the model.
         frames: the iterator that computes them.
+        inputs: the files that it is made from, which a writer does not replace.
     """
 
     frame_size: tuple[int, int]
     placement: Placement
     video: media.VideoSource
     model: str
-    frames: Iterator[AnimatedFrame] = field(repr=False)
+    frames: Generator[AnimatedFrame, None, None] = field(repr=False)
+    inputs: tuple[Path, ...] = ()
 
     @property
     def frame_rate(self) -> Fraction:
@@ -54,6 +57,7 @@ class Animation:
 
     def writer(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> media.VideoWriter:
         """A writer for these frames; see `AnimationOutput.save`."""
+        media.check_output(path, self.inputs)
         return media.VideoWriter(
             path,
             self.frame_rate,
@@ -76,6 +80,7 @@ class Animation:
             path, audio, provenance: see `AnimationOutput.save`; not for GIF.
             fingerprint: any text that is the same only for the same source, driving video, model and settings.
         """
+        media.check_output(path, self.inputs)
         return media.SegmentedWriter(
             path,
             self.frame_rate,
@@ -117,7 +122,7 @@ class AnimationOutput:
             provenance: say in the file that it is synthetic, and by which model.
 
         Raises:
-            InputError: the path cannot be written, or its ending is not known.
+            InputError: the path cannot be written, its ending is not known, or it is one of the files that it is made from.
         """
         with self.animation.writer(path, audio=audio, provenance=provenance) as writer:
             for frame in self.frames:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +26,11 @@ def animate(options: argparse.Namespace) -> None:
     """Animate a picture with the motion of a video."""
     from . import media
 
-    for path in filter(None, (options.output, options.compare)):
-        media.check_output(path)
+    others = [options.source, options.driving]
+    for path in (options.output, options.compare):
+        if path is not None:
+            media.check_output(path, others)
+            others.append(path)
     settings = settings_of(options)
     pipeline = _load(options)
     animation = pipeline.stream(options.source, options.driving, settings)
@@ -34,8 +39,9 @@ def animate(options: argparse.Namespace) -> None:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
             print(f"{writer.frames_done} frames are there already", file=sys.stderr)
             animation = pipeline.stream(options.source, options.driving, settings, skip_frames=writer.frames_done)
-        for frame in animation:
-            writer.write(frame.image)
+        with closing(animation.frames):  # the progress bar ends its line before an error is printed
+            for frame in animation:
+                writer.write(frame.image)
     height, width = animation.frame_size
     rate = float(animation.frame_rate)
     print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
@@ -65,11 +71,13 @@ def info(options: argparse.Namespace) -> None:
     from .pipeline import MotionInterpPipeline
     from .saved_pipeline import INDEX
 
-    if (Path(options.file) / INDEX).is_file():
+    if os.path.isfile(Path(options.file) / INDEX):
         print(
             f"{options.file}: a saved pipeline, {describe_pipeline(MotionInterpPipeline.from_pretrained(options.file))}"
         )
         return
+    if options.preview is not None:
+        media.check_other(options.preview, [options.file])
     settings = settings_of(options)
     about = media.describe(options.file)
     for line in media_lines(about):
@@ -118,16 +126,19 @@ def run_demo(options: argparse.Namespace) -> None:
     """Animate a picture and a video that the program draws itself."""
     from . import demo, media
     from .__main__ import main
+    from .media.outputs import naming
 
     folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     source, driving, result = folder / "source.png", folder / "driving.mp4", folder / "animated.mp4"
     media.save_image(source, demo.source_picture())
     with media.VideoWriter(driving, 24) as writer:
         for frame in demo.driving_frames(options.frames):
             writer.write(frame)
     print(f"drew {source} and {driving}")
-    main(["animate", str(source), str(driving), "-o", str(result)])
+    if status := main(["animate", str(source), str(driving), "-o", str(result)]):
+        raise SystemExit(status)
 
 
 def settings_of(options: argparse.Namespace) -> AnimationSettings:

@@ -37,6 +37,21 @@ def smoothed(
     return (DrivingMotion(smooth(motion.keypoints), motion.background_transform) for motion in driving)
 
 
+def check_video(video: media.VideoSource, settings: AnimationSettings) -> None:
+    """Check that there is motion in a driving video, and the initial frame that the settings name.
+
+    Raises:
+        InputError: fewer than 2 frames, or no frame of that index.
+    """
+    count = video.frame_count
+    if count < 2:
+        found = "is a single picture" if video.kind == "picture" else "has 1 in the part that is used"
+        raise InputError(f"{video.name}: must have at least 2 frames to take motion from, but {found}")
+    initial = settings.initial_frame
+    if settings.mode == "relative" and isinstance(initial, int) and initial >= count:
+        raise InputError(f"initial_frame must be below the driving video's {count} frames, got {initial}")
+
+
 def initial_keypoints(
     source: Keypoints, driving: Iterable[DrivingMotion], settings: AnimationSettings
 ) -> tuple[Keypoints, Iterable[DrivingMotion]]:
@@ -47,13 +62,10 @@ def initial_keypoints(
     Args:
         source: ``(1, K, N, 2)``.
         driving: batches of the driving motion, in order.
-        settings: `initial_frame` and `mode`.
+        settings: `initial_frame` and `mode`, as checked by `check_video`.
 
     Returns:
         Keypoints ``(1, K, N, 2)`` of the initial driving frame, and all batches.
-
-    Raises:
-        InputError: the video has no frame of that index.
     """
     driving = iter(driving)
     if settings.mode != "relative" or settings.initial_frame == 0:
@@ -66,6 +78,4 @@ def initial_keypoints(
     index = settings.initial_frame
     if index == "best":
         index = motion_modes.best_frame(source, Keypoints(points))
-    if index >= len(points):
-        raise InputError(f"initial_frame must be below the driving video's {len(points)} frames, got {index}")
     return Keypoints(points[index : index + 1]), kept

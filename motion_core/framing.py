@@ -126,10 +126,12 @@ def _size(name: str, size: Size) -> Size:
 
 def _inside(box: Box, size: Size) -> Box:
     if len(box) != 4 or not all(_whole(value) for value in box):
-        raise InputError(f"box: must be (top, left, height, width) in whole pixels, got {box!r}")
+        raise InputError(f"crop box: must be (top, left, height, width) in whole pixels, got {box!r}")
     top, left, height, width = (int(value) for value in box)
     if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
-        raise InputError(f"box: must be within the picture's (h, w) of {size}, got (top, left, height, width) = {box}")
+        raise InputError(
+            f"crop box: must be within the picture's (h, w) of {size}, got (top, left, height, width) = {box}"
+        )
     return top, left, height, width
 
 

@@ -5,37 +5,44 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import media, motion_modes
 from .animation import AnimatedFrame, Animation, AnimationOutput
-from .driving import in_batches, initial_keypoints, smoothed
-from .errors import InputError, first_sentence
+from .driving import check_video, in_batches, initial_keypoints, smoothed
+from .errors import InputError
 from .framing import Placement, from_network, paste_back, picture_points, place_in, preview, subject_box, to_network
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
 from .networks.keypoint_detector import KeypointDetector
-from .saved_pipeline import fetch, resolve
+from .saved_pipeline import SavedPipeline
 from .settings import AnimationSettings, Background, Mode
 from .structures import DrivingMotion, EncodedSource, Keypoints
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 
 
-class MotionInterpPipeline(DiffusionPipeline):
+_CLASSES = {
+    "keypoint_detector": KeypointDetector,
+    "dense_motion_network": DenseMotionNetwork,
+    "image_generator": ImageGenerator,
+    "avd_network": AVDNetwork,
+    "background_predictor": BackgroundPredictor,
+}
+
+
+class MotionInterpPipeline(SavedPipeline):
     """Animates the object in a picture with the motion of a video.
 
     Args:
@@ -78,64 +85,10 @@ class MotionInterpPipeline(DiffusionPipeline):
         self.register_to_config(image_size=self.check_size(image_size))
         self._interrupt = False
 
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
-        """Load a saved pipeline from a folder or from the Hub.
-
-        Args:
-            pretrained_model_name_or_path: a folder, or a Hub id such as "name/model".
-            **kwargs: `dtype` of the convolutions, e.g. ``torch.bfloat16`` (coordinates are computed in fp32 in any case);
-                `revision`, `token`, `cache_dir`, `local_files_only`, `force_download` as in huggingface_hub; components
-                to use instead of the saved ones; and what else diffusers takes.
-
-        Raises:
-            InputError: no such folder or repository, not a saved pipeline, incomplete weights, or an unknown option.
-        """
-        folder = resolve(pretrained_model_name_or_path, kwargs)
-        try:
-            pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
-        except InputError:
-            raise
-        except (OSError, TypeError, ValueError) as error:
-            raise InputError(f"{pretrained_model_name_or_path}: cannot be loaded: {first_sentence(error)}") from error
-        pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
-        return pipeline
-
-    @classmethod
-    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
-        """Fetch a saved pipeline from the Hub into the cache and return its folder."""
-        return str(fetch(pretrained_model_name, kwargs))
-
-    @classmethod
-    def extract_init_dict(
-        cls, config_dict: dict[str, Any], **kwargs: Any
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """The constructor's arguments out of ``model_index.json``, as in diffusers, which only warns of unknown options.
-
-        Raises:
-            InputError: an option that neither diffusers nor this class knows.
-        """
-        for option in kwargs:
-            raise InputError(f"from_pretrained has no option {option!r}")
-        return super().extract_init_dict(config_dict)
-
     @property
     def size_multiple(self) -> int:
         """Height and width of the networks' images must be multiples of this."""
         return max(self.dense_motion_network.size_multiple, self.image_generator.size_multiple)
-
-    @property
-    def model_name(self) -> str:
-        """How the model is named in messages and in the metadata of what it makes."""
-        return Path(self.config.get("_name_or_path") or "an unnamed model").name
-
-    def weights_digest(self) -> str:
-        """A text that differs where the weights or their dtypes do."""
-        digest = hashlib.sha256()
-        for network in self.components.values():
-            for name, tensor in network.state_dict().items() if network is not None else ():
-                digest.update(f"{name} {tensor.dtype} {tensor.double().sum().item()!r} ".encode())
-        return digest.hexdigest()
 
     @property
     def interrupt(self) -> bool:
@@ -212,7 +165,14 @@ class MotionInterpPipeline(DiffusionPipeline):
         # 0. Inputs
         self._check_settings(settings)
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
-        video = media.open_video(driving_video, start=settings.start, end=settings.end, frame_rate=settings.frame_rate)
+        video = media.open_video(
+            driving_video,
+            start=settings.start,
+            end=settings.end,
+            frame_rate=settings.frame_rate,
+            max_pixels=_max_pixels(settings),
+        )
+        check_video(video, settings)
         placement = self.place(picture, settings)
         self._interrupt = False
 
@@ -259,6 +219,7 @@ class MotionInterpPipeline(DiffusionPipeline):
             video,
             self.model_name,
             self._with_progress(frames(), video.frame_count, skip_frames),
+            tuple(Path(given) for given in (source_image, driving_video) if isinstance(given, str | PathLike)),
         )
 
     def preview(
@@ -272,8 +233,7 @@ class MotionInterpPipeline(DiffusionPipeline):
 
     def read_picture(self, source: media.ImageSource, settings: AnimationSettings) -> Tensor:
         """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
-        limit = media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
-        return media.image_tensor(source, background=settings.matte, max_pixels=limit)
+        return media.image_tensor(source, background=settings.matte, max_pixels=_max_pixels(settings))
 
     def place(self, picture: Tensor, settings: AnimationSettings) -> Placement:
         """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
@@ -344,11 +304,14 @@ class MotionInterpPipeline(DiffusionPipeline):
                 return height, width
         raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
 
-    def _with_progress(self, frames: Iterator[AnimatedFrame], total: int, done: int) -> Iterator[AnimatedFrame]:
+    def _with_progress(
+        self, frames: Iterator[AnimatedFrame], total: int, done: int
+    ) -> Generator[AnimatedFrame, None, None]:
         config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
         yield from tqdm(frames, total=total, initial=done, **config)
 
     def _check_settings(self, settings: AnimationSettings) -> None:
+        media.parse_color(settings.matte, "matte")
         if settings.mode == "avd" and self.avd_network is None:
             raise InputError(
                 "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
@@ -357,7 +320,11 @@ class MotionInterpPipeline(DiffusionPipeline):
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
 
     def _check_components(self) -> None:
-        """The networks must agree on the keypoints and on the number of masks."""
+        """The networks must be of their classes, and agree on the keypoints and on the number of masks."""
+        for name, cls in _CLASSES.items():
+            given = getattr(self, name)
+            if not isinstance(given, cls) and not (given is None and name in self._optional_components):
+                raise InputError(f"{name} must be a {cls.__name__}, got {type(given).__name__}")
         motion, generator = self.dense_motion_network, self.image_generator
         groups = (self.keypoint_detector.num_splines, self.keypoint_detector.points_per_spline)
         for network in (motion, self.avd_network):
@@ -371,3 +338,7 @@ class MotionInterpPipeline(DiffusionPipeline):
                 f"ImageGenerator must take the {motion.config['num_masks']} occlusion masks that DenseMotionNetwork gives, "
                 f"got num_masks={generator.config['num_masks']}"
             )
+
+
+def _max_pixels(settings: AnimationSettings) -> int:
+    return media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 import tempfile
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import torch
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from .errors import InputError, first_sentence
-
-if TYPE_CHECKING:
-    from .pipeline import MotionInterpPipeline
+from .networks.base import without_path
 
 INDEX = "model_index.json"
 _FILES = [INDEX, "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json", "README.md"]
@@ -27,6 +29,71 @@ _COMPONENTS = {
     "background_predictor": "BackgroundPredictor",
 }
 _OPTIONAL = ("avd_network", "background_predictor")
+
+
+class SavedPipeline(DiffusionPipeline):
+    """A pipeline that is loaded with more care than diffusers takes, and saved without the paths of this machine."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
+        """Load a saved pipeline from a folder or from the Hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a Hub id such as "name/model".
+            **kwargs: `dtype` of the convolutions, e.g. ``torch.bfloat16`` (coordinates are computed in fp32 in any case);
+                `revision`, `token`, `cache_dir`, `local_files_only`, `force_download` as in huggingface_hub; components
+                to use instead of the saved ones; and what else diffusers takes.
+
+        Raises:
+            InputError: no such folder or repository, not a saved pipeline, incomplete weights, or an unknown option.
+        """
+        for name in ("dtype", "torch_dtype"):
+            if not isinstance(kwargs.get(name), torch.dtype | None):
+                raise InputError(f"{name} must be a torch.dtype such as torch.bfloat16, got {kwargs[name]!r}")
+        folder = resolve(pretrained_model_name_or_path, kwargs)
+        try:
+            pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
+        except InputError:
+            raise
+        except (OSError, TypeError, ValueError) as error:
+            raise InputError(f"{pretrained_model_name_or_path}: cannot be loaded: {first_sentence(error)}") from error
+        pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
+        return pipeline
+
+    @classmethod
+    def download(cls, pretrained_model_name: str, **kwargs: Any) -> str:
+        """Fetch a saved pipeline from the Hub into the cache and return its folder."""
+        return str(fetch(pretrained_model_name, kwargs))
+
+    @classmethod
+    def extract_init_dict(
+        cls, config_dict: dict[str, Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The constructor's arguments out of ``model_index.json``, as in diffusers, which only warns of unknown options.
+
+        Raises:
+            InputError: an option that neither diffusers nor this class knows.
+        """
+        for option in kwargs:
+            raise InputError(f"from_pretrained has no option {option!r}")
+        return super().extract_init_dict(config_dict)
+
+    @property
+    def model_name(self) -> str:
+        """How the model is named in messages and in the metadata of what it makes."""
+        return Path(self.config.get("_name_or_path") or "an unnamed model").name
+
+    def weights_digest(self) -> str:
+        """A text that differs where the weights or their dtypes do."""
+        digest = hashlib.sha256()
+        for network in self.components.values():
+            for name, tensor in network.state_dict().items() if network is not None else ():
+                digest.update(f"{name} {tensor.dtype} {tensor.double().sum().item()!r} ".encode())
+        return digest.hexdigest()
+
+    def to_json_string(self) -> str:
+        """The configuration as it is saved: without the path that it was loaded from."""
+        return without_path(super().to_json_string())
 
 
 def resolve(name: str | PathLike[str], options: dict[str, Any]) -> Path:
@@ -72,7 +139,11 @@ def fetch(name: str, options: dict[str, Any]) -> Path:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         what = "revision" if isinstance(error, errors.RevisionNotFoundError) else "repository"
         raise InputError(f"{name}: no such folder, and no such {what} on the Hub (or it is private)") from error
-    except (OSError, ValueError, errors.HTTPError) as error:  # a connection that breaks off is neither of the first two
+    except (
+        OSError,
+        ValueError,
+        getattr(errors, "HTTPError", OSError),
+    ) as error:  # a connection that breaks off is neither of the first two
         raise InputError(f"{name}: no such folder, and the Hub did not give it: {first_sentence(error)}") from error
 
 
@@ -124,7 +195,7 @@ def check_target(folder: str | PathLike[str]) -> None:
         raise InputError(f"{folder}: the folder {folder.parent} does not exist")
 
 
-def save_whole(pipeline: MotionInterpPipeline, folder: str | PathLike[str]) -> None:
+def save_whole(pipeline: SavedPipeline, folder: str | PathLike[str]) -> None:
     """Save a pipeline so that the folder appears complete or not at all.
 
     Raises:

@@ -33,9 +33,9 @@ class OneEuro:
     def __post_init__(self) -> None:
         for name in ("min_cutoff", "derivative_cutoff"):
             if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} must be a positive frequency in Hz, got {getattr(self, name)}")
+                raise InputError(f"smoothing: {name} must be a positive frequency in Hz, got {getattr(self, name)}")
         if not 0 <= self.beta < math.inf:
-            raise InputError(f"beta must be 0 or more, got {self.beta}")
+            raise InputError(f"smoothing: beta must be 0 or more, got {self.beta}")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AnimationSettings:
         paste_back: put the animated part back into the picture, so that the video has the picture's size.
         feather: width of the soft edge there, as a share of the part's shorter side, from 0 to 0.5.
         matte: what is put behind transparent parts of a picture: a colour's name, "#rrggbb" or (r, g, b).
-        max_pixels: a larger picture is refused before it is decoded; None is 64 million.
+        max_pixels: a larger picture or video frame is refused before it is decoded; None is 64 million.
         strength: of the motion; 1 is the video's own, 0 none.
         initial_frame: for "relative", the driving frame whose pose counts as the picture's: its index (from 0), or
             "best" for the one nearest to the picture's pose, by the model's own keypoints.

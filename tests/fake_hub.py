@@ -91,8 +91,10 @@ class FakeHub:
         """While this lasts, connections are refused."""
         port = self._server.server_port
         self.stop()
-        yield
-        self._server = self._start(port)
+        try:
+            yield
+        finally:
+            self._server = self._start(port)
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -145,9 +147,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            breaks_off = self.hub.failures.pop(unquote(urlsplit(self.path).path), None) == BREAK_OFF
-            self.wfile.write(content[: len(content) // 2] if breaks_off else content)
+        if self.command == "HEAD":
+            return
+        path = unquote(urlsplit(self.path).path)
+        if self.hub.failures.get(path) == BREAK_OFF:
+            del self.hub.failures[path]
+            content = content[: len(content) // 2]
+        self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from motion_core import InputError, MotionInterpPipeline, OneEuro, demo, media
+from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, OneEuro, demo, media
 
 SIZE = 128
 
@@ -101,7 +101,7 @@ def test_source_is_encoded_once_and_each_frame_analysed_once(pipe, picture, vide
 def test_padded_picture_keeps_its_aspect(pipe, video, shape, fit, expected):
     picture = np.zeros((*shape, 3), np.uint8)
 
-    height, width = pipe(picture, video[:1], fit=fit).frames.shape[1:3]
+    height, width = pipe(picture, video[:2], fit=fit).frames.shape[1:3]
 
     assert max(height, width) == SIZE
     assert height / width == pytest.approx(expected, rel=0.02)
@@ -111,11 +111,11 @@ def test_padded_picture_keeps_its_aspect(pipe, video, shape, fit, expected):
 def test_cropped_or_stretched_picture_fills_the_networks_image(pipe, video, fit):
     picture = np.zeros((90, 150, 3), np.uint8)
 
-    assert pipe(picture, video[:1], fit=fit).frames.shape[1:3] == (SIZE, SIZE)
+    assert pipe(picture, video[:2], fit=fit).frames.shape[1:3] == (SIZE, SIZE)
 
 
 def test_any_size_the_networks_can_take(pipe, picture, video):
-    assert pipe(picture, video[:1], size=(128, 256), fit="stretch").frames.shape == (1, 128, 256, 3)
+    assert pipe(picture, video[:2], size=(128, 256), fit="stretch").frames.shape == (2, 128, 256, 3)
 
 
 @pytest.mark.parametrize("size", [100, (128, 100), 0, (128, -128)])
@@ -131,10 +131,10 @@ def test_source_tensor_keeps_its_precision(pipe, picture, video):
     def keep(_pipe, _step, _index, tensors):
         kept.append(tensors["frames"])
 
-    pipe(exact, video[:1], callback_on_step_end=keep)
-    pipe(exact * 0.9995, video[:1], callback_on_step_end=keep)  # less than a step of 8 bits
+    pipe(exact, video[:2], callback_on_step_end=keep)
+    pipe(exact * 0.9995, video[:2], callback_on_step_end=keep)  # less than a step of 8 bits
 
-    assert not torch.equal(kept[0], kept[1])
+    assert not torch.equal(kept[0], kept[2])
 
 
 def test_batches_change_nothing(pipe, picture, video):
@@ -196,6 +196,63 @@ def test_stream_computes_frames_as_they_are_asked_for(pipe, picture, video, monk
     assert made == []
     next(animation.frames)
     assert len(made) == 1
+
+
+def test_skipped_frames_do_not_change_the_others(pipe, picture, video):
+    settings = AnimationSettings(mode="relative", smoothing=OneEuro(), batch_size=2)
+
+    whole, rest = (list(pipe.stream(picture, video, settings, skip_frames=skip)) for skip in (0, 3))
+
+    assert len(rest) == 2
+    for ours, theirs in zip(rest, whole[3:], strict=True):
+        np.testing.assert_array_equal(ours.image, theirs.image)
+        np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
+
+
+def test_cropped_part_is_what_is_animated(pipe, picture, video):
+    box = (20, 10, 96, 96)
+
+    cropped = pipe(picture, video, crop=box)
+
+    np.testing.assert_array_equal(cropped.frames, pipe(picture[20:116, 10:106], video).frames)
+
+
+def test_pasted_back_the_video_has_the_pictures_size_and_surroundings(pipe, video):
+    picture = demo.source_picture(300)
+    box = (60, 40, 160, 150)
+
+    result = pipe(picture, video, crop=box, paste_back=True)
+
+    assert result.frames.shape == (5, 300, 300, 3)
+    outside = np.ones((300, 300), bool)
+    outside[60:220, 40:190] = False
+    np.testing.assert_array_equal(result.frames[:, outside], np.broadcast_to(picture[outside], (5, outside.sum(), 3)))
+    middle = (slice(None), slice(110, 170), slice(90, 140))
+    assert np.abs(result.frames[middle].astype(int) - picture[middle[1:]]).max() > 0
+
+
+def test_subject_is_found_by_the_models_keypoints(pipe, video, monkeypatch):
+    picture = np.zeros((128, 256, 3), np.uint8)  # in the networks' image: rows 32 to 96
+    points = torch.tensor([[-0.5, -0.1], [-0.3, 0.1]]).repeat(13, 1)[:25].reshape(1, 5, 5, 2)
+    monkeypatch.setattr(pipe.keypoint_detector, "forward", lambda image: Keypoints(points))
+
+    placement = pipe.place(pipe.read_picture(picture, AnimationSettings()), AnimationSettings(crop="subject"))
+
+    top, left, height, width = placement.crop
+    assert height == width
+    # x from -0.5 to -0.3 of 256 columns is 64 to 89; y from -0.1 to 0.1 of 256 rows is 115 to 140, less 64 of padding
+    assert (top + height / 2, left + width / 2) == pytest.approx((64, 77), abs=1.5)
+    assert 26 < width < 60
+
+
+def test_preview_dims_what_is_not_used(pipe):
+    picture = np.full((128, 300, 3), 200, np.uint8)
+
+    shown = pipe.preview(picture, AnimationSettings(fit="crop"))
+
+    assert shown.shape == picture.shape
+    assert shown[64, 150].tolist() == [200, 200, 200]
+    assert shown[64, 10].max() < 100
 
 
 def test_callback_sees_and_may_change_the_frames(pipe, picture, video):

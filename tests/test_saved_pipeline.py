@@ -527,7 +527,7 @@ def test_parts_that_do_not_belong_together_are_refused_in_a_folder_too(folder, t
 # Saving
 
 
-def test_a_saved_folder_can_be_read_by_others(saved):
+def test_a_saved_can_be_read_by_others(saved):
     """safetensors makes files that only their owner can read."""
     assert {path.stat().st_mode & 0o777 for path in saved.rglob("*") if path.is_file()} == {0o644}
     assert {path.stat().st_mode & 0o777 for path in (saved, *saved.iterdir()) if path.is_dir()} == {0o755}
@@ -585,3 +585,16 @@ def test_classes_of_the_format_are_the_public_ones():
     """What an index names must be found under ``motion_core`` by whoever reads it."""
     for cls in (AVDNetwork, BackgroundPredictor, DenseMotionNetwork, ImageGenerator, KeypointDetector):
         assert (cls.__module__, cls.__name__) in {tuple(value) for value in INDEX_CONTENT.values() if len(value) == 2}
+
+
+def test_saving_a_loaded_pipeline_does_not_tell_where_it_came_from(saved, tmp_path):
+    MotionInterpPipeline.from_pretrained(saved).save_pretrained(tmp_path / "again")
+
+    for path in (tmp_path / "again").rglob("*.json"):
+        assert str(saved.parent) not in path.read_text(), path
+
+
+@pytest.mark.parametrize("wrong", [{"keypoint_detector": None}, {"dtype": "bfloat16"}])
+def test_a_missing_part_or_a_name_for_a_dtype_is_refused(saved, wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} must be a"):
+        MotionInterpPipeline.from_pretrained(saved, **wrong)

@@ -21,7 +21,11 @@ def sample(image: Tensor, grid: Tensor, padding: str = "zeros") -> Tensor:
     """
     with geometry_precision(image):
         return F.grid_sample(
-            at_least_fp32(image), at_least_fp32(grid), mode="bilinear", padding_mode=padding, align_corners=ALIGN_CORNERS
+            at_least_fp32(image),
+            at_least_fp32(grid),
+            mode="bilinear",
+            padding_mode=padding,
+            align_corners=ALIGN_CORNERS,
         )
 
 

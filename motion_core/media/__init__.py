@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from .comparison import compose_comparison
 from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
-from .outputs import check_output
-from .pictures import MAX_PIXELS, image_tensor, load_image, to_float, to_uint8
+from .outputs import check_other, check_output
+from .pictures import MAX_PIXELS, image_tensor, load_image, parse_color, to_float, to_uint8
 from .pictures import Picture as ImageSource
 from .reading import Video as VideoInput
 from .reading import VideoSource, open_video
@@ -30,6 +30,7 @@ __all__ = [
     "VideoInput",
     "VideoSource",
     "VideoWriter",
+    "check_other",
     "check_output",
     "compose_comparison",
     "cut_frames",
@@ -38,6 +39,7 @@ __all__ = [
     "image_tensor",
     "load_image",
     "open_video",
+    "parse_color",
     "provenance",
     "save_image",
     "scene_cuts",

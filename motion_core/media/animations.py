@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..errors import InputError
 from .files import FileStamp, check_whole, existing_file
-from .pictures import flatten, open_picture
+from .pictures import BAD_DATA, flatten, open_picture
 from .timing import DEFAULT_RATE, Clock
 
 _MAGIC = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
@@ -59,7 +59,7 @@ class AnimationReader:
 
     def _decoded(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yield (milliseconds on screen, (H, W, 3) uint8)."""
-        with open_picture(self._file) as image:
+        with open_picture(self._file, self._max_pixels) as image:
             # A PNG may carry a still picture for old viewers that is not part of the animation.
             number = 1 if getattr(image, "default_image", False) else 0
             while self._seek(image, number):
@@ -73,7 +73,7 @@ class AnimationReader:
             image.seek(number)
         except EOFError:
             return False
-        except (OSError, SyntaxError, ValueError, IndexError) as error:
+        except BAD_DATA as error:
             self._stamp.check()
             raise InputError(f"{self.name}: is damaged or cut off at frame {number}: {error}") from error
         return True

@@ -40,10 +40,15 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the video tracks that are not cover art."""
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & covers]
+
+
 def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the video track that a player shows: not cover art; the default track, or else the largest."""
-    covers = Disposition.attached_pic | Disposition.timed_thumbnails
-    moving = [stream for stream in container.streams.video if not stream.disposition & covers]
+    moving = moving_streams(container)
     if not moving:
         found = "a cover picture" if container.streams.video else "sound" if container.streams.audio else "neither"
         raise InputError(f"{path}: must hold moving pictures, but has no video track (it holds {found})")

@@ -123,7 +123,7 @@ class ContainerReader:
 
 def _sized(container: InputContainer, stream: VideoStream, max_pixels: int, name: str) -> Iterator[VideoFrame]:
     """Decode, and refuse frames that are too large or of changing size."""
-    check_size(stream.height, stream.width, max_pixels, name)
+    check_size(max(1, stream.height), max(1, stream.width), max_pixels, name)  # 0: not known before decoding
     size: tuple[int, int] | None = None
     for frame in container.decode(stream):
         size = size or (frame.width, frame.height)

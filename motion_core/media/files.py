@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,19 @@ from .matroska import EBML, check_matroska
 def existing_file(path: str | os.PathLike[str], what: str) -> Path:
     """Return `path` as a Path if it names a file with something in it; `what` is the kind of file that is needed."""
     file = Path(path)
-    if not os.path.lexists(file):
-        raise InputError(f"{file}: no such file, {what} is needed")
-    if file.is_dir():
-        raise InputError(f"{file}: is a folder, {what} is needed")
     try:
-        with file.open("rb") as handle:
-            empty = not handle.read(1)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        mode = file.stat().st_mode
+        if stat.S_ISREG(mode):
+            with file.open("rb") as handle:
+                empty = not handle.read(1)
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: no such file, {what} is needed") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', error)}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{file}: is a folder, {what} is needed")
+    if not stat.S_ISREG(mode):  # reading a pipe may never end, and cannot go back
+        raise InputError(f"{file}: is a pipe or a device, {what} is needed")
     if empty:
         raise InputError(f"{file}: is empty (0 bytes), {what} is needed")
     return file

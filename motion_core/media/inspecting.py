@@ -17,6 +17,7 @@ from .reading import VideoSource, open_video
 _THUMBNAIL = (64, 36)  # (w, h): small enough that noise and small movements vanish
 _LEVELS = 6  # of each channel in the colour histogram
 _HISTORY = 12  # frames whose usual change a cut must stand out from
+_SHORTEST = 3  # changes that must be known before it is clear what is usual
 _CHANGE = 10.0  # mean difference in grey levels that a cut has at least
 _COLORS = 0.2  # share of the pixels that change colour at a cut at least
 _STANDS_OUT = 2.5  # times the usual change
@@ -88,7 +89,8 @@ def cut_frames(frames: Iterable[np.ndarray]) -> Iterator[int]:
         candidate = False
         if last is not None:
             change = _difference(last, small)
-            candidate = _is_new(last, small) and change > _STANDS_OUT * (float(np.median(usual)) if usual else 0)
+            stands_out = len(usual) >= _SHORTEST and change > _STANDS_OUT * float(np.median(usual))
+            candidate = stands_out and _is_new(last, small)
             if not candidate:
                 usual.append(change)
         before, last = last, small

@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,30 +19,52 @@ ENDINGS = {".mp4": "mp4", ".gif": "gif"}
 _KNOWN = f"{', '.join(ENDINGS)}, or a folder name ending in {os.sep} for PNG frames"
 
 
-def check_output(path: str | os.PathLike[str]) -> str:
+def check_output(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = ()) -> str:
     """Return the kind of an output path ("mp4", "gif" or "frames") if it can be written; call it before long work.
 
     A path that ends in a separator, or an existing folder, means a folder of PNG frames.
 
+    Args:
+        path: where to.
+        others: files that the output must not replace, such as those that it is made from.
+
     Raises:
-        InputError: unknown ending, no such parent folder, no permission, or a folder with something in it.
+        InputError: unknown ending, no such parent folder, no permission, a folder with something in it, or one of `others`.
     """
+    if not os.fspath(path):
+        raise InputError("output: must be the name of a file or folder, got an empty one")
+    check_other(path, others)
     target = Path(path)
     kind = _kind_of(path)
-    if kind == FRAMES:
-        if target.is_dir() and any(target.iterdir()):
-            raise InputError(f"{target}: must be an empty or a new folder, but has files in it")
-        if target.exists() and not target.is_dir():
-            raise InputError(f"{target}: must be a folder, but is a file")
-    elif target.exists() and not target.is_file():
-        raise InputError(f"{target}: must be a file that can be replaced, but is something else")
-    _check_writable(target)
+    with naming(target):
+        if kind == FRAMES:
+            if target.is_dir() and any(target.iterdir()):
+                raise InputError(f"{target}: must be an empty or a new folder, but has files in it")
+            if target.exists() and not target.is_dir():
+                raise InputError(f"{target}: must be a folder, but is a file")
+        elif target.exists() and not target.is_file():
+            raise InputError(f"{target}: must be a file that can be replaced, but is something else")
+        _check_writable(target)
     return kind
+
+
+def check_other(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise InputError if `path` is one of the files `others`, under whatever name."""
+    for other in others:
+        if _same(path, other):
+            raise InputError(f"{path}: must be another file than {other}, which it would replace")
+
+
+def _same(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:  # one of them is not there yet
+        return os.path.realpath(a) == os.path.realpath(b)
 
 
 def _kind_of(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
-    if text.endswith(os.sep) or (os.altsep and text.endswith(os.altsep)) or Path(text).is_dir():
+    if text.endswith(os.sep) or (os.altsep and text.endswith(os.altsep)) or os.path.isdir(text):
         return FRAMES
     kind = ENDINGS.get(Path(text).suffix.lower())
     if kind is None:
@@ -55,9 +77,8 @@ def _check_writable(target: Path) -> None:
     if not parent.is_dir():
         raise InputError(f"{target}: must be in an existing folder, but there is no folder {parent}")
     probe = temporary_beside(target)
-    with naming(target):
-        probe.touch()
-        probe.unlink()
+    probe.touch()
+    probe.unlink()
 
 
 def temporary_beside(path: Path) -> Path:

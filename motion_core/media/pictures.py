@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +27,12 @@ logger = logging.getLogger(__name__)
 MAX_PIXELS = 64_000_000
 # Formats that Pillow decodes by itself. It would hand EPS to Ghostscript, a program that a stranger's file can steer.
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
-_BAD_DATA = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+# What Pillow raises for damaged files.
+BAD_DATA = (
+    OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+_PILLOWS_LIMIT = threading.Lock()
 
 Color = tuple[int, int, int] | str
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
@@ -54,37 +62,66 @@ def load_image(source: Picture, *, background: Color = (255, 255, 255), max_pixe
         return flatten(source, color, max_pixels, "picture")
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"picture: must be a path, a PIL image, an array or a tensor, got {type(source).__name__}")
-    with open_picture(source) as image:
+    with open_picture(source, max_pixels) as image:
         return flatten(image, color, max_pixels, str(Path(source)))
 
 
-def parse_color(color: Color) -> tuple[int, int, int]:
-    """Return (r, g, b) in 0..255 from a tuple or a name that PIL's ImageColor knows."""
+def parse_color(color: Color, name: str = "background") -> tuple[int, int, int]:
+    """Return (r, g, b) in 0..255 from a tuple or a name that PIL's ImageColor knows; `name` is for messages."""
     try:
         red, green, blue = ImageColor.getrgb(color)[:3] if isinstance(color, str) else color
     except (TypeError, ValueError) as error:
-        raise InputError(f"background: must be a colour name, #rrggbb or (r, g, b), got {color!r}") from error
+        raise InputError(f"{name}: must be a colour name, #rrggbb or (r, g, b), got {color!r}") from error
     if not all(isinstance(value, int | np.integer) and 0 <= value <= 255 for value in (red, green, blue)):
-        raise InputError(f"background: must be three whole numbers in 0..255, got {color!r}")
+        raise InputError(f"{name}: must be three whole numbers in 0..255, got {color!r}")
     return int(red), int(green), int(blue)
 
 
 @contextmanager
-def open_picture(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """Open a picture file without decoding it, and close it at the end."""
+def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture file without decoding it, and close it at the end. Much larger ones than `max_pixels` are refused."""
     file = existing_file(path, "a picture file")
     Image.init()
     try:
-        image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+        with _pillow_takes(max_pixels):
+            image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
-        kinds = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF and the like"
+        _check_stated_size(file)
+        kinds = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF and the like, of 1 to 4 channels"
         raise InputError(f"{file}: must be a picture ({kinds}), but it is not one, or it is damaged") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{file}: is too large for Pillow: {error}") from error
-    except _BAD_DATA as error:
+        count = re.search(r"\d+", str(error))
+        raise InputError(f"{file}: {_too_large(max_pixels, count[0] if count else 'many more')}") from error
+    except BAD_DATA as error:
         raise InputError(f"{file}: cannot be opened as a picture: {error}") from error
     with image:
         yield image
+
+
+@contextmanager
+def _pillow_takes(pixels: int) -> Iterator[None]:
+    """Raise Pillow's own limit, which is one for the whole process, to `pixels` while a file is opened."""
+    with _PILLOWS_LIMIT, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None if limit is None else max(limit, pixels)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _check_stated_size(file: Path) -> None:
+    """Raise InputError if it is a PNG, GIF or BMP without pixels; Pillow takes those for no pictures at all."""
+    with file.open("rb") as handle:
+        head = handle.read(26)
+    if len(head) < 26:
+        return
+    for magic, place, numbers in ((b"\x89PNG", 16, ">II"), (b"GIF8", 6, "<HH"), (b"BM", 18, "<II")):
+        if head.startswith(magic):
+            width, height = struct.unpack_from(numbers, head, place)
+            if not width * height:
+                check_size(height, width, MAX_PIXELS, str(file))
 
 
 def check_size(height: int, width: int, max_pixels: int, name: str) -> None:
@@ -92,7 +129,11 @@ def check_size(height: int, width: int, max_pixels: int, name: str) -> None:
     if height < 1 or width < 1:
         raise InputError(f"{name}: must have at least one pixel, got {width} x {height}")
     if height * width > max_pixels:
-        raise InputError(f"{name}: must have at most {max_pixels} pixels, got {width} x {height} = {height * width}")
+        raise InputError(f"{name}: {_too_large(max_pixels, f'{width} x {height} = {height * width}')}")
+
+
+def _too_large(max_pixels: int, found: str) -> str:
+    return f"must have at most {max_pixels} pixels, got {found}: too large unless max_pixels is raised"
 
 
 def picture_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -115,14 +156,14 @@ def flatten(image: Image.Image, background: tuple[int, int, int], max_pixels: in
         return _on_background(image, background)
     except InputError:
         raise
-    except _BAD_DATA as error:
+    except BAD_DATA as error:
         raise InputError(f"{name}: is damaged or cut off: {error}") from error
 
 
 def _exif_orientation(image: Image.Image, name: str) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except _BAD_DATA as error:
+    except BAD_DATA as error:
         logger.warning("%s: its EXIF data is broken, so it is taken as upright: %s", name, error)
         return 1
 

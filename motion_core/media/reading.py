@@ -156,8 +156,10 @@ def open_video(
 def _reader_of(source: Video, rate: Fraction | None, background: Color, max_pixels: int) -> FrameReader:
     color = parse_color(background)
     if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise InputError("video: must be the name of a file or folder, got an empty one")
         path = Path(source)
-        if path.is_dir():
+        if os.path.isdir(path):
             return _PictureReader(_frames_in(path), path, rate, background, max_pixels)
         path = existing_file(path, "a video")
         if not is_picture(path):

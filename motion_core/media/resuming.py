@@ -92,11 +92,16 @@ class SegmentedWriter:
         self.frame_count = self.frames_done  # frames written, in all runs together
 
     def __enter__(self) -> Self:
-        with naming(self.parts):
-            self.parts.mkdir(exist_ok=True)
-            for unfinished in self.parts.glob(".motion-core-*.partial"):  # of a run that was killed
-                remove(unfinished)
-            self._save_job()
+        try:
+            with naming(self.parts):
+                self.parts.mkdir(exist_ok=True)
+                for unfinished in self.parts.glob(".motion-core-*.partial"):  # of a run that was killed
+                    remove(unfinished)
+                self._save_job()
+        except BaseException:
+            if not self.frames_done:
+                shutil.rmtree(self.parts, ignore_errors=True)
+            raise
         return self
 
     def write(self, frame: np.ndarray) -> None:
@@ -116,12 +121,16 @@ class SegmentedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:  # the unfinished segment is completed, or thrown away
-            self._writer.__exit__(kind, error, trace)
-        if kind is None:
-            self._finish()
-        elif not self._keep:
-            shutil.rmtree(self.parts, ignore_errors=True)
+        finished = False
+        try:
+            if self._writer is not None:  # the unfinished segment is completed, or thrown away
+                self._writer.__exit__(kind, error, trace)
+            if kind is None:
+                self._finish()
+                finished = True
+        finally:
+            if not (finished or self._keep):
+                shutil.rmtree(self.parts, ignore_errors=True)
 
     def _write_segment(self, frame: np.ndarray) -> None:
         if self._writer is None:
@@ -155,7 +164,7 @@ class SegmentedWriter:
 
     def _check_parts(self, resume: bool) -> None:
         """Raise InputError unless there are no parts, or parts of this very job that are to be resumed."""
-        if not self.parts.exists() or (self.parts.is_dir() and not any(self.parts.iterdir())):
+        if not os.path.exists(self.parts) or (self.parts.is_dir() and not any(self.parts.iterdir())):
             return
         if not resume:
             raise InputError(f"{self.parts}: holds an unfinished job; resume it, or remove the folder")
@@ -185,5 +194,8 @@ class SegmentedWriter:
     def _save_job(self) -> None:
         with naming(self.parts):
             temporary = temporary_beside(self.parts / _MANIFEST)
-            temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")
-            os.replace(temporary, self.parts / _MANIFEST)
+            try:
+                temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")
+                os.replace(temporary, self.parts / _MANIFEST)
+            finally:
+                remove(temporary)

@@ -15,7 +15,7 @@ from av.filter import Graph
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import open_container
+from .containers import moving_streams, open_container
 from .files import existing_file
 from .reading import VideoSource
 
@@ -132,7 +132,7 @@ def _origin(container: InputContainer, source: VideoSource | str | os.PathLike[s
     """Return the time in the file, in seconds, that is time 0 of the output."""
     if isinstance(source, VideoSource):
         return source.reader.origin + source.start
-    videos = container.streams.video
+    videos = moving_streams(container)
     return skip + min(((v.start_time or 0) * (v.time_base or Fraction(1)) for v in videos), default=Fraction(0))
 
 

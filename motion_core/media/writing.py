@@ -32,7 +32,7 @@ AudioSource = VideoSource | str | os.PathLike[str]
 def provenance(model_name: str) -> dict[str, str]:
     """Return metadata that says that a video is synthetic and which model made it, for people and for programs."""
     return {
-        "comment": f"Synthetic: a picture animated with the model {model_name}. It shows nothing that happened.",
+        "comment": f"Synthetic: a picture animated by the model {model_name}. It does not show a real event.",
         "software": f"motion-core {__version__}",
         "model": model_name,
         "digital_source_type": _SOURCE_TYPE,  # the IPTC term for pictures made in part by a trained model

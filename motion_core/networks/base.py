@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any, Self, TypeVar
@@ -23,6 +24,13 @@ def public_component(cls: type[Component]) -> type[Component]:
     """
     cls.__module__ = "motion_core"
     return cls
+
+
+def without_path(configuration: str) -> str:
+    """A configuration in JSON without `_name_or_path`, which would tell a stranger how this machine's folders are named."""
+    content = json.loads(configuration)
+    content.pop("_name_or_path", None)
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 class MotionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers declares config_name twice
@@ -101,6 +109,10 @@ class MotionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers d
             if not str(file).endswith(".safetensors"):
                 raise InputError(f"{file}: weights are loaded from .safetensors files only")
         return super()._load_pretrained_model(model, state_dict, resolved_model_file, *args, **kwargs)
+
+    def to_json_string(self) -> str:
+        """The configuration as it is saved: without the path that it was loaded from."""
+        return without_path(super().to_json_string())
 
     def to(self, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]  # what it overrides is a wrapped function
         """As for any module. diffusers' own version warns about every change of dtype, needed or not."""
