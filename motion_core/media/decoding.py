@@ -52,7 +52,10 @@ class ContainerReader:
         self._stamp = FileStamp.of(path)
         self.track: Track = measure(path)
         self.clock, self.has_audio, self.origin = self.track.clock, self.track.has_audio, self.track.origin
-        first = next(self._decoded(None), None)
+        try:
+            first = next(self._decoded(None), None)
+        except av.FFmpegError as error:
+            raise InputError(f"{self._damage(0)} ({error.strerror})") from error
         if first is None:
             raise InputError(f"{path}: must have frames that can be decoded, but has none")
         converter = _Converter(first[1], first[2], background)

@@ -30,7 +30,7 @@ _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG"
 # What Pillow raises for damaged files.
 BAD_DATA = (
     OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error, zlib.error,
-    Image.DecompressionBombError,
+    RuntimeError, Image.DecompressionBombError,
 )  # fmt: skip
 _PILLOWS_LIMIT = threading.Lock()
 
