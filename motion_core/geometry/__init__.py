@@ -1,5 +1,6 @@
 """Grids, sampling and splines. Imports torch only, and computes in fp32 whatever surrounds it."""
 
+from .affine_path import affine_power
 from .grids import affine_grid, gaussian_heatmaps, geometry_precision, identity_grid, resize_aligned, resize_grid
 from .thin_plate_spline import ThinPlateSpline
 from .warping import sample, warp, warp_by_each
@@ -7,6 +8,7 @@ from .warping import sample, warp, warp_by_each
 __all__ = [
     "ThinPlateSpline",
     "affine_grid",
+    "affine_power",
     "gaussian_heatmaps",
     "geometry_precision",
     "identity_grid",
