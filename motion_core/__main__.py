@@ -1,4 +1,4 @@
-"""The command line: ``python -m motion_core animate | info | convert | benchmark | demo``."""
+"""The command line: ``python -m motion_core animate | interpolate | info | convert | benchmark | demo``."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"motion_core {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_animate(subparsers)
+    _add_interpolate(subparsers)
     _add_info(subparsers)
     _add_convert(subparsers)
     _add_benchmark(subparsers)
@@ -109,6 +110,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="a saved pipeline, e.g. from `convert`; without it, a small one of random weights, which makes nonsense",
     )
     parser.add_argument("--device", default="auto", help="auto (the best there is), cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
+    )
 
 
 def _add_animate(subparsers: Any) -> None:
@@ -131,11 +137,6 @@ def _add_animate(subparsers: Any) -> None:
         help="what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files",
     )
     _add_model(parser)
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
-    )
 
     motion = parser.add_argument_group("motion")
     motion.add_argument(
@@ -193,6 +194,38 @@ def _add_animate(subparsers: Any) -> None:
     result.add_argument(
         "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
     )
+
+
+def _add_interpolate(subparsers: Any) -> None:
+    parser = _command(subparsers, "interpolate", commands.interpolate)
+    parser.add_argument("source", metavar="A", help="the picture that is moved")
+    parser.add_argument("driving", metavar="B", help="the picture whose pose it moves to; it may show somebody else")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files",
+    )
+    times = parser.add_mutually_exclusive_group()
+    times.add_argument(
+        "--num", type=int, default=9, help="images in equal steps from A (t = 0) to the pose of B (t = 1)"
+    )
+    times.add_argument("--times", type=float, nargs="+", metavar="T", help="instead, images at these times")
+    parser.add_argument(
+        "--path",
+        choices=["linear", "rigid"],
+        default="linear",
+        help="of the keypoints: straight lines, or turning as rigid groups, so that a swinging limb does not shrink",
+    )
+    parser.add_argument("--mode", choices=["standard", "avd"], default="standard", help="as for `animate`")
+    parser.add_argument(
+        "--background", choices=get_args(Background), default=AnimationSettings.background, help="as for `animate`"
+    )
+    parser.add_argument("--frame-rate", type=float, default=12.0, metavar="FPS", help="of the mp4 or GIF")
+    parser.add_argument("--no-provenance", action="store_true", help="do not say in the file that it is synthetic")
+    _add_model(parser)
+    _add_picture(parser)
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:

@@ -127,3 +127,33 @@ class AnimationOutput:
         with self.animation.writer(path, audio=audio, provenance=provenance) as writer:
             for frame in self.frames:
                 writer.write(frame)
+
+
+@dataclass(frozen=True)
+class InterpolationOutput:
+    """Images at chosen times between a source and a driving pose.
+
+    Attributes:
+        images: ``(M, H, W, 3)`` uint8 RGB, in the order of the times.
+        times: ``(M,)`` in [0, 1]; 0 is the model's own reconstruction of the source, 1 the driving pose.
+        keypoints: that each image was drawn with, ``(M, K, N, 2)`` float32.
+        fold_over: share of each image's deformation that is folded over, ``(M,)``; above 0, parts are drawn mirrored.
+        model: name of the model.
+    """
+
+    images: np.ndarray
+    times: np.ndarray
+    keypoints: np.ndarray
+    fold_over: np.ndarray
+    model: str
+
+    def save(self, path: str | PathLike[str], *, frame_rate: float = 12, provenance: bool = True) -> None:
+        """Write the images as ``.mp4``, ``.gif``, or a folder of PNG files (a name that ends in /).
+
+        Raises:
+            InputError: the path cannot be written, or its ending is not known.
+        """
+        metadata = media.provenance(self.model) if provenance else {}
+        with media.VideoWriter(path, frame_rate, metadata=metadata) as writer:
+            for image in self.images:
+                writer.write(image)

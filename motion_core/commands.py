@@ -49,6 +49,22 @@ def animate(options: argparse.Namespace) -> None:
         _compare(options, animation)
 
 
+def interpolate(options: argparse.Namespace) -> None:
+    """Make the images between two pictures: the first one, moved towards the pose of the second."""
+    from . import media
+
+    media.check_output(options.output, [options.source, options.driving])
+    times = options.times
+    num = options.num if times is None else None
+    result = _load(options).interpolate(
+        options.source, options.driving, times, num=num, path=options.path, settings=settings_of(options)
+    )
+    result.save(options.output, frame_rate=options.frame_rate, provenance=not options.no_provenance)
+    for time, fold in zip(result.times, result.fold_over, strict=True):
+        print(f"t = {time:.3f}: {100 * fold:.1f} % of the deformation folded over")
+    print(f"{options.output}: {len(result.images)} images")
+
+
 def convert(options: argparse.Namespace) -> None:
     """Turn a published TPSMM checkpoint into a saved pipeline."""
     from .checkpoint_conversion import convert as convert_networks

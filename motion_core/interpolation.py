@@ -16,7 +16,7 @@ from .errors import InputError
 from .geometry import affine_power, geometry_precision
 from .structures import Keypoints
 
-Path = Literal["linear", "rigid"]
+KeypointPath = Literal["linear", "rigid"]
 
 
 def check_times(times: Sequence[float] | Tensor) -> Tensor:
@@ -30,6 +30,17 @@ def check_times(times: Sequence[float] | Tensor) -> Tensor:
     return values
 
 
+def requested_times(times: Sequence[float] | Tensor | None, num: int | None) -> Tensor:
+    """Either the given times or `num` equal steps from 0 to 1, ``(M,)``; raises InputError unless it is one of the two."""
+    if (times is None) == (num is None):
+        raise InputError("give either times or num, the number of equal steps from 0 to 1")
+    if times is not None:
+        return check_times(times)
+    if isinstance(num, bool) or not isinstance(num, int) or num < 2:
+        raise InputError(f"num must be 2 or more, the first at t = 0 and the last at t = 1, got {num!r}")
+    return torch.linspace(0, 1, num)
+
+
 def candidate_times(count: int) -> Tensor:
     """The times 0, 1/M, ..., (M - 1)/M at which an intermediate image may be chosen, ``(M,)``."""
     if count < 1:
@@ -37,7 +48,7 @@ def candidate_times(count: int) -> Tensor:
     return torch.arange(count) / count
 
 
-def interpolate_keypoints(source: Keypoints, driving: Keypoints, t: Tensor, path: Path = "linear") -> Keypoints:
+def interpolate_keypoints(source: Keypoints, driving: Keypoints, t: Tensor, path: KeypointPath = "linear") -> Keypoints:
     """Keypoints at times t on the way from the source to the driving pose.
 
     Args:
@@ -48,8 +59,8 @@ def interpolate_keypoints(source: Keypoints, driving: Keypoints, t: Tensor, path
             the rotation, scale and translation that fit its motion best, on top of which what they leave goes
             straight; a swinging limb keeps its length on the way.
     """
-    if path not in get_args(Path):
-        raise InputError(f"path must be one of {', '.join(get_args(Path))}, got {path!r}")
+    if path not in get_args(KeypointPath):
+        raise InputError(f"path must be one of {', '.join(get_args(KeypointPath))}, got {path!r}")
     with geometry_precision(source.points):
         time = t.to(source.points)[:, None, None, None]
         if path == "rigid":

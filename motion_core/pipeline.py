@@ -5,7 +5,7 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -17,10 +17,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import media, motion_modes
-from .animation import AnimatedFrame, Animation, AnimationOutput
+from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
+from .components import OPTIONAL, check_components
 from .driving import check_video, in_batches, initial_keypoints, smoothed
 from .errors import InputError
 from .framing import Placement, from_network, paste_back, picture_points, place_in, preview, subject_box, to_network
+from .geometry import fold_over_share
+from .interpolation import KeypointPath, interpolate_background, interpolate_keypoints, requested_times
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
@@ -31,15 +34,6 @@ from .settings import AnimationSettings, Background, Mode
 from .structures import DrivingMotion, EncodedSource, Keypoints
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
-
-
-_CLASSES = {
-    "keypoint_detector": KeypointDetector,
-    "dense_motion_network": DenseMotionNetwork,
-    "image_generator": ImageGenerator,
-    "avd_network": AVDNetwork,
-    "background_predictor": BackgroundPredictor,
-}
 
 
 class MotionInterpPipeline(SavedPipeline):
@@ -55,7 +49,7 @@ class MotionInterpPipeline(SavedPipeline):
         ValueError: components that do not belong together, or an image size that they cannot take.
     """
 
-    _optional_components = ["avd_network", "background_predictor"]
+    _optional_components = list(OPTIONAL)
     _callback_tensor_inputs = ["frames"]
 
     keypoint_detector: KeypointDetector
@@ -81,7 +75,7 @@ class MotionInterpPipeline(SavedPipeline):
             avd_network=avd_network,
             background_predictor=background_predictor,
         )
-        self._check_components()
+        check_components(self.components)
         self.register_to_config(image_size=self.check_size(image_size))
         self._interrupt = False
 
@@ -222,6 +216,64 @@ class MotionInterpPipeline(SavedPipeline):
             tuple(Path(given) for given in (source_image, driving_video) if isinstance(given, str | PathLike)),
         )
 
+    @torch.inference_mode()
+    def interpolate(
+        self,
+        source_image: media.ImageSource,
+        driving_image: media.ImageSource,
+        times: Sequence[float] | None = None,
+        *,
+        num: int | None = None,
+        path: KeypointPath = "linear",
+        settings: AnimationSettings = AnimationSettings(mode="standard"),  # noqa: B008 it is frozen
+    ) -> InterpolationOutput:
+        """Images at any times between a source and a driving pose, of the same or of different identities.
+
+        Args:
+            source_image, driving_image: pictures, as in `__call__`.
+            times: in [0, 1], in any order, the same ones as often as wanted; what comes out at one does not depend on the
+                others (with ``batch_size=1``, to the bit).
+            num: instead of `times`, this many equal steps from 0 to 1, both included; 2 or more.
+            path: of the keypoints, see `motion_core.interpolation.interpolate_keypoints`.
+            settings: as for an animation; `mode` is "standard" or "avd".
+
+        Raises:
+            InputError: something given cannot be used; the message says what, and by which rule.
+        """
+        # 0. Inputs
+        chosen = requested_times(times, num)  # (M,)
+        if settings.mode == "relative":
+            raise InputError("mode 'relative' needs a video: interpolate with 'standard' or 'avd'")
+        self._check_settings(settings)
+        picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
+        placement = self.place(picture, settings)
+        driving_size = (driving_picture.shape[-2], driving_picture.shape[-1])
+        driving_frame = to_network(driving_picture, place_in(driving_size, placement.network_size, settings.fit))
+
+        # 1. Both ends, once
+        source = self.encode_source(to_network(picture, placement))
+        motion = self.analyse_driving(source, driving_frame, settings.background)
+        end = self.transfer(source.keypoints, motion.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
+
+        images, points, folds = [], [], []
+        for t in chosen.split(settings.batch_size):
+            # 2. Keypoints and background at t
+            keypoints = interpolate_keypoints(source.keypoints, end, t, path)  # (B, K, N, 2)
+            transform = motion.background_transform
+            background = None if transform is None else interpolate_background(transform, t)
+
+            # 3. Dense motion and image
+            dense = self.dense_motion_network(source.small_image, source.keypoints, keypoints, background)
+            frames = from_network(self.image_generator(source.features, dense), placement)
+            if settings.paste_back:
+                frames = paste_back(picture.to(frames.device), frames, placement, settings.feather)
+            images.append(media.to_uint8(frames))
+            points.append(keypoints.points.cpu().numpy())
+            folds.append(fold_over_share(dense.deformation).cpu().numpy())
+        return InterpolationOutput(
+            np.concatenate(images), chosen.numpy(), np.concatenate(points), np.concatenate(folds), self.model_name
+        )
+
     def preview(
         self,
         source_image: media.ImageSource,
@@ -318,26 +370,6 @@ class MotionInterpPipeline(SavedPipeline):
             )
         if settings.background == "predicted" and self.background_predictor is None:
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
-
-    def _check_components(self) -> None:
-        """The networks must be of their classes, and agree on the keypoints and on the number of masks."""
-        for name, cls in _CLASSES.items():
-            given = getattr(self, name)
-            if not isinstance(given, cls) and not (given is None and name in self._optional_components):
-                raise InputError(f"{name} must be a {cls.__name__}, got {type(given).__name__}")
-        motion, generator = self.dense_motion_network, self.image_generator
-        groups = (self.keypoint_detector.num_splines, self.keypoint_detector.points_per_spline)
-        for network in (motion, self.avd_network):
-            if network is not None and (network.config["num_splines"], network.config["points_per_spline"]) != groups:
-                raise InputError(
-                    f"{type(network).__name__} must have the keypoint detector's {groups[0]} splines of {groups[1]} points, "
-                    f"got {network.config['num_splines']} of {network.config['points_per_spline']}"
-                )
-        if motion.config["num_masks"] != generator.config["num_masks"]:
-            raise InputError(
-                f"ImageGenerator must take the {motion.config['num_masks']} occlusion masks that DenseMotionNetwork gives, "
-                f"got num_masks={generator.config['num_masks']}"
-            )
 
 
 def _max_pixels(settings: AnimationSettings) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from .components import COMPONENTS, OPTIONAL
 from .errors import InputError, first_sentence
 from .networks.base import without_path
 
@@ -21,14 +22,6 @@ INDEX = "model_index.json"
 _FILES = [INDEX, "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json", "README.md"]
 _HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_COMPONENTS = {
-    "keypoint_detector": "KeypointDetector",
-    "dense_motion_network": "DenseMotionNetwork",
-    "image_generator": "ImageGenerator",
-    "avd_network": "AVDNetwork",
-    "background_predictor": "BackgroundPredictor",
-}
-_OPTIONAL = ("avd_network", "background_predictor")
 
 
 class SavedPipeline(DiffusionPipeline):
@@ -165,23 +158,23 @@ def check_index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or index.get("_class_name") != "MotionInterpPipeline":
         found = index.get("_class_name") if isinstance(index, dict) else type(index).__name__
         raise InputError(f"{path}: a pipeline of class {found}, not MotionInterpPipeline")
-    for name, cls in _COMPONENTS.items():
-        value = index.get(name, [None, None])
-        if value != ["motion_core", cls] and not (value == [None, None] and name in _OPTIONAL):
-            raise InputError(f"{path}: the component {name} must be ['motion_core', '{cls}'], got {value!r}")
+    for name, cls in COMPONENTS.items():
+        value, expected = index.get(name, [None, None]), ["motion_core", cls.__name__]
+        if value != expected and not (value == [None, None] and name in OPTIONAL):
+            raise InputError(f"{path}: the component {name} must be {expected}, got {value!r}")
     for name in index:
-        if name not in _COMPONENTS and name != "image_size" and not name.startswith("_"):
+        if name not in COMPONENTS and name != "image_size" and not name.startswith("_"):
             raise InputError(f"{path}: unknown entry {name!r}")
     return index
 
 
 def _check_files(folder: Path, index: dict[str, Any]) -> None:
     """Raise InputError where the folder of a component is missing, or holds code."""
-    for name in _COMPONENTS:
+    for name in COMPONENTS:
         if index.get(name, [None, None]) != [None, None] and not (folder / name).is_dir():
             raise InputError(f"{folder}: incomplete, it has no folder {name}")
     # Given trust_remote_code=True, diffusers would run these.
-    for code in (folder / "None.py", *(folder / name / "motion_core.py" for name in _COMPONENTS)):
+    for code in (folder / "None.py", *(folder / name / "motion_core.py" for name in COMPONENTS)):
         if code.exists():
             raise InputError(f"{code}: a saved pipeline holds weights and configurations, no code")
 

@@ -174,6 +174,22 @@ def test_paste_back_gives_a_video_of_the_pictures_size(files, tmp_path):
     assert media.open_video(out).size == (500, 500)
 
 
+def test_interpolate_writes_the_images_between_two_pictures(files, tmp_path, capsys):
+    media.save_image(tmp_path / "b.png", demo.driving_frames(3, 128)[1])
+    between = f"{tmp_path}/between/"
+
+    assert run("interpolate", files / "me.png", tmp_path / "b.png", "-o", between, "--num", "3", "--path", "rigid") == 0
+
+    text = capsys.readouterr().out
+    assert "t = 0.500" in text
+    assert "3 images" in text
+    assert media.open_video(between).frame_count == 3
+    assert (
+        run("interpolate", files / "me.png", tmp_path / "b.png", "-o", tmp_path / "one.gif", "--times", "0.2", "0.1")
+        == 0
+    )
+
+
 def test_info_tells_what_a_file_is_and_what_becomes_of_it(files, tmp_path, capsys):
     assert run("info", files / "me.png", "--crop", "10,20,60,40", "--preview", tmp_path / "preview.png") == 0
     text = capsys.readouterr().out
@@ -264,7 +280,7 @@ def test_bad_input_is_one_line_and_status_2(files, tmp_path, capsys, monkeypatch
     assert sorted(files.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", [[], ["animate"], ["convert"], ["benchmark"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["animate"], ["interpolate"], ["info"], ["convert"], ["benchmark"], ["demo"]])
 def test_help_explains(command, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

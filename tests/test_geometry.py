@@ -13,6 +13,7 @@ from scipy.interpolate import RBFInterpolator, RegularGridInterpolator
 from motion_core.geometry import (
     ThinPlateSpline,
     affine_grid,
+    fold_over_share,
     gaussian_heatmaps,
     identity_grid,
     resize_aligned,
@@ -311,3 +312,14 @@ def test_bf16_inputs_are_computed_in_fp32_and_fp64_stays():
         assert result.dtype == torch.float32
         assert torch.equal(result, wanted)
     assert {tensor.dtype for tensor in everything(points.double(), image.double())} == {torch.float64}
+
+
+def test_fold_over_share_counts_mirrored_cells():
+    grid = identity_grid(9, 9, torch.zeros(1))
+    mirrored = grid * torch.tensor([-1.0, 1.0])
+    half = torch.where(torch.arange(9)[None, :, None] < 4, mirrored, grid)  # columns 0 to 3 run backwards
+
+    shares = fold_over_share(torch.stack((grid, mirrored, half)))
+
+    assert shares[:2].tolist() == [0, 1]
+    assert shares[2].item() == pytest.approx(4 / 8)  # of eight columns of cells, three and the one where it turns back

@@ -131,7 +131,10 @@ def test_affine_power_of_large_rotations_equals_the_angle_times_t():
 )
 def test_without_a_logarithm_the_path_still_ends_where_it_should(linear):
     transform = torch.eye(3)[None].repeat(2, 1, 1)
-    transform[1, :2, :2], transform[1, :2, 2] = torch.tensor(linear), torch.tensor([0.1, 0.2])  # beside one that has one
+    transform[1, :2, :2], transform[1, :2, 2] = (
+        torch.tensor(linear),
+        torch.tensor([0.1, 0.2]),
+    )  # beside one that has one
 
     for t, expected in ((0.0, torch.eye(3)), (1.0, transform[1])):
         torch.testing.assert_close(affine_power(transform, torch.full((2,), t))[1], expected, atol=1e-6, rtol=0)

@@ -770,6 +770,38 @@ def test_damaged_animation_is_refused(tmp_path):
             media.open_video(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["a.mp4", "a.ts", "a.mkv", "a.avi", "b.mp4", "a.gif", "a.webp", "a.png", "a.jpg", "a.tiff", "a.avif"]
+)
+@pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+def test_no_damage_whatever_ends_in_another_error(tmp_path, name):
+    """Bytes are changed at random, most often in the head; what can still be read is read, the rest is an InputError."""
+    clean, path, rng = tmp_path / f"clean.{name}", tmp_path / name, np.random.default_rng(0)
+    codecs = {"a.mp4": "libx264", "a.ts": "libx264", "a.mkv": "libx264", "a.avi": "mpeg4", "b.mp4": "libx265"}
+    if name in codecs:
+        quiet = {"x265-params": "log-level=none"} if name == "b.mp4" else {}
+        files.write_video(clean, 8, frame=files.textured, codec=codecs[name], options=quiet)
+    elif name == "a.avif" and "avif" not in _pillow_features():
+        pytest.skip("this Pillow has no avif")
+    else:
+        images = [Image.fromarray(files.textured(k, 40, 60)) for k in range(3)]
+        several = {"save_all": True, "append_images": images[1:]} if name in ("a.gif", "a.webp", "a.png") else {}
+        images[0].save(clean, **several)
+    outcomes = set()
+    for _ in range(25):
+        data = bytearray(clean.read_bytes())
+        start = int(rng.integers(0, 300 if rng.random() < 0.6 else len(data)))
+        length = int(rng.integers(1, 20))
+        data[start : start + length] = rng.integers(0, 256, len(data[start : start + length]), np.uint8).tobytes()
+        path.write_bytes(data)
+        try:
+            outcomes.add(len(list(media.open_video(path, max_pixels=10**6).frames())) > 0)
+        except InputError as error:
+            outcomes.add("refused" if "\n" not in str(error) else "two lines")
+    assert "refused" in outcomes
+    assert outcomes <= {True, "refused"}
+
+
 def test_cover_art_is_not_the_video(tmp_path):
     def with_cover(path: Path, video: bool) -> Path:
         with av.open(str(path), "w") as output:
@@ -1412,6 +1444,9 @@ def test_describe(tmp_path):
     assert info.scene_cuts == ()
     media.save_image(tmp_path / "a.png", gradient())
     assert media.describe(tmp_path / "a.png").kind == "picture"
+    if "avif" in _pillow_features():
+        Image.fromarray(gradient()).save(tmp_path / "a.avif")
+        assert media.describe(tmp_path / "a.avif").kind == "picture"
     assert media.describe(write(tmp_path / "a.gif", 3)).kind == "animation"
     assert media.describe(write(f"{tmp_path}/frames/", 3)).kind == "folder of frames"
     ticks = files.write_video(tmp_path / "b.mp4", len(VARIABLE), ticks=VARIABLE, tick=Fraction(1, 1000))

@@ -422,6 +422,16 @@ def test_bf16_comes_close_to_fp32_and_coordinates_stay_fp32(networks, pictures, 
     assert image_16.unique().numel() > 10_000, "not rounded to the 256 steps of bf16"
 
 
+def test_a_bf16_generator_paints_in_fp32():
+    """Its last convolution is in bf16, what follows is not: dark and light areas would show steps."""
+    generator, zeros = small(ImageGenerator).bfloat16(), tuple(torch.zeros(1, 1, size, size) for size in (8, 16, 32))
+    grid = identity_grid(8, 8, torch.zeros(1))[None]
+    with torch.inference_mode():
+        painted = generator(generator.encode(torch.rand(1, 3, 32, 32)), DenseMotion(grid, zeros[0], zeros))
+    assert painted.dtype == torch.float32
+    assert not torch.equal(painted, painted.bfloat16().float())
+
+
 def test_bf16_networks_take_their_transformations_in_fp32(networks):
     network = networks[1]
     source, driving = keypoints(5), keypoints(5)
@@ -571,6 +581,14 @@ def test_no_pickle_is_loaded(network, tmp_path, through_index):
     assert not trap.exists()
     assert pickle.loads(pickled.read_bytes()) == 0, "the trap must work for this test to mean anything"
     assert trap.exists()
+
+
+def test_weights_in_a_pickle_are_refused_even_if_they_are_right(network, tmp_path):
+    weights = saved(network, tmp_path)
+    (tmp_path / WEIGHTS).unlink()
+    torch.save(weights, tmp_path / "diffusion_pytorch_model.bin")
+    with pytest.raises(OSError, match=WEIGHTS):
+        type(network).from_pretrained(tmp_path)
 
 
 def test_source_features_are_kept_in_fp32_for_sampling():

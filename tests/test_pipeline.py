@@ -346,3 +346,66 @@ def test_cuda_frames_are_close_to_those_of_the_cpu(pipe, picture, video, dtype):
     fast.to("cuda", dtype)
 
     assert psnr(fast(picture, video, batch_size=4).frames, pipe(picture, video).frames) > 40
+
+
+def test_interpolated_images_equal_the_published_prediction_at_half_time(published, golden):
+    arrays = golden.arrays
+
+    result = published.interpolate(arrays["source"], arrays["driving"][1], [0.5])
+
+    expected = media.to_uint8(torch.from_numpy(arrays["t0.5/prediction"]))
+    assert np.abs(result.images.astype(int) - expected).max() <= 1
+
+
+def test_interpolation_at_a_time_does_not_depend_on_the_others(pipe, picture, video):
+    together = pipe.interpolate(picture, video[2], [0.7, 0.0, 0.7, 1.0])
+
+    assert together.times.tolist() == pytest.approx([0.7, 0.0, 0.7, 1.0])
+    np.testing.assert_array_equal(together.images[0], together.images[2])
+    for index, t in enumerate((0.7, 0.0)):
+        np.testing.assert_array_equal(together.images[index], pipe.interpolate(picture, video[2], [t]).images[0])
+
+
+def test_interpolation_runs_from_the_reconstruction_to_the_driving_pose(pipe, picture, video):
+    result = pipe.interpolate(picture, video[2], num=3)
+
+    ends = [pipe(picture, np.stack([frame] * 2), mode="standard").frames[0] for frame in (picture, video[2])]
+    np.testing.assert_array_equal(result.images[[0, -1]], ends)
+    np.testing.assert_array_equal(result.times, [0, 0.5, 1])
+    assert result.fold_over.shape == (3,)
+
+
+def test_interpolation_in_batches_gives_the_same_images(pipe, picture, video):
+    options = [AnimationSettings(mode="standard", background="predicted", batch_size=size) for size in (1, 4)]
+
+    one, four = (pipe.interpolate(picture, video[2], num=5, settings=chosen).images for chosen in options)
+
+    assert np.abs(one.astype(int) - four).max() <= 1
+
+
+def test_interpolated_background_moves_with_t(published, golden):
+    arrays = golden.arrays
+    settings = AnimationSettings(mode="standard", background="predicted")
+
+    moved = published.interpolate(arrays["source"], arrays["driving"][1], [0.0, 1.0], settings=settings).images
+    still = published.interpolate(arrays["source"], arrays["driving"][1], [0.0, 1.0]).images
+
+    np.testing.assert_array_equal(moved[0], still[0])
+    expected = media.to_uint8(torch.from_numpy(arrays["standard_bg/prediction"]))[0]
+    assert np.abs(moved[1].astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "give either times or num"),
+        ({"times": [0.5], "num": 3}, "give either times or num"),
+        ({"num": 1}, "num must be 2 or more"),
+        ({"times": [1.5]}, r"times must be one or more numbers in \[0, 1\], got \[1.5\]"),
+        ({"num": 3, "path": "round"}, "path must be one of linear, rigid"),
+        ({"num": 3, "settings": AnimationSettings()}, "mode 'relative' needs a video"),
+    ],
+)
+def test_wrong_requests_for_interpolation_are_refused(pipe, picture, wrong, message):
+    with pytest.raises(InputError, match=message):
+        pipe.interpolate(picture, picture, **wrong)

@@ -497,14 +497,24 @@ def test_pickled_weights_are_not_loaded(folder, monkeypatch, through_index, opti
     [
         (
             {"keypoint_detector": {"num_splines": 6}},
-            "DenseMotionNetwork must have the keypoint detector's 6 splines of 5",
+            "dense_motion_network must have the keypoint detector's num_splines 6, got 5",
         ),
-        ({"keypoint_detector": {"num_splines": 5, "points_per_spline": 4}}, "5 splines of 4 points, got 5 of 5"),
+        (
+            {"keypoint_detector": {"num_splines": 5, "points_per_spline": 4}},
+            "keypoint detector's points_per_spline 4, got 5",
+        ),
         (
             {"avd_network": {"num_splines": 4}},
-            "AVDNetwork must have the keypoint detector's 5 splines of 5 points, got 4 of 5",
+            "avd_network must have the keypoint detector's num_splines 5, got 4",
         ),
-        ({"image_generator": {"num_masks": 1}}, "the 4 occlusion masks that DenseMotionNetwork gives, got num_masks=1"),
+        (
+            {"image_generator": {"image_channels": 1}},
+            "image_generator must have the keypoint detector's image_channels 3, got 1",
+        ),
+        (
+            {"image_generator": {"num_masks": 1}},
+            "the 4 occlusion masks that dense_motion_network gives, got num_masks 1",
+        ),
         ({"image_size": 100}, "size must be (height, width) in multiples of 128 for this model, got (100, 100)"),
         ({"image_size": (128, 0)}, "size must be (height, width) in multiples of 128"),
         ({"image_size": (128, 128, 3)}, "size must be (height, width) in multiples of 128"),

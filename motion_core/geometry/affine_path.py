@@ -64,7 +64,9 @@ def _polar_power(transform: Tensor, t: Tensor) -> Tensor:
     """The rotation's angle, the stretch and the translation each in proportion to t: the identity at 0, A at 1."""
     u, singular, v = torch.linalg.svd(transform[:, :2, :2])
     rotation, stretch = u @ v, v.mT @ torch.diag_embed(singular) @ v
-    flip = torch.where(torch.linalg.det(rotation) < 0, -1.0, 1.0).to(transform)[:, None]  # a reflection goes to the stretch
+    flip = torch.where(torch.linalg.det(rotation) < 0, -1.0, 1.0).to(transform)[
+        :, None
+    ]  # a reflection goes to the stretch
     mirror = torch.diag_embed(torch.cat((torch.ones_like(flip), flip), dim=1))
     rotation, stretch = rotation @ mirror, mirror @ stretch
     angle = torch.atan2(rotation[:, 1, 0], rotation[:, 0, 0])[:, None, None] * t

@@ -7,7 +7,7 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
       containers, decoding   files, by PyAV         mp4, sound, gif   what it writes with
       animations             GIF, WebP, PNG       resuming    SegmentedWriter, for long jobs
       timing                 rates and times      inspecting  describe, scene cuts
-      files                  whole, unchanged?    comparison  side by side, by moviepy
+      files, matroska        whole, unchanged?    comparison  side by side, by moviepy
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from ..errors import InputError
 from .files import FileStamp, check_whole, existing_file
@@ -22,7 +22,8 @@ def is_picture(path: Path) -> bool:
     """Say whether a file begins like a picture that Pillow reads, animated or not."""
     with path.open("rb") as handle:
         head = handle.read(12)
-    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")
+    is_avif = head[4:] in (b"ftypavif", b"ftypavis") and bool(features.check("avif"))
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP") or is_avif
 
 
 class AnimationReader:
