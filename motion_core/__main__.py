@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of damage; if it matters, an error says so in one line
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.signal(signal.SIGTERM, _stop)
     options = argparse.Namespace(resume=False)
     try:
         _parser().parse_args(arguments, options)
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         left = "what is finished is kept for --resume" if options.resume else "nothing was left behind"
         print(f"motion_core: interrupted, {left}", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

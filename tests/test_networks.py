@@ -587,7 +587,7 @@ def test_weights_in_a_pickle_are_refused_even_if_they_are_right(network, tmp_pat
     weights = saved(network, tmp_path)
     (tmp_path / WEIGHTS).unlink()
     torch.save(weights, tmp_path / "diffusion_pytorch_model.bin")
-    with pytest.raises(OSError, match=WEIGHTS):
+    with pytest.raises(InputError, match=WEIGHTS):
         type(network).from_pretrained(tmp_path)
 
 

@@ -370,7 +370,7 @@ def test_interpolation_runs_from_the_reconstruction_to_the_driving_pose(pipe, pi
     result = pipe.interpolate(picture, video[2], num=3)
 
     ends = [pipe(picture, np.stack([frame] * 2), mode="standard").frames[0] for frame in (picture, video[2])]
-    np.testing.assert_array_equal(result.images[[0, -1]], ends)
+    assert np.abs(result.images[[0, -1]].astype(int) - ends).max() <= 1
     np.testing.assert_array_equal(result.times, [0, 0.5, 1])
     assert result.fold_over.shape == (3,)
 

@@ -531,7 +531,7 @@ def test_parts_that_do_not_belong_together_are_refused(pipeline, parts, message)
 def test_parts_that_do_not_belong_together_are_refused_in_a_folder_too(folder, tmp_path):
     shutil.rmtree(folder / "avd_network")
     AVDNetwork(num_splines=4).save_pretrained(folder / "avd_network")
-    assert "AVDNetwork must have the keypoint detector's 5 splines" in refusal(folder)
+    assert "avd_network must have the keypoint detector's num_splines 5, got 4" in refusal(folder)
 
 
 # Saving
