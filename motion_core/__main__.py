@@ -94,15 +94,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults, where there is one to tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
 def _command(
     subparsers: Any, name: str, run: Callable[[argparse.Namespace], None], **texts: str
 ) -> argparse.ArgumentParser:
     summary = (run.__doc__ or "").strip().splitlines()[0]
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=summary, description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **texts
+        name, help=summary, description=summary, formatter_class=_HelpFormatter, **texts
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    text = "what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files"
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help=text)
+    parser.add_argument(
+        "--no-provenance", action="store_true", help="do not say in the file that it is synthetic, and by which model"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -131,13 +146,7 @@ def _add_animate(subparsers: Any) -> None:
     parser.add_argument(
         "driving", metavar="DRIVING", help="the video whose motion it gets: mp4, mov, webm, GIF, or a folder of frames"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT",
-        required=True,
-        help="what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files",
-    )
+    _add_output(parser)
     _add_model(parser)
 
     motion = parser.add_argument_group("motion")
@@ -191,9 +200,6 @@ def _add_animate(subparsers: Any) -> None:
     )
     result.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
     result.add_argument(
-        "--no-provenance", action="store_true", help="do not say in the file that it is synthetic, and by which model"
-    )
-    result.add_argument(
         "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
     )
 
@@ -202,13 +208,7 @@ def _add_interpolate(subparsers: Any) -> None:
     parser = _command(subparsers, "interpolate", commands.interpolate)
     parser.add_argument("source", metavar="A", help="the picture that is moved")
     parser.add_argument("driving", metavar="B", help="the picture whose pose it moves to; it may show somebody else")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT",
-        required=True,
-        help="what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files",
-    )
+    _add_output(parser)
     times = parser.add_mutually_exclusive_group()
     times.add_argument(
         "--num", type=int, default=9, help="images in equal steps from A (t = 0) to the pose of B (t = 1)"
@@ -225,7 +225,6 @@ def _add_interpolate(subparsers: Any) -> None:
         "--background", choices=get_args(Background), default=AnimationSettings.background, help="as for `animate`"
     )
     parser.add_argument("--frame-rate", type=float, default=12.0, metavar="FPS", help="of the mp4 or GIF")
-    parser.add_argument("--no-provenance", action="store_true", help="do not say in the file that it is synthetic")
     _add_model(parser)
     _add_picture(parser)
 

@@ -141,7 +141,6 @@ def benchmark(options: argparse.Namespace) -> None:
 def run_demo(options: argparse.Namespace) -> None:
     """Animate a picture and a video that the program draws itself."""
     from . import demo, media
-    from .__main__ import main
     from .media.outputs import naming
 
     folder = Path(options.output)
@@ -153,8 +152,11 @@ def run_demo(options: argparse.Namespace) -> None:
         for frame in demo.driving_frames(options.frames):
             writer.write(frame)
     print(f"drew {source} and {driving}")
-    if status := main(["animate", str(source), str(driving), "-o", str(result)]):
-        raise SystemExit(status)
+    animation = _load(argparse.Namespace(model=None, device="auto")).stream(source, driving)
+    with animation.writer(result) as writer:
+        for made in animation:
+            writer.write(made.image)
+    print(f"{result}: {writer.frame_count} frames of the picture, moved by the video")
 
 
 def settings_of(options: argparse.Namespace) -> AnimationSettings:

@@ -515,7 +515,7 @@ def stderr() -> Iterator[Callable[[], str]]:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
-            with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(open(os.devnull, "w")):  # noqa: SIM115
+            with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(open(os.devnull, "w")):
                 yield caught.pop
         finally:
             os.dup2(kept, 2)

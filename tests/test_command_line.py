@@ -30,23 +30,15 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
+def animate(files, out, options="", driving="dance.mp4"):
+    """The status of animating the picture with the converted model."""
+    return run("animate", files / "me.png", files / driving, "-o", out, "--model", files / "model", *options.split())
+
+
 def test_animate_makes_the_video_that_python_makes(files, tmp_path, capsys):
     out = tmp_path / "out.mp4"
 
-    assert (
-        run(
-            "animate",
-            files / "me.png",
-            files / "dance.mp4",
-            "-o",
-            out,
-            "--model",
-            files / "model",
-            "--dtype",
-            "float32",
-        )
-        == 0
-    )
+    assert animate(files, out, "--dtype float32") == 0
 
     assert "4 frames, 128 x 128, 24.000 frames/s" in capsys.readouterr().out
     pipe = MotionInterpPipeline.from_pretrained(files / "model")
@@ -56,47 +48,13 @@ def test_animate_makes_the_video_that_python_makes(files, tmp_path, capsys):
 
 
 def test_animate_takes_all_options(files, tmp_path):
-    out = f"{tmp_path}/frames/"
+    options = """--mode avd --strength 0.5 --initial-frame best --smooth --background predicted --size 128x256 --fit crop
+        --start 0 --end 0.1 --batch-size 2 --dtype bfloat16 --device cpu --matte #102030 --feather 0.2 --max-pixels 20000
+        --no-audio --no-provenance"""
 
-    assert (
-        run(
-            "animate",
-            files / "me.png",
-            files / "dance.mp4",
-            "-o",
-            out,
-            "--model",
-            files / "model",
-            "--mode",
-            "avd",
-            "--strength",
-            "0.5",
-            "--initial-frame",
-            "best",
-            "--smooth",
-            "--background",
-            "predicted",
-            "--size",
-            "128x256",
-            "--fit",
-            "crop",
-            "--start",
-            "0",
-            "--end",
-            "0.1",
-            "--batch-size",
-            "2",
-            "--dtype",
-            "bfloat16",
-            "--device",
-            "cpu",
-            "--no-audio",
-            "--no-provenance",
-        )
-        == 0
-    )
+    assert animate(files, f"{tmp_path}/frames/", options) == 0
 
-    assert np.stack(list(media.open_video(out))).shape == (3, 128, 256, 3)
+    assert np.stack(list(media.open_video(tmp_path / "frames"))).shape == (3, 128, 256, 3)
 
 
 def test_resumed_render_equals_the_uninterrupted_one(files, tmp_path, monkeypatch, capsys):
