@@ -112,6 +112,14 @@ def _command(
     return parser
 
 
+def _add_dtype(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
+    )
+
+
 def _add_output(parser: argparse.ArgumentParser) -> None:
     text = "what to write: NAME.mp4, NAME.gif, or FOLDER/ for PNG files"
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help=text)
@@ -127,11 +135,6 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="a saved pipeline, e.g. from `convert`; without it, a small one of random weights, which makes nonsense",
     )
     parser.add_argument("--device", default="auto", help="auto (the best there is), cpu, cuda, cuda:N or mps")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
-    )
 
 
 def _add_animate(subparsers: Any) -> None:
@@ -148,6 +151,7 @@ def _add_animate(subparsers: Any) -> None:
     )
     _add_output(parser)
     _add_model(parser)
+    _add_dtype(parser)
 
     motion = parser.add_argument_group("motion")
     motion.add_argument(
@@ -226,6 +230,7 @@ def _add_interpolate(subparsers: Any) -> None:
     )
     parser.add_argument("--frame-rate", type=float, default=12.0, metavar="FPS", help="of the mp4 or GIF")
     _add_model(parser)
+    _add_dtype(parser)
     _add_picture(parser)
 
 
