@@ -26,9 +26,9 @@ class OneEuro:
         InputError: a frequency that is not positive, or a negative `beta`.
     """
 
-    min_cutoff: float = 1.5
-    beta: float = 10.0
-    derivative_cutoff: float = 1.0
+    min_cutoff: float = 1.0
+    beta: float = 20.0
+    derivative_cutoff: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("min_cutoff", "derivative_cutoff"):

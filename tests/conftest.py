@@ -17,7 +17,7 @@ from motion_core.checkpoint_conversion import ConvertedNetworks, convert
 GOLDEN = Path(__file__).parent / "golden"
 CONFORMANCE = "MOTION_CORE_CONFORMANCE"
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # the networks are small: waiting for each other costs more, much more on a busy machine
 
 
 @pytest.fixture(autouse=True)

@@ -576,7 +576,7 @@ def test_no_pickle_is_loaded(network, tmp_path, through_index):
         index = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, pickled.name)}
         (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
     for options in ({}, {"use_safetensors": False}):
-        with pytest.raises((OSError, InputError)):
+        with pytest.raises(InputError):
             type(network).from_pretrained(folder, **options)
     assert not trap.exists()
     assert pickle.loads(pickled.read_bytes()) == 0, "the trap must work for this test to mean anything"
