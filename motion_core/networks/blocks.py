@@ -60,8 +60,8 @@ class Up(Same):
     """Nearest-neighbour doubling, convolution, norm, ReLU: ``(B, C, H, W)`` to ``(B, C', 2 H, 2 W)``.
 
     Doubling and a 3x3 convolution together are one transposed 4x4 convolution of stride 2, which multiplies 16 instead
-    of 36 times per input pixel: over a third off the time of the layer on a CPU, in fp32 and in bf16. Making its kernel
-    costs as much as the convolution of some 200 pixels, so small maps are doubled and convolved one after the other.
+    of 36 times per input pixel. Making its kernel costs as much as convolving some hundred pixels, so small maps are
+    doubled and convolved one after the other.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
