@@ -28,6 +28,9 @@ import pytest
 import torch
 from PIL import Image
 
+if __name__ == "__main__":  # as a program, also where the package is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from motion_core import InputError, MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
 
@@ -618,15 +621,6 @@ def pipe() -> MotionInterpPipeline:
     return pipeline
 
 
-@pytest.fixture(autouse=True)
-def _signal_handlers() -> Iterator[None]:
-    """`main` takes SIGTERM over."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
 def check_message(message: str, thing: str, rule: str, folder: Path) -> None:
     thing, rule = (text.replace(f"{folder}/", "").replace(str(folder), ".") for text in (thing, rule))
     assert message.startswith((f"{thing}: ", f"{thing} ", f"{thing}.parts"))  # of what is written first
@@ -720,9 +714,9 @@ def test_a_failure_keeps_the_parts_that_are_to_be_resumed(tmp_path):
 def test_wherever_the_disk_gets_full_nothing_is_left(tmp_path, room):
     """From no room even for the note of what the parts are made from, to all parts made and no room to join them."""
     if not can_mount():
-        pytest.skip("mounting a small disk is not allowed here")
+        pytest.skip("mounting a small disk is not allowed here")  # CASES have it without one
     given = Given.of(Case("", "", ""), tmp_path)
-    with small_disk(tmp_path / "out", room=0):
+    with small_disk(tmp_path / "out", room):
         with stderr() as text:
             assert main(given.arguments()) == 2
         assert os.listdir(tmp_path / "out") == ["filler"]
@@ -774,6 +768,10 @@ def test_names_of_all_kinds_work(tmp_path, source, driving, output):
         (["demo", "-o", "/proc/self/none"], "/proc/self/none: cannot be written"),
         (["demo", "-o", "{folder}/demo", "--frames", "1"], "must have at least 2 frames"),
         (["convert", "{folder}/me.png", "{folder}/none/model"], "does not exist"),
+        (["interpolate", "{folder}/me.png", "{folder}/gone.png", "-o", "{folder}/a.gif"], "gone.png: no such file"),
+        (["interpolate", "{folder}/me.png", "{folder}/me.png", "-o", "{folder}/a.gif", "--times", "nan"], "must be"),
+        (["interpolate", "{folder}/me.png", "{folder}/me.png", "-o", "{folder}/a.gif", "--num", "0"], "must be"),
+        (["interpolate", "{folder}/me.png", "{folder}/me.png", "-o", "{folder}/me.png"], "me.png: must be another file"),
     ],
 )  # fmt: skip
 def test_other_commands_refuse_in_one_line(tmp_path, arguments, message):
