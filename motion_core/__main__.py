@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of damage; if it matters, an error says so in one line
-    before = signal.signal(signal.SIGTERM, _stop)
+    # A closed terminal is SIGHUP, which Windows does not have.
+    before = {
+        number: signal.signal(number, _stop) for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if number
+    }
     options = argparse.Namespace(resume=False)
     try:
         _parser().parse_args(arguments, options)
@@ -35,12 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"motion_core: interrupted, {left}", file=sys.stderr)
         return 130
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM leaves through the same clean-up as an exception."""
+    """The signal leaves through the same clean-up as an exception."""
     raise SystemExit(128 + number)
 
 

@@ -90,10 +90,10 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
         psnr = "-" if result.psnr is None else f"{result.psnr:.1f}"
         cells = (
             str(result.dtype).removeprefix("torch."),
-            f"{1e3 * result.frame_seconds:.0f}",
-            f"{result.frame_gmacs:.1f}",
-            f"{result.gflops:.0f}",
-            f"{result.ceiling:.0f}",
+            f"{1e3 * result.frame_seconds:.1f}",
+            f"{result.frame_gmacs:.2f}",
+            f"{result.gflops:.1f}",
+            f"{result.ceiling:.1f}",
             f"{100 * result.gflops / result.ceiling:.0f} %",
             psnr,
             f"{1e3 * result.encode_seconds:.0f}",

@@ -91,9 +91,10 @@ def good_video(folder: Path, name: str = "dance.mp4", count: int = 6) -> Path:
     return files.write_video(folder / name, count)
 
 
-def large_video(folder: Path, **options: Any) -> Path:
+def large_video(folder: Path, crf: int = 23, **options: Any) -> Path:
     """12 frames of 160 x 128."""
-    return files.write_video(folder / "dance.mp4", 12, frame=files.textured, options={"g": "3"}, **options)
+    coding = {"g": "3", "crf": str(crf)}
+    return files.write_video(folder / "dance.mp4", 12, frame=files.textured, options=coding, **options)
 
 
 def named(name: str, folder: Path) -> Path:
@@ -267,6 +268,10 @@ def shorten(folder: Path) -> None:
     os.truncate(folder / "dance.mp4", 1000)
 
 
+def overwrite(folder: Path) -> None:
+    files.damage(folder / "dance.mp4", 0.6, 50_000)
+
+
 def delete(folder: Path) -> None:
     (folder / "dance.mp4").unlink()
 
@@ -359,6 +364,8 @@ CASES = [
          driving=partial(zeros, (5, 9, 9, 4)), command=False),
     Case("video grows while it is read", "{driving}", CHANGED, driving=large_video, at_frame=grow),
     Case("video is cut while it is read", "{driving}", CHANGED, driving=large_video, at_frame=shorten),
+    Case("video is overwritten while it is read", "{driving}", CHANGED, driving=partial(large_video, crf=1),
+         at_frame=overwrite),
     Case("video is deleted while it is read", "{driving}", CHANGED, driving=large_video, at_frame=delete),
     Case("video is replaced while it is read", "{driving}", CHANGED, driving=large_video, at_frame=another,
          output="out.gif"),
@@ -579,8 +586,8 @@ def small_disk(folder: Path, room: int) -> Iterator[None]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def mount(folder: Path) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+def mount(folder: Path, access: str = "rw") -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", f"size=1m,{access}", "tmpfs", str(folder)]
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
@@ -724,6 +731,22 @@ def test_wherever_the_disk_gets_full_nothing_is_left(tmp_path, room):
     assert len(lines) == 1, lines
     assert FULL in lines[0]
     assert lines[0].startswith(f"motion_core: {given.output}")
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out.gif", "out/"])
+def test_a_disk_that_is_read_only_is_refused_before_any_work(tmp_path, output):
+    """Unlike permissions, this stops root too."""
+    if not can_mount():
+        pytest.skip("mounting a small disk is not allowed here")  # CASES have /proc instead
+    given = Given.of(Case("", "", "", output=output), tmp_path)
+    assert mount(tmp_path / "out", "ro")
+    try:
+        with stderr() as text:
+            assert main(given.arguments()) == 2
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "out"], check=True)
+    path = given.output.rstrip("/")
+    assert text() == f"motion_core: {path}: cannot be written (Read-only file system)\n"
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ except SystemExit:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_partial_file(files, tmp_path, number):
     with media.VideoWriter(tmp_path / "long.mp4", 24) as writer:
         for frame in demo.driving_frames(400, 128):
@@ -286,7 +286,7 @@ def test_a_signal_leaves_no_partial_file(files, tmp_path, number):
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
 
-    assert process.returncode in (130, 143), error
+    assert process.returncode in (130, 143, 129), error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
 
@@ -299,6 +299,6 @@ def test_benchmark_prints_its_table(files, capsys):
     rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["float32"], ["bfloat16"])]
     assert [row[0] for row in rows] == ["float32", "bfloat16"]
     milliseconds, gmacs, gflops, ceiling = map(float, rows[0][1:5])
-    assert gflops == pytest.approx(2 * gmacs / (milliseconds / 1000), rel=0.02)
+    assert gflops == pytest.approx(2 * gmacs / (milliseconds / 1000), rel=0.05)  # of rounded numbers
     assert ceiling > 0
     assert float(rows[1][7]) > 40  # PSNR, after the share and its sign

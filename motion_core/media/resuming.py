@@ -194,8 +194,5 @@ class SegmentedWriter:
     def _save_job(self) -> None:
         with naming(self.parts):
             temporary = temporary_beside(self.parts / _MANIFEST)
-            try:
-                temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")
-                os.replace(temporary, self.parts / _MANIFEST)
-            finally:
-                remove(temporary)
+            temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")
+            os.replace(temporary, self.parts / _MANIFEST)
