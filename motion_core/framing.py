@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import InputError
+from .settings import Fit
 
-Fit = Literal["pad", "crop", "stretch"]
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 

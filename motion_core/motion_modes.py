@@ -16,7 +16,7 @@ def standard(driving: Keypoints) -> Keypoints:
     return driving
 
 
-def relative(source: Keypoints, driving: Keypoints, initial: Keypoints) -> Keypoints:
+def relative(source: Keypoints, driving: Keypoints, initial: Keypoints, scale: float | None = None) -> Keypoints:
     """What moved since the initial driving frame, scaled to the source's size and added to the source.
 
     ``(driving - initial) * sqrt(hull(source) / hull(initial)) + source``, hull the area of the convex hull of all points;
@@ -26,8 +26,10 @@ def relative(source: Keypoints, driving: Keypoints, initial: Keypoints) -> Keypo
         source: ``(1, K, N, 2)``.
         driving: ``(B, K, N, 2)``.
         initial: ``(1, K, N, 2)``, keypoints of the driving frame whose pose is nearest to the source's.
+        scale: the square root above, where it is known already.
     """
-    scale = relative_scale(source, initial)
+    if scale is None:
+        scale = relative_scale(source, initial)
     return Keypoints((driving.points - initial.points) * scale + source.points)
 
 

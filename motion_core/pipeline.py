@@ -21,7 +21,7 @@ from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationO
 from .components import OPTIONAL, check_components
 from .driving import check_video, in_batches, initial_keypoints, smoothed
 from .errors import InputError
-from .framing import Placement, from_network, paste_back, picture_points, place_in, preview, subject_box, to_network
+from .framing import from_network, paste_back, place_in, preview, to_network
 from .geometry import fold_over_share
 from .interpolation import KeypointPath, interpolate_background, interpolate_keypoints, requested_times
 from .networks.avd_network import AVDNetwork
@@ -29,14 +29,14 @@ from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
 from .networks.keypoint_detector import KeypointDetector
-from .saved_pipeline import SavedPipeline
-from .settings import AnimationSettings, Background, Mode
-from .structures import DrivingMotion, EncodedSource, Keypoints
+from .settings import AnimationSettings, Mode
+from .stages import MotionStages, max_pixels
+from .structures import DrivingMotion
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 
 
-class MotionInterpPipeline(SavedPipeline):
+class MotionInterpPipeline(MotionStages):
     """Animates the object in a picture with the motion of a video.
 
     Args:
@@ -51,12 +51,6 @@ class MotionInterpPipeline(SavedPipeline):
 
     _optional_components = list(OPTIONAL)
     _callback_tensor_inputs = ["frames"]
-
-    keypoint_detector: KeypointDetector
-    dense_motion_network: DenseMotionNetwork
-    image_generator: ImageGenerator
-    avd_network: AVDNetwork | None
-    background_predictor: BackgroundPredictor | None
 
     def __init__(
         self,
@@ -78,11 +72,6 @@ class MotionInterpPipeline(SavedPipeline):
         check_components(self.components)
         self.register_to_config(image_size=self.check_size(image_size))
         self._interrupt = False
-
-    @property
-    def size_multiple(self) -> int:
-        """Height and width of the networks' images must be multiples of this."""
-        return max(self.dense_motion_network.size_multiple, self.image_generator.size_multiple)
 
     @property
     def interrupt(self) -> bool:
@@ -164,7 +153,7 @@ class MotionInterpPipeline(SavedPipeline):
             start=settings.start,
             end=settings.end,
             frame_rate=settings.frame_rate,
-            max_pixels=_max_pixels(settings),
+            max_pixels=max_pixels(settings),
         )
         check_video(video, settings)
         placement = self.place(picture, settings)
@@ -181,6 +170,7 @@ class MotionInterpPipeline(SavedPipeline):
             )
             driving = smoothed(driving, settings, float(video.frame_rate))
             initial, driving = initial_keypoints(source.keypoints, driving, settings)
+            scale = motion_modes.relative_scale(source.keypoints, initial)
 
             done = 0
             for step, motion in enumerate(driving):
@@ -190,7 +180,7 @@ class MotionInterpPipeline(SavedPipeline):
                     return
                 if skipped < count:
                     # 3. Transferred keypoints
-                    keypoints = self.transfer(source.keypoints, motion.keypoints, initial, settings)  # (B, K, N, 2)
+                    keypoints = self.transfer(source.keypoints, motion.keypoints, settings, initial, scale)
 
                     # 4. Dense motion and image
                     images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
@@ -253,7 +243,7 @@ class MotionInterpPipeline(SavedPipeline):
         # 1. Both ends, once
         source = self.encode_source(to_network(picture, placement))
         motion = self.analyse_driving(source, driving_frame, settings.background)
-        end = self.transfer(source.keypoints, motion.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
+        end = self.transfer(source.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
 
         images, points, folds = [], [], []
         for t in chosen.split(settings.batch_size):
@@ -263,7 +253,7 @@ class MotionInterpPipeline(SavedPipeline):
             background = None if transform is None else interpolate_background(transform, t)
 
             # 3. Dense motion and image
-            dense = self.dense_motion_network(source.small_image, source.keypoints, keypoints, background)
+            dense = self.dense_motion(source, keypoints, background)
             frames = from_network(self.image_generator(source.features, dense), placement)
             if settings.paste_back:
                 frames = paste_back(picture.to(frames.device), frames, placement, settings.feather)
@@ -283,79 +273,6 @@ class MotionInterpPipeline(SavedPipeline):
         picture = self.read_picture(source_image, settings)
         return media.to_uint8(preview(picture, self.place(picture, settings)))[0]
 
-    def read_picture(self, source: media.ImageSource, settings: AnimationSettings) -> Tensor:
-        """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
-        return media.image_tensor(source, background=settings.matte, max_pixels=_max_pixels(settings))
-
-    def place(self, picture: Tensor, settings: AnimationSettings) -> Placement:
-        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
-
-        Raises:
-            InputError: a size that the networks cannot take, or a crop that is not inside the picture.
-        """
-        size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
-        picture_size = (picture.shape[-2], picture.shape[-1])
-        if settings.crop != "subject":
-            return place_in(picture_size, size, settings.fit, settings.crop)
-        whole = place_in(picture_size, size, "pad")
-        with torch.inference_mode():
-            points = self.keypoint_detector(to_network(picture, whole).to(self.device)).points[0].cpu()  # (K, N, 2)
-        box = subject_box(picture_points(points, whole), picture_size, aspect=size[1] / size[0])
-        return place_in(picture_size, size, settings.fit, box)
-
-    @torch.inference_mode()
-    def encode_source(self, image: Tensor) -> EncodedSource:
-        """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
-        image = image.to(self.device)
-        return EncodedSource(
-            self.keypoint_detector(image),
-            self.dense_motion_network.shrink_source(image),
-            self.image_generator.encode(image),
-        )
-
-    @torch.inference_mode()
-    def analyse_driving(
-        self, source: EncodedSource, frames: Tensor, background: Background = "identity"
-    ) -> DrivingMotion:
-        """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
-        frames = frames.to(self.device)
-        transform = None
-        if background == "predicted" and self.background_predictor is not None:
-            image = source.features.image.expand(frames.shape[0], -1, -1, -1)
-            transform = self.background_predictor(image, frames)
-        return DrivingMotion(self.keypoint_detector(frames), transform)
-
-    @torch.inference_mode()
-    def transfer(
-        self, source: Keypoints, driving: Keypoints, initial: Keypoints, settings: AnimationSettings
-    ) -> Keypoints:
-        """The driving keypoints ``(B, K, N, 2)`` carried over to the source's object."""
-        match settings.mode:
-            case "relative":
-                transferred = motion_modes.relative(source, driving, initial)
-            case "avd" if self.avd_network is not None:
-                transferred = motion_modes.avd(self.avd_network, source, driving)
-            case _:
-                transferred = motion_modes.standard(driving)
-        return motion_modes.with_strength(source, transferred, settings.strength)
-
-    @torch.inference_mode()
-    def generate(
-        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
-    ) -> Tensor:
-        """The source in the poses of `keypoints`, ``(B, 3, h, w)`` in [0, 1]."""
-        motion = self.dense_motion_network(source.small_image, source.keypoints, keypoints, background_transform)
-        return self.image_generator(source.features, motion)
-
-    def check_size(self, size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
-        """A size as (height, width); raises InputError where the networks cannot take it."""
-        multiple = self.size_multiple
-        sides = (size, size) if isinstance(size, int) else size
-        match sides:
-            case (height, width) if all(side >= multiple and side % multiple == 0 for side in sides):
-                return height, width
-        raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
-
     def _with_progress(
         self, frames: Iterator[AnimatedFrame], total: int, done: int
     ) -> Generator[AnimatedFrame, None, None]:
@@ -370,7 +287,3 @@ class MotionInterpPipeline(SavedPipeline):
             )
         if settings.background == "predicted" and self.background_predictor is None:
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
-
-
-def _max_pixels(settings: AnimationSettings) -> int:
-    return media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels

@@ -81,7 +81,7 @@ class SavedPipeline(DiffusionPipeline):
         digest = hashlib.sha256()
         for network in self.components.values():
             for name, tensor in network.state_dict().items() if network is not None else ():
-                digest.update(f"{name} {tensor.dtype} {tensor.double().sum().item()!r} ".encode())
+                digest.update(f"{name} {tensor.dtype} {tensor.cpu().double().sum().item()!r} ".encode())
         return digest.hexdigest()
 
     def to_json_string(self) -> str:

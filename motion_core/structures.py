@@ -63,11 +63,13 @@ class EncodedSource:
         keypoints: ``(1, K, N, 2)``.
         small_image: the source as the dense motion network sees it, ``(1, 3, h, w)``.
         features: what the image generator keeps.
+        heatmaps: of the keypoints at the size of the small image, ``(1, K * N, h, w)``; None leaves them to be drawn.
     """
 
     keypoints: Keypoints
     small_image: Tensor
     features: SourceFeatures
+    heatmaps: Tensor | None = None
 
 
 @dataclass(frozen=True)

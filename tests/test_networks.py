@@ -597,3 +597,31 @@ def test_source_features_are_kept_in_fp32_for_sampling():
     assert isinstance(features, SourceFeatures)
     assert [level.shape for level in features.pyramid] == [(1, 4, 32, 32), (1, 8, 16, 16), (1, 16, 8, 8)]
     assert {level.dtype for level in features.pyramid} == {torch.float32}
+
+
+def test_up_keeps_its_kernel_for_inference_until_the_weight_changes():
+    layer = Up(4, 3)
+    x = torch.rand(1, 4, 32, 32)
+    plain = torch.nn.Sequential(torch.nn.Upsample(scale_factor=2), layer.conv, layer.norm)
+
+    def agree():
+        torch.testing.assert_close(layer(x), plain(x), atol=1e-5, rtol=1e-4)
+
+    with torch.inference_mode():
+        agree()
+        kept = layer._kept[1]
+        agree()
+        assert layer._kept[1] is kept
+    with torch.no_grad():
+        layer.conv.weight.mul_(-2)
+        agree()
+        layer.load_state_dict({name: value.clone() * 1.5 for name, value in layer.state_dict().items()})
+        agree()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+    layer(x).square().sum().backward()
+    optimizer.step()
+    with torch.inference_mode():
+        agree()
+        layer.to(torch.bfloat16)
+        assert layer(x.bfloat16()).dtype == torch.bfloat16
+    assert set(layer.state_dict()) == {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}

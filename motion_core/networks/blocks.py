@@ -66,12 +66,21 @@ class Up(Same):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, kernel_size=3)
+        self._kept: tuple[object, Tensor] | None = None  # the kernel of the weight as it was, for inference
+
+    def _kernel(self) -> Tensor:
+        weight = self.conv.weight
+        if torch.is_grad_enabled() or weight.is_inference():
+            return doubling_kernel(weight).to(weight.dtype)
+        state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)  # changes when the weight does
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, doubling_kernel(weight).to(weight.dtype)
+        return self._kept[1]
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] * x.shape[-1] < PIXELS_WORTH_A_KERNEL:
             return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
-        kernel = doubling_kernel(self.conv.weight).to(self.conv.weight.dtype)
-        return self.norm(F.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1))
+        return self.norm(F.conv_transpose2d(x, self._kernel(), self.conv.bias, stride=2, padding=1))
 
 
 def doubling_kernel(weight: Tensor) -> Tensor:

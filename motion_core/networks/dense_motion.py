@@ -102,6 +102,7 @@ class DenseMotionNetwork(MotionModel):
         source: Keypoints,
         driving: Keypoints,
         background_transform: Tensor | None = None,
+        source_heatmaps: Tensor | None = None,
     ) -> DenseMotion:
         """The motion from the source to the driving pose.
 
@@ -111,11 +112,14 @@ class DenseMotionNetwork(MotionModel):
             source: keypoints of the source, ``(B, K, N, 2)`` or ``(1, K, N, 2)``.
             driving: keypoints to take it to, ``(B, K, N, 2)``.
             background_transform: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
+            source_heatmaps: ``heatmaps(small_source, source)``, where they are there already.
         """
         size = (small_source.shape[-2], small_source.shape[-1])
         transformations = self.transformations(size, source, driving, background_transform)  # (B, K + 1, h, w, 2)
         warped = warp_by_each(small_source, transformations).flatten(1, 2)  # (B, (K + 1) * 3, h, w)
-        heat = self._heat_difference(size, source, driving)  # (B, K * N + 1, h, w)
+        here = self.heatmaps(small_source, source) if source_heatmaps is None else source_heatmaps
+        difference = self.heatmaps(small_source, driving) - here  # (B, K * N, h, w)
+        heat = torch.cat((torch.zeros_like(difference[:, :1]), difference), dim=1)  # the first map is the background's
         levels = self._hourglass(self.compute(torch.cat((heat, warped), dim=1)))
 
         logits = self.maps(levels[-1]).float()
@@ -138,12 +142,10 @@ class DenseMotionNetwork(MotionModel):
             background = affine_grid(background_transform, height, width)
         return torch.cat((background[:, None], splines), dim=1)
 
-    def _heat_difference(self, size: tuple[int, int], source: Keypoints, driving: Keypoints) -> Tensor:
-        """Heat maps of the driving minus the source points, after one empty map, ``(B, K * N + 1, h, w)``."""
-        there = gaussian_heatmaps(driving.flat(), *size, self.keypoint_variance)
-        here = gaussian_heatmaps(source.flat(), *size, self.keypoint_variance)
-        difference = there - here
-        return torch.cat((torch.zeros_like(difference[:, :1]), difference), dim=1)
+    def heatmaps(self, small_source: Tensor, keypoints: Keypoints) -> Tensor:
+        """Gaussians at the keypoints, of the size of the small source, ``(B, K * N, h, w)`` in [0, 1]."""
+        height, width = small_source.shape[-2:]
+        return gaussian_heatmaps(keypoints.flat(), height, width, self.keypoint_variance)
 
     def _hourglass(self, x: Tensor) -> list[Tensor]:
         """The outputs of the decoder's levels, from the coarsest; the last has the input's size."""

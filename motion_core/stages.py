@@ -1,0 +1,131 @@
+"""The stages that the pipeline's recipes are made of: each takes typed values and gives typed values, and can be used alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import media, motion_modes
+from .errors import InputError
+from .framing import Placement, picture_points, place_in, subject_box, to_network
+from .networks.avd_network import AVDNetwork
+from .networks.background_predictor import BackgroundPredictor
+from .networks.dense_motion import DenseMotionNetwork
+from .networks.image_generator import ImageGenerator
+from .networks.keypoint_detector import KeypointDetector
+from .saved_pipeline import SavedPipeline
+from .settings import AnimationSettings, Background
+from .structures import DenseMotion, DrivingMotion, EncodedSource, Keypoints
+
+
+class MotionStages(SavedPipeline):
+    """The networks of a pipeline, and what each stage does with them."""
+
+    keypoint_detector: KeypointDetector
+    dense_motion_network: DenseMotionNetwork
+    image_generator: ImageGenerator
+    avd_network: AVDNetwork | None
+    background_predictor: BackgroundPredictor | None
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the networks' images must be multiples of this."""
+        return max(self.dense_motion_network.size_multiple, self.image_generator.size_multiple)
+
+    def read_picture(self, source: media.ImageSource, settings: AnimationSettings) -> Tensor:
+        """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
+        return media.image_tensor(source, background=settings.matte, max_pixels=max_pixels(settings))
+
+    def place(self, picture: Tensor, settings: AnimationSettings) -> Placement:
+        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
+
+        Raises:
+            InputError: a size that the networks cannot take, or a crop that is not inside the picture.
+        """
+        size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
+        picture_size = (picture.shape[-2], picture.shape[-1])
+        if settings.crop != "subject":
+            return place_in(picture_size, size, settings.fit, settings.crop)
+        whole = place_in(picture_size, size, "pad")
+        with torch.inference_mode():
+            points = self.keypoint_detector(to_network(picture, whole).to(self.device)).points[0].cpu()  # (K, N, 2)
+        box = subject_box(picture_points(points, whole), picture_size, aspect=size[1] / size[0])
+        return place_in(picture_size, size, settings.fit, box)
+
+    @torch.inference_mode()
+    def encode_source(self, image: Tensor) -> EncodedSource:
+        """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
+        image = image.to(self.device)
+        keypoints = self.keypoint_detector(image)
+        small_image = self.dense_motion_network.shrink_source(image)
+        heatmaps = self.dense_motion_network.heatmaps(small_image, keypoints)
+        return EncodedSource(keypoints, small_image, self.image_generator.encode(image), heatmaps)
+
+    @torch.inference_mode()
+    def analyse_driving(
+        self, source: EncodedSource, frames: Tensor, background: Background = "identity"
+    ) -> DrivingMotion:
+        """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
+        frames = frames.to(self.device)
+        transform = None
+        if background == "predicted" and self.background_predictor is not None:
+            image = source.features.image.expand(frames.shape[0], -1, -1, -1)
+            transform = self.background_predictor(image, frames)
+        return DrivingMotion(self.keypoint_detector(frames), transform)
+
+    @torch.inference_mode()
+    def transfer(
+        self,
+        source: Keypoints,
+        driving: Keypoints,
+        settings: AnimationSettings,
+        initial: Keypoints | None = None,
+        scale: float | None = None,
+    ) -> Keypoints:
+        """The driving keypoints carried over to the source's object, ``(B, K, N, 2)``.
+
+        Args:
+            source: ``(1, K, N, 2)``.
+            driving: ``(B, K, N, 2)``.
+            settings: `mode` and `strength`.
+            initial, scale: for "relative", see `motion_modes.relative`; None is the first of the driving poses.
+        """
+        match settings.mode:
+            case "relative":
+                start = Keypoints(driving.points[:1]) if initial is None else initial
+                transferred = motion_modes.relative(source, driving, start, scale)
+            case "avd" if self.avd_network is not None:
+                transferred = motion_modes.avd(self.avd_network, source, driving)
+            case _:
+                transferred = motion_modes.standard(driving)
+        return motion_modes.with_strength(source, transferred, settings.strength)
+
+    @torch.inference_mode()
+    def dense_motion(
+        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
+    ) -> DenseMotion:
+        """The motion from the source to the poses of `keypoints`."""
+        return self.dense_motion_network(
+            source.small_image, source.keypoints, keypoints, background_transform, source.heatmaps
+        )
+
+    @torch.inference_mode()
+    def generate(
+        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
+    ) -> Tensor:
+        """The source in the poses of `keypoints`, ``(B, 3, h, w)`` in [0, 1]."""
+        return self.image_generator(source.features, self.dense_motion(source, keypoints, background_transform))
+
+    def check_size(self, size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+        """A size as (height, width); raises InputError where the networks cannot take it."""
+        multiple = self.size_multiple
+        sides = (size, size) if isinstance(size, int) else size
+        match sides:
+            case (height, width) if all(side >= multiple and side % multiple == 0 for side in sides):
+                return height, width
+        raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
+
+
+def max_pixels(settings: AnimationSettings) -> int:
+    """The limit that the settings give, or the default."""
+    return media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
