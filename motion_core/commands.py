@@ -100,8 +100,8 @@ def info(options: argparse.Namespace) -> None:
         print(line)
     pipeline = _load(options, notice=settings.crop == "subject")
     if about.kind != "picture":
-        size = pipeline.check_size(pipeline.config["image_size"] if settings.size is None else settings.size)
-        for line in driving_lines(about, place_in(about.size, size, settings.fit).describe()):
+        placement = place_in(about.size, pipeline.network_size(settings), settings.fit)
+        for line in driving_lines(about, placement.describe()):
             print(line)
     if about.kind in ("picture", "animation"):
         print(f"as a source: {pipeline.place(pipeline.read_picture(options.file, settings), settings).describe()}")

@@ -21,7 +21,7 @@ from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationO
 from .components import OPTIONAL, check_components
 from .driving import check_video, in_batches, initial_keypoints, smoothed
 from .errors import InputError
-from .framing import from_network, paste_back, place_in, preview, to_network
+from .framing import place_in, preview, to_network
 from .geometry import fold_over_share
 from .interpolation import KeypointPath, interpolate_background, interpolate_keypoints, requested_times
 from .networks.avd_network import AVDNetwork
@@ -186,9 +186,7 @@ class MotionInterpPipeline(MotionStages):
                     images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
 
                     # 5. Frames
-                    images = from_network(images, placement)
-                    if settings.paste_back:
-                        images = paste_back(picture.to(images.device), images, placement, settings.feather)
+                    images = self.finish(images, picture, placement, settings)
                     if callback_on_step_end is not None:
                         images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get(
                             "frames", images
@@ -254,10 +252,8 @@ class MotionInterpPipeline(MotionStages):
 
             # 3. Dense motion and image
             dense = self.dense_motion(source, keypoints, background)
-            frames = from_network(self.image_generator(source.features, dense), placement)
-            if settings.paste_back:
-                frames = paste_back(picture.to(frames.device), frames, placement, settings.feather)
-            images.append(media.to_uint8(frames))
+            frames = self.image_generator(source.features, dense)
+            images.append(media.to_uint8(self.finish(frames, picture, placement, settings)))
             points.append(keypoints.points.cpu().numpy())
             folds.append(fold_over_share(dense.deformation).cpu().numpy())
         return InterpolationOutput(

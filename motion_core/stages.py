@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import media, motion_modes
 from .errors import InputError
-from .framing import Placement, picture_points, place_in, subject_box, to_network
+from .framing import Placement, from_network, paste_back, picture_points, place_in, subject_box, to_network
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
@@ -42,7 +42,7 @@ class MotionStages(SavedPipeline):
         Raises:
             InputError: a size that the networks cannot take, or a crop that is not inside the picture.
         """
-        size = self.check_size(self.config["image_size"] if settings.size is None else settings.size)
+        size = self.network_size(settings)
         picture_size = (picture.shape[-2], picture.shape[-1])
         if settings.crop != "subject":
             return place_in(picture_size, size, settings.fit, settings.crop)
@@ -115,6 +115,20 @@ class MotionStages(SavedPipeline):
     ) -> Tensor:
         """The source in the poses of `keypoints`, ``(B, 3, h, w)`` in [0, 1]."""
         return self.image_generator(source.features, self.dense_motion(source, keypoints, background_transform))
+
+    @staticmethod
+    def finish(images: Tensor, picture: Tensor, placement: Placement, settings: AnimationSettings) -> Tensor:
+        """Generated images ``(B, 3, h, w)`` as they are shown: without padding, or put back into the picture."""
+        images = from_network(images, placement)
+        return (
+            paste_back(picture.to(images.device), images, placement, settings.feather)
+            if settings.paste_back
+            else images
+        )
+
+    def network_size(self, settings: AnimationSettings) -> tuple[int, int]:
+        """(height, width) at which the networks work: the settings' size, or the model's own."""
+        return self.check_size(self.config["image_size"] if settings.size is None else settings.size)
 
     def check_size(self, size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
         """A size as (height, width); raises InputError where the networks cannot take it."""
