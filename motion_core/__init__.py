@@ -15,6 +15,8 @@ _HOME = {
     "BackgroundPredictor": ".networks.background_predictor",
     "DenseMotionNetwork": ".networks.dense_motion",
     "ImageGenerator": ".networks.image_generator",
+    "OptimalInterpolationSelector": ".networks.interpolation_selector",
+    "ViewFusion": ".networks.view_fusion",
     "KeypointDetector": ".networks.keypoint_detector",
     "MotionInterpPipeline": ".pipeline",
     "AnimationOutput": ".animation",

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import media
+from .diagnosis import Diagnosis
 from .framing import Placement
+from .selection import Selection
+from .structures import Keypoints
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """Which interpolated image was animated.
+
+    Attributes:
+        t: its time in [0, 1]; 0 is the picture itself.
+        score: its score; None where it was not chosen by scores.
+        candidates: the times that it was chosen from.
+        candidate_scores: theirs, higher is better; comparable within one strategy only.
+    """
+
+    t: float
+    score: float | None = None
+    candidates: tuple[float, ...] = ()
+    candidate_scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class FrameDiagnosis:
+    """What can be measured of a frame without knowing how it should look. Distances are in coordinates: 2 is the image's width.
+
+    Attributes:
+        displacement: mean distance of the keypoints from the picture's to the driving pose's.
+        remaining: what of it is left after the first hop, which is all of it where there is none.
+        visibility: share of the image that was visible and did not have to be painted, in [0, 1].
+        fold_over: share of the deformation that is folded over, the larger one of the hops', in [0, 1].
+        cycle_error: mean distance of the keypoints found in the frame from those that it was made for.
+    """
+
+    displacement: float
+    remaining: float
+    visibility: float
+    fold_over: float
+    cycle_error: float
 
 
 @dataclass(frozen=True)
@@ -21,10 +62,37 @@ class AnimatedFrame:
     Attributes:
         image: ``(H, W, 3)`` uint8 RGB.
         keypoints: the transferred keypoints that it was drawn with, ``(K, N, 2)`` float32.
+        selection: which interpolated image was animated.
+        diagnosis: of the frame; None unless the settings ask for it.
     """
 
     image: np.ndarray
     keypoints: np.ndarray
+    selection: FrameSelection
+    diagnosis: FrameDiagnosis | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The selection, and the diagnosis if there is one, as values that JSON has."""
+        return {"selection": asdict(self.selection)} | ({"diagnosis": asdict(self.diagnosis)} if self.diagnosis else {})
+
+
+def frames(
+    images: np.ndarray, keypoints: Keypoints, selection: Selection, diagnosis: Diagnosis | None
+) -> list[AnimatedFrame]:
+    """The frames of one batch: images ``(B, H, W, 3)`` uint8, and what belongs to each of them."""
+    points = keypoints.points.float().cpu().numpy()
+    chosen = [
+        FrameSelection(t, None if math.isnan(score) else score, tuple(selection.times.tolist()), tuple(scores))
+        for t, score, scores in zip(
+            selection.t.tolist(), selection.score.tolist(), selection.scores.tolist(), strict=True
+        )
+    ]
+    found: list[FrameDiagnosis | None] = [None] * len(images)
+    if diagnosis is not None:
+        names = [each.name for each in fields(FrameDiagnosis)]
+        columns = zip(*(getattr(diagnosis, name).tolist() for name in names), strict=True)
+        found = [FrameDiagnosis(*numbers) for numbers in columns]
+    return [AnimatedFrame(*parts) for parts in zip(images, points, chosen, found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -100,12 +168,16 @@ class AnimationOutput:
         frames: ``(T, H, W, 3)`` uint8 RGB, in the picture's aspect.
         keypoints: the transferred keypoints of each frame, ``(T, K, N, 2)`` float32.
         animation: what it came from: frame rate, driving video, model.
+        selections: of each frame, which interpolated image was animated.
+        diagnoses: of each frame; empty unless the settings ask for it.
         interrupted: whether it was stopped before the driving video ended.
     """
 
     frames: np.ndarray
     keypoints: np.ndarray
     animation: Animation
+    selections: tuple[FrameSelection, ...] = ()
+    diagnoses: tuple[FrameDiagnosis, ...] = ()
     interrupted: bool = False
 
     @property

@@ -109,7 +109,7 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
 
 
 def _frame(pipeline: MotionInterpPipeline, source: EncodedSource, frame: Tensor) -> Tensor:
-    return pipeline.generate(source, pipeline.analyse_driving(source, frame).keypoints)
+    return pipeline.generate([source], pipeline.analyse_driving(source, frame).keypoints).image
 
 
 @torch.inference_mode()
@@ -124,11 +124,11 @@ def _time(
 ) -> Measurement:
     frame = frames[-1:].to(pipeline.device)
     keypoints = pipeline.keypoint_detector(frame)
-    motion = pipeline.dense_motion(source, keypoints)
+    motion = pipeline.hops.motion(source, keypoints)
     work: dict[str, Callable[[], object]] = {
         "encode": lambda: pipeline.encode_source(image),
         "keypoints": lambda: pipeline.keypoint_detector(frame),
-        "dense motion": lambda: pipeline.dense_motion(source, keypoints),
+        "dense motion": lambda: pipeline.hops.motion(source, keypoints),
         "image": lambda: pipeline.image_generator(source.features, motion),
         "frame": lambda: _frame(pipeline, source, frame),
     }

@@ -7,16 +7,15 @@ straight line. The rigid path and the background's matrix power are our own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 from .geometry import affine_power, geometry_precision
+from .settings import KeypointPath
 from .structures import Keypoints
-
-KeypointPath = Literal["linear", "rigid"]
 
 
 def check_times(times: Sequence[float] | Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,22 @@ from tqdm.auto import tqdm
 
 from . import media, motion_modes
 from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
+from .animation import frames as animated_frames
 from .components import OPTIONAL, check_components
 from .driving import check_video, in_batches, initial_keypoints, smoothed
 from .errors import InputError
-from .framing import place_in, preview, to_network
+from .framing import Placement, place_in, preview, to_network
 from .geometry import fold_over_share
-from .interpolation import KeypointPath, interpolate_background, interpolate_keypoints, requested_times
+from .interpolation import requested_times
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
+from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.keypoint_detector import KeypointDetector
-from .settings import AnimationSettings, Mode
+from .networks.view_fusion import ViewFusion
+from .selection import SteadyChoice
+from .settings import AnimationSettings, KeypointPath, Mode, Variant
 from .stages import MotionStages, max_pixels
 from .structures import DrivingMotion
 
@@ -43,6 +46,10 @@ class MotionInterpPipeline(MotionStages):
         keypoint_detector, dense_motion_network, image_generator: the backbone.
         avd_network: for ``mode="avd"``.
         background_predictor: for ``background="predicted"``.
+        selector: chooses the interpolated image that is animated, in all variants but "tpsmm".
+        view_fusion: fuses the views, in variant "v2".
+        variant: what runs. "tpsmm": the picture is animated; "int", "int_bt", "full": an interpolated image is, if the selector
+            prefers one (they differ in how they were trained); "v2": the views of both are fused.
         image_size: side, or (height, width), that the networks were trained at and that pictures are fitted to.
 
     Raises:
@@ -60,6 +67,9 @@ class MotionInterpPipeline(MotionStages):
         avd_network: AVDNetwork | None = None,
         background_predictor: BackgroundPredictor | None = None,
         image_size: int | tuple[int, int] | list[int] = 256,  # JSON has no tuples
+        selector: OptimalInterpolationSelector | None = None,
+        view_fusion: ViewFusion | None = None,
+        variant: Variant = "tpsmm",
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -68,9 +78,11 @@ class MotionInterpPipeline(MotionStages):
             image_generator=image_generator,
             avd_network=avd_network,
             background_predictor=background_predictor,
+            selector=selector,
+            view_fusion=view_fusion,
         )
-        check_components(self.components)
-        self.register_to_config(image_size=self.check_size(image_size))
+        check_components(self.components, variant)
+        self.register_to_config(image_size=self.check_size(image_size), variant=variant)
         self._interrupt = False
 
     @property
@@ -88,6 +100,7 @@ class MotionInterpPipeline(MotionStages):
         driving_video: media.VideoInput,
         mode: Mode = AnimationSettings.mode,
         *,
+        source_images: Sequence[media.ImageSource] = (),
         callback_on_step_end: Callback | None = None,
         **settings: Any,
     ) -> AnimationOutput:
@@ -97,6 +110,7 @@ class MotionInterpPipeline(MotionStages):
             source_image: path, PIL image, ``(H, W, 3)`` array (uint8, or float in [0, 1]) or ``(3, H, W)`` tensor in [0, 1].
             driving_video: path of a video, GIF or folder of frames, ``(T, H, W, 3)`` array, ``(T, 3, H, W)`` tensor, or a
                 list of pictures.
+            source_images: more pictures of the same subject, for models of variant "v2": what one does not show, another may.
             mode, **settings: the attributes of `AnimationSettings`, such as ``fit="crop"``.
             callback_on_step_end: called after each batch as ``callback(pipe, step, frame_index, {"frames": tensor})`` with
                 frames ``(B, 3, H, W)`` in [0, 1]; it may return the dict with other frames, and set ``pipe.interrupt``.
@@ -110,7 +124,7 @@ class MotionInterpPipeline(MotionStages):
             >>> pipe(source_image="me.jpg", driving_video="dance.mp4").save("out.mp4")  # doctest: +SKIP
         """
         chosen = AnimationSettings(mode=mode, **settings)
-        animation = self.stream(source_image, driving_video, chosen, callback_on_step_end)
+        animation = self.stream(source_image, driving_video, chosen, callback_on_step_end, source_images=source_images)
         frames = list(animation)
         detector = self.keypoint_detector
         images = [frame.image for frame in frames]
@@ -121,6 +135,8 @@ class MotionInterpPipeline(MotionStages):
             if frames
             else np.zeros((0, detector.num_splines, detector.points_per_spline, 2), np.float32),
             animation,
+            tuple(frame.selection for frame in frames),
+            tuple(frame.diagnosis for frame in frames if frame.diagnosis is not None),
             self._interrupt,
         )
 
@@ -131,6 +147,7 @@ class MotionInterpPipeline(MotionStages):
         settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
         callback_on_step_end: Callback | None = None,
         skip_frames: int = 0,
+        source_images: Sequence[media.ImageSource] = (),
     ) -> Animation:
         """An animation whose frames are computed as they are asked for; nothing of a frame stays in memory.
 
@@ -138,7 +155,7 @@ class MotionInterpPipeline(MotionStages):
         its keypoints are kept.
 
         Args:
-            source_image, driving_video, callback_on_step_end: as in `__call__`.
+            source_image, driving_video, callback_on_step_end, source_images: as in `__call__`.
             settings: what can be chosen.
             skip_frames: leave out this many frames at the beginning; the others are what they would be without it.
 
@@ -147,7 +164,10 @@ class MotionInterpPipeline(MotionStages):
         """
         # 0. Inputs
         self._check_settings(settings)
+        if source_images and self.view_fusion is None:
+            raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
+        others = [self.read_picture(image, settings) for image in source_images]
         video = media.open_video(
             driving_video,
             start=settings.start,
@@ -162,6 +182,8 @@ class MotionInterpPipeline(MotionStages):
         def frames() -> Iterator[AnimatedFrame]:
             # 1. The source, once
             source = self.encode_source(to_network(picture, placement))
+            sources = [source, *(self.encode_source(self._fitted(other, placement, settings)) for other in others)]
+            links = self.link(sources, settings.background)
 
             # 2. Driving keypoints
             batches = in_batches(video, settings.batch_size, placement.network_size, settings.fit)
@@ -172,27 +194,34 @@ class MotionInterpPipeline(MotionStages):
             initial, driving = initial_keypoints(source.keypoints, driving, settings)
             scale = motion_modes.relative_scale(source.keypoints, initial)
 
+            steady = SteadyChoice(settings.hysteresis)
             done = 0
             for step, motion in enumerate(driving):
                 count = len(motion.keypoints.points)
                 skipped = min(max(skip_frames - done, 0), count)
                 if self._interrupt:
                     return
+
+                # 3. Transferred keypoints
+                keypoints = self.transfer(source.keypoints, motion.keypoints, settings, initial, scale)
+                transform = motion.background_transform
+
+                # 4. The optimal interpolated image, which depends on the frames before
+                selection = self.select(source, keypoints, transform, settings, steady)
+
                 if skipped < count:
-                    # 3. Transferred keypoints
-                    keypoints = self.transfer(source.keypoints, motion.keypoints, settings, initial, scale)
+                    # 5. Dense motion and image, in one hop or two
+                    generated = self.generate(sources, keypoints, transform, links, selection.t, settings)
 
-                    # 4. Dense motion and image
-                    images = self.generate(source, keypoints, motion.background_transform)  # (B, 3, h, w)
-
-                    # 5. Frames
-                    images = self.finish(images, picture, placement, settings)
+                    # 6. Frames
+                    images = self.finish(generated.image, picture, placement, settings)  # (B, 3, H, W)
                     if callback_on_step_end is not None:
                         images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get(
                             "frames", images
                         )
-                    points = keypoints.points.float().cpu().numpy()
-                    yield from islice(map(AnimatedFrame, media.to_uint8(images), points), skipped, None)
+                    diagnosis = self.diagnose(source, keypoints, generated) if settings.diagnose else None
+                    made = animated_frames(media.to_uint8(images), keypoints, selection, diagnosis)
+                    yield from made[skipped:]
                 done += count
 
         return Animation(
@@ -201,7 +230,11 @@ class MotionInterpPipeline(MotionStages):
             video,
             self.model_name,
             self._with_progress(frames(), video.frame_count, skip_frames),
-            tuple(Path(given) for given in (source_image, driving_video) if isinstance(given, str | PathLike)),
+            tuple(
+                Path(given)
+                for given in (source_image, driving_video, *source_images)
+                if isinstance(given, str | PathLike)
+            ),
         )
 
     @torch.inference_mode()
@@ -212,7 +245,7 @@ class MotionInterpPipeline(MotionStages):
         times: Sequence[float] | None = None,
         *,
         num: int | None = None,
-        path: KeypointPath = "linear",
+        path: KeypointPath = AnimationSettings.path,
         settings: AnimationSettings = AnimationSettings(mode="standard"),  # noqa: B008 it is frozen
     ) -> InterpolationOutput:
         """Images at any times between a source and a driving pose, of the same or of different identities.
@@ -235,8 +268,7 @@ class MotionInterpPipeline(MotionStages):
         self._check_settings(settings)
         picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
         placement = self.place(picture, settings)
-        driving_size = (driving_picture.shape[-2], driving_picture.shape[-1])
-        driving_frame = to_network(driving_picture, place_in(driving_size, placement.network_size, settings.fit))
+        driving_frame = self._fitted(driving_picture, placement, settings)
 
         # 1. Both ends, once
         source = self.encode_source(to_network(picture, placement))
@@ -245,20 +277,22 @@ class MotionInterpPipeline(MotionStages):
 
         images, points, folds = [], [], []
         for t in chosen.split(settings.batch_size):
-            # 2. Keypoints and background at t
-            keypoints = interpolate_keypoints(source.keypoints, end, t, path)  # (B, K, N, 2)
-            transform = motion.background_transform
-            background = None if transform is None else interpolate_background(transform, t)
-
-            # 3. Dense motion and image
-            dense = self.dense_motion(source, keypoints, background)
-            frames = self.image_generator(source.features, dense)
+            # 2. Keypoints, background and dense motion at t, and the image
+            frames, keypoints, dense = self.hops.interpolate(
+                source, end, motion.background_transform, t.to(end.points), path
+            )
             images.append(media.to_uint8(self.finish(frames, picture, placement, settings)))
             points.append(keypoints.points.cpu().numpy())
             folds.append(fold_over_share(dense.deformation).cpu().numpy())
         return InterpolationOutput(
             np.concatenate(images), chosen.numpy(), np.concatenate(points), np.concatenate(folds), self.model_name
         )
+
+    @staticmethod
+    def _fitted(picture: Tensor, placement: Placement, settings: AnimationSettings) -> Tensor:
+        """Another picture ``(1, 3, H, W)`` at the networks' size."""
+        size = (picture.shape[-2], picture.shape[-1])
+        return to_network(picture, place_in(size, placement.network_size, settings.fit))
 
     def preview(
         self,
@@ -280,6 +314,11 @@ class MotionInterpPipeline(MotionStages):
         if settings.mode == "avd" and self.avd_network is None:
             raise InputError(
                 "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
+            )
+        if settings.strategy not in (None, "none") and self.selector is None:
+            raise InputError(
+                f"strategy {settings.strategy!r} needs a model with a selector; this one is of variant "
+                f"{self.config['variant']!r}: leave it out, or give a time t"
             )
         if settings.background == "predicted" and self.background_predictor is None:
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")

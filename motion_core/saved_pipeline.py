@@ -163,7 +163,7 @@ def check_index(folder: Path) -> dict[str, Any]:
         if value != expected and not (value == [None, None] and name in OPTIONAL):
             raise InputError(f"{path}: the component {name} must be {expected}, got {value!r}")
     for name in index:
-        if name not in COMPONENTS and name != "image_size" and not name.startswith("_"):
+        if name not in COMPONENTS and name not in ("image_size", "variant") and not name.startswith("_"):
             raise InputError(f"{path}: unknown entry {name!r}")
     return index
 

@@ -11,6 +11,9 @@ from .errors import InputError
 Mode = Literal["standard", "relative", "avd"]
 Fit = Literal["pad", "crop", "stretch"]
 Background = Literal["identity", "predicted"]
+KeypointPath = Literal["linear", "rigid"]
+Variant = Literal["tpsmm", "int", "int_bt", "full", "v2"]
+Strategy = Literal["learned", "analytic", "fixed", "none", "images"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,15 @@ class AnimationSettings:
         initial_frame: for "relative", the driving frame whose pose counts as the picture's: its index (from 0), or
             "best" for the one nearest to the picture's pose, by the model's own keypoints.
         smoothing: of the driving keypoints over time; None is none.
+        strategy: how the interpolated image that is animated instead of the picture is chosen, for models with a selector
+            (None is "learned" there). "learned": by the trained scorer; "analytic": by what is visible and the motion
+            left; "fixed": at one time; "images": by making all candidates and looking at them, which takes several times
+            as long; "none": the picture itself is animated.
+        t: instead of choosing, animate the interpolated image at this time in [0, 1]; 0 is the picture itself. It works
+            with every model.
+        hysteresis: a frame keeps the time of the one before it unless another's score is better by more than this.
+        path: of the keypoints to the interpolated image, see `motion_core.interpolation.interpolate_keypoints`.
+        diagnose: measure each frame, see `motion_core.animation.FrameDiagnosis`; costs a few per cent.
         background: "predicted" moves the background as it moves in the video, which is right where both show one scene.
         batch_size: driving frames computed together; more than 1 pays on a GPU.
         start, end: the part of the driving video to use, in seconds; None is its beginning or end.
@@ -79,6 +91,11 @@ class AnimationSettings:
     strength: float = 1.0
     initial_frame: int | Literal["best"] = 0
     smoothing: OneEuro | None = None
+    strategy: Strategy | None = None
+    t: float | None = None
+    hysteresis: float = 0.05
+    path: KeypointPath = "linear"
+    diagnose: bool = False
     background: Background = "identity"
     batch_size: int = 1
     start: float | None = None
@@ -86,9 +103,14 @@ class AnimationSettings:
     frame_rate: float | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("mode", get_args(Mode)), ("fit", get_args(Fit)), ("background", get_args(Background))):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        choices = {"mode": Mode, "fit": Fit, "background": Background, "strategy": Strategy, "path": KeypointPath}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in (*get_args(allowed), getattr(type(self), name)):
+                raise InputError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
+        if self.t is not None and not 0 <= self.t <= 1:
+            raise InputError(f"t must be in [0, 1], got {self.t!r}")
+        if not 0 <= self.hysteresis < math.inf:
+            raise InputError(f"hysteresis must be 0 or more, got {self.hysteresis!r}")
         if isinstance(self.crop, str) and self.crop != "subject":
             raise InputError(f"crop must be (top, left, height, width), 'subject' or None, got {self.crop!r}")
         if not 0 <= self.feather <= 0.5:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from . import media, motion_modes
+from .diagnosis import Diagnosis, diagnose
 from .errors import InputError
 from .framing import Placement, from_network, paste_back, picture_points, place_in, subject_box, to_network
+from .hops import Generated, HopNetworks
 from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
+from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.keypoint_detector import KeypointDetector
+from .networks.view_fusion import ViewFusion
 from .saved_pipeline import SavedPipeline
+from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background
-from .structures import DenseMotion, DrivingMotion, EncodedSource, Keypoints
+from .structures import DrivingMotion, EncodedSource, Keypoints
 
 
 class MotionStages(SavedPipeline):
@@ -26,6 +33,13 @@ class MotionStages(SavedPipeline):
     image_generator: ImageGenerator
     avd_network: AVDNetwork | None
     background_predictor: BackgroundPredictor | None
+    selector: OptimalInterpolationSelector | None
+    view_fusion: ViewFusion | None
+
+    @property
+    def hops(self) -> HopNetworks:
+        """The networks that take a source to a pose, in one hop or two."""
+        return HopNetworks(self.dense_motion_network, self.image_generator, self.view_fusion)
 
     @property
     def size_multiple(self) -> int:
@@ -56,10 +70,16 @@ class MotionStages(SavedPipeline):
     def encode_source(self, image: Tensor) -> EncodedSource:
         """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
         image = image.to(self.device)
-        keypoints = self.keypoint_detector(image)
-        small_image = self.dense_motion_network.shrink_source(image)
-        heatmaps = self.dense_motion_network.heatmaps(small_image, keypoints)
-        return EncodedSource(keypoints, small_image, self.image_generator.encode(image), heatmaps)
+        return self.hops.encode(image, self.keypoint_detector(image))
+
+    @torch.inference_mode()
+    def link(self, sources: Sequence[EncodedSource], background: Background = "identity") -> list[Tensor | None]:
+        """Of each source, the background transform ``(1, 3, 3)`` from the first one's coordinates to its own; None: identity."""
+        if background == "identity" or self.background_predictor is None:
+            return [None for _ in sources]
+        first = sources[0].features.image
+        eye = torch.eye(3, device=first.device)[None]
+        return [eye, *(self.background_predictor(other.features.image, first) for other in sources[1:])]
 
     @torch.inference_mode()
     def analyse_driving(
@@ -101,20 +121,70 @@ class MotionStages(SavedPipeline):
         return motion_modes.with_strength(source, transferred, settings.strength)
 
     @torch.inference_mode()
-    def dense_motion(
-        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
-    ) -> DenseMotion:
-        """The motion from the source to the poses of `keypoints`."""
-        return self.dense_motion_network(
-            source.small_image, source.keypoints, keypoints, background_transform, source.heatmaps
+    def select(
+        self,
+        source: EncodedSource,
+        keypoints: Keypoints,
+        background_transform: Tensor | None,
+        settings: AnimationSettings,
+        steady: SteadyChoice,
+    ) -> Selection:
+        """The time of the interpolated image to animate, for each of the poses `keypoints` ``(B, K, N, 2)``.
+
+        Args:
+            steady: carries the choice from batch to batch of one video.
+        """
+        count = len(keypoints.points)
+        strategy = settings.strategy or "learned"
+        if settings.t is not None:
+            return Selection.given(settings.t, count)
+        if self.selector is None or strategy == "none":
+            return Selection.given(0, count)
+        if strategy == "fixed":
+            return Selection.given(self.selector.fixed_time, count)
+        times, scores = candidate_scores(
+            self.selector,
+            self.hops,
+            self.keypoint_detector,
+            source,
+            keypoints,
+            background_transform,
+            strategy,
+            settings.path,
         )
+        return steady(times, scores)
 
     @torch.inference_mode()
     def generate(
-        self, source: EncodedSource, keypoints: Keypoints, background_transform: Tensor | None = None
-    ) -> Tensor:
-        """The source in the poses of `keypoints`, ``(B, 3, h, w)`` in [0, 1]."""
-        return self.image_generator(source.features, self.dense_motion(source, keypoints, background_transform))
+        self,
+        sources: Sequence[EncodedSource],
+        keypoints: Keypoints,
+        background_transform: Tensor | None = None,
+        links: Sequence[Tensor | None] = (),
+        t: Tensor | None = None,
+        settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
+    ) -> Generated:
+        """The source in the poses of `keypoints`.
+
+        Args:
+            sources: the picture and, for a model with view fusion, more pictures of the subject.
+            keypoints: ``(B, K, N, 2)``.
+            background_transform: ``(B, 3, 3)``, coordinates of the poses to the first picture's.
+            links: of the sources, from `link`.
+            t: of the interpolated image to animate, ``(B,)``; None is 0, the picture itself.
+            settings: `path`.
+        """
+        t = torch.zeros(len(keypoints.points)) if t is None else t
+        backgrounds = [
+            background_transform if link is None or background_transform is None else link @ background_transform
+            for link in (links or [None])
+        ]
+        return self.hops.generate(sources, keypoints, backgrounds, t.to(keypoints.points), settings.path)
+
+    @torch.inference_mode()
+    def diagnose(self, source: EncodedSource, keypoints: Keypoints, generated: Generated) -> Diagnosis:
+        """What can be measured of images of a source in the poses `keypoints`."""
+        return diagnose(self.keypoint_detector, source, keypoints, generated)
 
     @staticmethod
     def finish(images: Tensor, picture: Tensor, placement: Placement, settings: AnimationSettings) -> Tensor:

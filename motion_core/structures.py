@@ -56,11 +56,45 @@ class SourceFeatures:
 
 
 @dataclass(frozen=True)
+class WarpedView:
+    """A source deformed to the driving pose, before what is hidden in it is painted.
+
+    Attributes:
+        levels: deformed features from the coarsest to the finest, each ``(B, C, h, w)``, fp32.
+        masks: what is visible at each level, ``(B, 1, h, w)`` in [0, 1]; 0 must be inpainted.
+        image: the deformed image, ``(B, 3, H, W)``, fp32.
+    """
+
+    levels: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+    image: Tensor
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The first hops that a selector chooses from: M times on the way from the source to each of B driving poses.
+
+    Attributes:
+        times: ``(B, M)`` in [0, 1]; 0 is the source itself, which needs no hop.
+        deformation: of each first hop, ``(B, M, h, w, 2)``, absolute backward grid.
+        visibility: what the source shows of each, ``(B, M, h, w)`` in [0, 1].
+        remaining: motion left, the keypoints' mean distance to the driving pose, ``(B, M)`` in coordinate units.
+        displacement: that of the source itself, ``(B,)``.
+    """
+
+    times: Tensor
+    deformation: Tensor
+    visibility: Tensor
+    remaining: Tensor
+    displacement: Tensor
+
+
+@dataclass(frozen=True)
 class EncodedSource:
     """All that is computed once per source picture.
 
     Attributes:
-        keypoints: ``(1, K, N, 2)``.
+        keypoints: ``(1, K, N, 2)``; in training, and of an interpolated image, ``(B, K, N, 2)``, and so the others.
         small_image: the source as the dense motion network sees it, ``(1, 3, h, w)``.
         features: what the image generator keeps.
         heatmaps: of the keypoints at the size of the small image, ``(1, K * N, h, w)``; None leaves them to be drawn.

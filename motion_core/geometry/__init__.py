@@ -1,19 +1,30 @@
 """Grids, sampling and splines. Imports torch only, and computes in fp32 whatever surrounds it."""
 
 from .affine_path import affine_power
-from .folding import fold_over_share
-from .grids import affine_grid, gaussian_heatmaps, geometry_precision, identity_grid, resize_aligned, resize_grid
+from .folding import cell_areas, fold_over_share
+from .grids import (
+    affine_grid,
+    gaussian_heatmaps,
+    geometry_precision,
+    identity_grid,
+    identity_grid_like,
+    resize_aligned,
+    resize_grid,
+)
 from .thin_plate_spline import ThinPlateSpline
-from .warping import sample, warp, warp_by_each
+from .warping import compose, sample, warp, warp_by_each
 
 __all__ = [
     "ThinPlateSpline",
     "affine_grid",
     "affine_power",
+    "cell_areas",
+    "compose",
     "fold_over_share",
     "gaussian_heatmaps",
     "geometry_precision",
     "identity_grid",
+    "identity_grid_like",
     "resize_aligned",
     "resize_grid",
     "sample",

@@ -35,6 +35,11 @@ def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
     return torch.stack((x, y), dim=-1)
 
 
+def identity_grid_like(deformation: Tensor) -> Tensor:
+    """The identity grid of the size of a deformation ``(..., h, w, 2)``, ``(h, w, 2)``."""
+    return identity_grid(deformation.shape[-3], deformation.shape[-2], deformation)
+
+
 def affine_grid(transform: Tensor, height: int, width: int) -> Tensor:
     """The identity grid taken through affine transforms.
 

@@ -14,7 +14,7 @@ def sample(image: Tensor, grid: Tensor, padding: str = "zeros") -> Tensor:
     Args:
         image: ``(B, C, H, W)``.
         grid: ``(B, h, w, 2)``, corner-aligned positions in the image; a position outside [-1, 1] is padding.
-        padding: "zeros" or "reflection".
+        padding: "zeros", "border" or "reflection".
 
     Returns:
         ``(B, C, h, w)``.
@@ -41,6 +41,19 @@ def warp(features: Tensor, deformation: Tensor) -> Tensor:
     """
     grid = resize_grid(deformation, *features.shape[-2:])
     return sample(features.expand(grid.shape[0], -1, -1, -1), grid)
+
+
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """The deformation of two hops at once: sampling with it once is sampling with `first`, then with `second`.
+
+    Args:
+        first: from the source to the image between, ``(B, h, w, 2)``.
+        second: from there on, ``(B, h, w, 2)``; where it points outside, `first`'s value at the border is taken.
+
+    Returns:
+        ``(B, h, w, 2)``, positions in the source.
+    """
+    return sample(first.movedim(-1, 1), second, padding="border").movedim(1, -1)
 
 
 def warp_by_each(image: Tensor, grids: Tensor) -> Tensor:

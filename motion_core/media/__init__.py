@@ -17,6 +17,7 @@ from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
 from .outputs import check_other, check_output
 from .pictures import MAX_PIXELS, image_tensor, load_image, parse_color, to_float, to_uint8
 from .pictures import Picture as ImageSource
+from .random_access import FrameAccess, natural_key, open_frames
 from .reading import Video as VideoInput
 from .reading import VideoSource, open_video
 from .resuming import SegmentedWriter, fingerprint
@@ -24,6 +25,7 @@ from .writing import VideoWriter, provenance, save_image
 
 __all__ = [
     "MAX_PIXELS",
+    "FrameAccess",
     "ImageSource",
     "MediaInfo",
     "SegmentedWriter",
@@ -38,6 +40,8 @@ __all__ = [
     "fingerprint",
     "image_tensor",
     "load_image",
+    "natural_key",
+    "open_frames",
     "open_video",
     "parse_color",
     "provenance",

@@ -103,6 +103,7 @@ class DenseMotionNetwork(MotionModel):
         driving: Keypoints,
         background_transform: Tensor | None = None,
         source_heatmaps: Tensor | None = None,
+        kept_splines: Tensor | None = None,
     ) -> DenseMotion:
         """The motion from the source to the driving pose.
 
@@ -113,7 +114,43 @@ class DenseMotionNetwork(MotionModel):
             driving: keypoints to take it to, ``(B, K, N, 2)``.
             background_transform: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
             source_heatmaps: ``heatmaps(small_source, source)``, where they are there already.
+            kept_splines: ``(B, K)`` of True and False, for training: the others have no weight (spline dropout).
         """
+        deformation, contribution_maps, levels = self._combine(
+            small_source, source, driving, background_transform, source_heatmaps, kept_splines
+        )
+        refined = levels
+        for up in self.refine:
+            refined = [*refined, up(refined[-1])]
+        masks = zip(self.occlusion, refined[len(refined) - len(self.occlusion) :], strict=True)
+        return DenseMotion(deformation, contribution_maps, tuple(_mask(head, features) for head, features in masks))
+
+    def coarse(
+        self,
+        small_source: Tensor,
+        source: Keypoints,
+        driving: Keypoints,
+        background_transform: Tensor | None = None,
+        source_heatmaps: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The deformation ``(B, h, w, 2)`` and the occlusion mask of its own size, ``(B, 1, h, w)``, and nothing finer.
+
+        What judging a motion needs, at a fraction of the cost of `forward`, whose arguments it takes.
+        """
+        deformation, _, levels = self._combine(small_source, source, driving, background_transform, source_heatmaps)
+        own = len(self.occlusion) - 1 - len(self.refine)  # of the head whose mask has the deformation's size
+        return deformation, _mask(self.occlusion[own], levels[-1])
+
+    def _combine(
+        self,
+        small_source: Tensor,
+        source: Keypoints,
+        driving: Keypoints,
+        background_transform: Tensor | None,
+        source_heatmaps: Tensor | None,
+        kept_splines: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Deformation, contribution maps and the hourglass's levels."""
         size = (small_source.shape[-2], small_source.shape[-1])
         transformations = self.transformations(size, source, driving, background_transform)  # (B, K + 1, h, w, 2)
         warped = warp_by_each(small_source, transformations).flatten(1, 2)  # (B, (K + 1) * 3, h, w)
@@ -124,8 +161,10 @@ class DenseMotionNetwork(MotionModel):
 
         logits = self.maps(levels[-1]).float()
         contribution_maps = logits.softmax(dim=1)  # (B, K + 1, h, w)
+        if kept_splines is not None:
+            contribution_maps = _without(contribution_maps, kept_splines)
         deformation = (contribution_maps[..., None] * transformations).sum(dim=1)  # (B, h, w, 2)
-        return DenseMotion(deformation, contribution_maps, self._occlusion_masks(levels))
+        return deformation, contribution_maps, levels
 
     def transformations(
         self, size: tuple[int, int], source: Keypoints, driving: Keypoints, background_transform: Tensor | None
@@ -157,9 +196,18 @@ class DenseMotionNetwork(MotionModel):
             levels.append(torch.cat((up(levels[-1]), skips.pop()), dim=1))
         return levels
 
-    def _occlusion_masks(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
-        refined = levels
-        for up in self.refine:
-            refined = [*refined, up(refined[-1])]
-        used = refined[len(refined) - len(self.occlusion) :]
-        return tuple(head(features).float().sigmoid() for head, features in zip(self.occlusion, used, strict=True))
+
+def _mask(head: nn.Module, features: Tensor) -> Tensor:
+    """An occlusion mask in fp32."""
+    return head(features).float().sigmoid()
+
+
+def _without(contribution_maps: Tensor, kept_splines: Tensor) -> Tensor:
+    """Maps ``(B, K + 1, h, w)`` with the weights of the splines that are left out given to the others and the background.
+
+    The published training adds 1e-6 to the sum of the exponentials (relative to the largest logit) that is divided by.
+    Dividing by the sum of the softmax's own values is the same but for that constant.
+    """
+    background = torch.ones_like(kept_splines[:, :1])
+    kept = contribution_maps * torch.cat((background, kept_splines), dim=1)[:, :, None, None]
+    return kept / (kept.sum(dim=1, keepdim=True) + 1e-6)

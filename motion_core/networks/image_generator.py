@@ -7,7 +7,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..geometry import resize_aligned, warp
-from ..structures import DenseMotion, SourceFeatures
+from ..structures import DenseMotion, SourceFeatures, WarpedView
 from .base import MotionModel, public_component
 from .blocks import Down, Residual, Same, Up, conv
 
@@ -74,30 +74,31 @@ class ImageGenerator(MotionModel):
         # Contiguous fp32 is what sampling reads; doing it here saves it once per driving frame.
         return SourceFeatures(source_image, tuple(level.float().contiguous() for level in pyramid))
 
-    def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
-        """The image in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32.
+    def warp(self, source: SourceFeatures, motion: DenseMotion) -> WarpedView:
+        """The source's features in the driving pose.
 
         Args:
             source: from `encode`; of batch 1 it serves all motions.
             motion: as many as images are wanted.
         """
-        masks = _masks_per_level(motion, source)  # from the coarsest
-        warped = [warp(level, motion.deformation) for level in reversed(source.pyramid)]  # from the coarsest, fp32
+        levels = tuple(warp(level, motion.deformation) for level in reversed(source.pyramid))  # fp32
+        given = motion.occlusion_masks
+        masks = given if len(given) == len(levels) else given * len(levels)
+        sized = tuple(resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True))
+        return WarpedView(levels, sized, warp(source.image, motion.deformation))
 
-        out = self.compute(warped[0] * masks[0])
+    def paint(self, view: WarpedView) -> Tensor:
+        """The image of a deformed source, with what is hidden there painted, ``(B, 3, H, W)`` in [0, 1], fp32."""
+        out = self.compute(view.levels[0] * view.masks[0])
         for level, (residual, up) in enumerate(zip(self.residual, self.up, strict=True), start=1):
             out = up(residual(out))
             if level < len(self.up):
-                out = torch.cat((out, self.compute(warped[level] * masks[level])), dim=1)
-        visible = masks[-1]
-        out = torch.lerp(out.float(), warped[-1], visible)
+                out = torch.cat((out, self.compute(view.levels[level] * view.masks[level])), dim=1)
+        visible = view.masks[-1]
+        out = torch.lerp(out.float(), view.levels[-1], visible)
         painted = self.final(self.compute(out)).float().sigmoid()
-        return torch.lerp(painted, warp(source.image, motion.deformation), visible)
+        return torch.lerp(painted, view.image, visible)
 
-
-def _masks_per_level(motion: DenseMotion, source: SourceFeatures) -> list[Tensor]:
-    """A mask of the right size for every level of the pyramid, from the coarsest."""
-    levels = list(reversed(source.pyramid))
-    given = motion.occlusion_masks
-    masks = given if len(given) == len(levels) else given * len(levels)
-    return [resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True)]
+    def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
+        """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""
+        return self.paint(self.warp(source, motion))
