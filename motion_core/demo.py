@@ -13,8 +13,11 @@ from .networks.avd_network import AVDNetwork
 from .networks.background_predictor import BackgroundPredictor
 from .networks.dense_motion import DenseMotionNetwork
 from .networks.image_generator import ImageGenerator
+from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.keypoint_detector import KeypointDetector
+from .networks.view_fusion import ViewFusion
 from .pipeline import MotionInterpPipeline
+from .settings import Variant
 
 RANDOM_WEIGHTS_NOTICE = (
     "NOTE: no trained weights ship with this version. This pipeline has RANDOM weights: "
@@ -37,7 +40,9 @@ SMALL = Widths(5, 8, 64, 8, 32)
 PUBLISHED = Widths(10, 64, 1024, 64, 512)
 
 
-def random_pipeline(widths: Widths = SMALL, image_size: int = 256, seed: int = 0) -> MotionInterpPipeline:
+def random_pipeline(
+    widths: Widths = SMALL, image_size: int = 256, seed: int = 0, variant: Variant = "tpsmm"
+) -> MotionInterpPipeline:
     """A pipeline of random weights, the same for the same seed, whose keypoints lie all over the picture and move."""
     splines = widths.num_splines
     with torch.random.fork_rng(devices=[]):
@@ -50,12 +55,18 @@ def random_pipeline(widths: Widths = SMALL, image_size: int = 256, seed: int = 0
             AVDNetwork(splines),
             BackgroundPredictor(),
             image_size,
+            None if variant == "tpsmm" else OptimalInterpolationSelector(),
+            ViewFusion(widths.generator, widths.generator_max) if variant == "v2" else None,
+            variant,
         )
         head = detector.backbone.get_classifier()
         nn.init.normal_(head.weight, std=0.05)
         nn.init.normal_(head.bias, std=1.0)
+        if pipeline.selector is not None:  # it starts with equal scores, of which the first is taken: no hop
+            nn.init.normal_(pipeline.selector.head[-1].weight, std=1.0)
     for network in pipeline.components.values():
-        network.eval()
+        if network is not None:
+            network.eval()
     pipeline.register_to_config(_name_or_path="random weights")
     return pipeline
 

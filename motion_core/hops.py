@@ -161,7 +161,6 @@ class HopNetworks:
         deformation, visibility = self.dense_motion_network.coarse(small_image, start, keypoints, transform, heatmaps)
         still = (t == 0)[:, None, None, None]
         deformation = torch.where(still, identity_grid_like(deformation), deformation)
-        visibility = torch.where(still, torch.ones_like(visibility), visibility)
         return Candidates(
             times,
             deformation.unflatten(0, (batch, count)),

@@ -77,7 +77,7 @@ class Candidates:
     Attributes:
         times: ``(B, M)`` in [0, 1]; 0 is the source itself, which needs no hop.
         deformation: of each first hop, ``(B, M, h, w, 2)``, absolute backward grid.
-        visibility: what the source shows of each, ``(B, M, h, w)`` in [0, 1].
+        visibility: what the source shows of each, ``(B, M, h, w)`` in [0, 1]; at t = 0, of the source painted anew.
         remaining: motion left, the keypoints' mean distance to the driving pose, ``(B, M)`` in coordinate units.
         displacement: that of the source itself, ``(B,)``.
     """
