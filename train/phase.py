@@ -32,7 +32,17 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
     """The phase of training step `step`, counted from 0."""
     losses, schedule, dropout = config.losses, config.schedule, config.schedule.dropout
     ramp = min(max((step - losses.ramp_start + 1) / max(losses.ramp_steps, 1), 0.0), 1.0)
-    names = ("reconstruction", "equivariance", "warp", "background", "feature", "appearance", "structure", "ranking", "direct")
+    names = (
+        "reconstruction",
+        "equivariance",
+        "warp",
+        "background",
+        "feature",
+        "appearance",
+        "structure",
+        "ranking",
+        "direct",
+    )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}
     probability = 0.0
     if step < dropout.until:

@@ -58,9 +58,8 @@ class OptimalInterpolationSelector(CoordinateModel):
             nn.Conv2d(features, 2 * features, 3, stride=2, padding=1),
             nn.ReLU(),
         )
-        last = nn.Linear(2 * features, 1)
+        last = nn.Linear(2 * features, 1, bias=False)  # only differences of scores mean anything
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
         self.head = nn.Sequential(nn.Linear(2 * features + 3, 2 * features), nn.ReLU(), last)
 
     def forward(self, small_source: Tensor, candidates: Candidates) -> Tensor:

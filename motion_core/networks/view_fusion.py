@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -22,7 +23,9 @@ class ViewFusion(MotionModel):
     """Weights any number of views per scale and pixel by a softmax over the views.
 
     A view's logit is a 3x3 convolution of its deformed features and its occlusion mask, the same for all views, plus a number per
-    kind of view. It starts with weights 0, so that the pictures given are used and the interpolated image is not.
+    kind of view, less the logarithm of how many there are of its kind: more pictures of the subject compete with each other
+    and not with the interpolated image, and one given twice changes nothing. The convolutions start as 0, so that the
+    pictures given are used and the interpolated image is not.
 
     The fusion in "Ours-V2" of Wang & Li, ICML 2025, is not published in detail; this form is our own.
 
@@ -56,24 +59,41 @@ class ViewFusion(MotionModel):
         start = torch.tensor([0.0, START, START][: len(get_args(ViewKind))])
         self.kind = nn.Parameter(start.repeat(len(widths), 1))  # (levels, kinds)
 
-    def weights(self, views: Sequence[WarpedView], kinds: Sequence[ViewKind]) -> list[Tensor]:
-        """Each level's weights of the views, ``(B, V, h, w)`` in [0, 1], which sum to 1; from the coarsest level."""
+    def weights(
+        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None
+    ) -> list[Tensor]:
+        """Each level's weights of the views, ``(B, V, h, w)`` in [0, 1], which sum to 1; from the coarsest level.
+
+        Arguments as in `forward`.
+        """
         columns = [get_args(ViewKind).index(kind) for kind in kinds]
         weights = []
         for level, head in enumerate(self.score):
             logits = [
                 head(self.compute(torch.cat((view.levels[level], view.masks[level]), dim=1))).float()
-                + self.kind[level, column].float()
+                + (self.kind[level, column].float() - math.log(columns.count(column)))
                 for view, column in zip(views, columns, strict=True)
             ]
-            weights.append(torch.cat(logits, dim=1).softmax(dim=1))
+            stacked = torch.cat(logits, dim=1)  # (B, V, h, w)
+            if present is not None:
+                stacked = stacked.masked_fill(~present[:, :, None, None], -math.inf)
+            weights.append(stacked.softmax(dim=1))
         return weights
 
-    def forward(self, views: Sequence[WarpedView], kinds: Sequence[ViewKind]) -> WarpedView:
-        """One view out of several of the same sizes; `kinds` says what each is. The finest weights serve the image."""
+    def forward(
+        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None
+    ) -> WarpedView:
+        """One view out of several of the same sizes. The finest weights serve the image.
+
+        Args:
+            views: V views of B samples.
+            kinds: what each of the V is.
+            present: ``(B, V)``, False where a sample has no such view and it gets no weight; one of kind "source" must be
+                there. None: all are.
+        """
         if len(views) == 1:
             return views[0]
-        weights = self.weights(views, kinds)
+        weights = self.weights(views, kinds, present)
 
         def mix(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
             total = maps[0] * weight[:, :1]

@@ -1,0 +1,84 @@
+"""The random spline of the equivariance loss; the conformance tests hold it against the published one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from motion_core.geometry import identity_grid
+from train.equivariance import RandomSpline
+
+
+def random_spline(batch: int = 2) -> RandomSpline:
+    return RandomSpline.from_noise(torch.randn(batch, 2, 3), torch.randn(batch, 25))
+
+
+def by_hand(theta: np.ndarray, control_params: np.ndarray, point: np.ndarray) -> np.ndarray:
+    result = theta @ [*point, 1]
+    for row in range(5):
+        for column in range(5):
+            square = (point[0] - (column / 2 - 1)) ** 2 + (point[1] - (row / 2 - 1)) ** 2
+            result = result + control_params[0, 5 * row + column] * square * np.log(square + 1e-9)
+    return result
+
+
+def test_points_by_the_formula():
+    spline, points = random_spline(), torch.rand(2, 7, 2) * 2 - 1
+    transformed = spline.transform_points(points)
+    assert transformed.shape == (2, 7, 2)
+    for i in range(2):
+        theta, control_params = spline.theta[i].double().numpy(), spline.control_params[i].double().numpy()
+        expected = [by_hand(theta, control_params, point) for point in points[i].double().numpy()]
+        np.testing.assert_allclose(transformed[i], expected, atol=1e-6)
+
+
+def test_the_same_points_for_all_samples():
+    spline, points = random_spline(), torch.rand(7, 2)
+    expected = spline.transform_points(points.expand(2, 7, 2))
+    torch.testing.assert_close(spline.transform_points(points), expected)
+
+
+def test_no_noise_is_the_identity():
+    spline = RandomSpline.from_noise(torch.zeros(1, 2, 3), torch.zeros(1, 25))
+    points, image = torch.rand(1, 7, 2), torch.rand(1, 3, 16, 24)
+    torch.testing.assert_close(spline.transform_points(points), points)
+    torch.testing.assert_close(spline.transform_image(image), image, rtol=0, atol=1e-5)
+
+
+def test_noise_is_scaled_as_published():
+    spline = RandomSpline.from_noise(torch.ones(1, 2, 3), -torch.ones(1, 25))
+    torch.testing.assert_close(spline.theta, torch.tensor([[[1.05, 0.05, 0.05], [0.05, 1.05, 0.05]]]))
+    torch.testing.assert_close(spline.control_params, torch.full((1, 1, 25), -0.005))
+
+
+def test_the_image_is_sampled_at_r_with_reflection():
+    """In an image that shows its own coordinates, R is what is seen: x in the first channel, y in the second."""
+    spline = random_spline()
+    ramps = identity_grid(16, 24, torch.zeros(1)).movedim(-1, 0).expand(2, 2, 16, 24)
+    where = spline.transform_points(identity_grid(16, 24, ramps).reshape(-1, 2))  # (2, 16 * 24, 2)
+    reflected = torch.where(where.abs() > 1, where.sign() * (2 - where.abs()), where)
+    assert (reflected != where).any(), "some of it must be outside"
+    seen = spline.transform_image(ramps).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(seen, reflected, rtol=0, atol=1e-5)
+
+
+def test_it_is_fp32_inside_autocast():
+    spline, image = random_spline(), torch.rand(2, 3, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = spline.transform_image(image)
+    torch.testing.assert_close(inside, spline.transform_image(image), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("theta", "control_params"),
+    [
+        (torch.zeros(2, 3, 3), torch.zeros(2, 1, 25)),
+        (torch.zeros(2, 2, 3), torch.zeros(1, 1, 25)),
+        (torch.zeros(2, 2, 3), torch.zeros(2, 25)),
+    ],
+)
+def test_other_shapes_are_refused(theta: Tensor, control_params: Tensor):
+    with pytest.raises(ValueError, match=r"theta must be \(B, 2, 3\)"):
+        RandomSpline(theta, control_params)

@@ -1,0 +1,405 @@
+"""The feature networks against torchvision's and timm's own, and what is said when their weights cannot be had."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fake_hub
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from fake_hub import FakeHub
+from PIL import Image
+from safetensors.torch import save, save_file
+from torch import Tensor
+
+from motion_core import InputError
+from motion_core.networks.blocks import Shrink
+from train.features import PerceptualFeatures, VisionTransformerFeatures, load_vgg, load_vit
+
+hub_server, hub, client = fake_hub.hub_server, fake_hub.hub, fake_hub.client  # pytest finds fixtures by name
+
+MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+TAPS = (1, 6, 11, 20, 29)
+
+
+@cache
+def random_vgg() -> PerceptualFeatures:
+    return load_vgg("random", scales=(1,))
+
+
+@cache
+def random_vit() -> VisionTransformerFeatures:
+    return load_vit("random", size=32)
+
+
+def vgg_state() -> dict[str, Tensor]:
+    """Under torchvision's names, with a classifier as in its files, and as in timm's."""
+    state = {f"features.{name}": value.contiguous() for name, value in random_vgg().layers.state_dict().items()}
+    rest = ("features.30.weight", "classifier.0.weight", "pre_logits.fc1.weight", "head.fc.bias")
+    return state | {name: torch.zeros(2) for name in rest}
+
+
+def vit_state() -> dict[str, Tensor]:
+    return {**random_vit().model.state_dict(), "head.weight": torch.zeros(2, 2), "head.bias": torch.zeros(2)}
+
+
+def normalised(image: Tensor) -> Tensor:
+    return (image - MEAN[:, None, None]) / STD[:, None, None]
+
+
+# VGG-19
+
+
+def test_the_taps_are_those_of_torchvision():
+    """After the layers 1, 6, 11, 20 and 29 of its `features`."""
+    theirs = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"])
+    theirs.load_state_dict(random_vgg().layers.state_dict(), strict=False)
+    image = torch.rand(2, 3, 48, 32)
+    with torch.no_grad():
+        features = random_vgg()(image)
+        x, expected = normalised(image), []
+        for index, layer in enumerate(theirs):
+            x = layer(x)
+            if index in TAPS:
+                expected.append(x.clone())
+    assert [tuple(feature.shape) for feature in features] == [
+        (2, 64, 48, 32),
+        (2, 128, 24, 16),
+        (2, 256, 12, 8),
+        (2, 512, 6, 4),
+        (2, 512, 3, 2),
+    ]
+    for feature, other in zip(features, expected, strict=True):
+        torch.testing.assert_close(feature, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pyramid_is_the_features_of_the_reduced_images():
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        pyramid = load_vgg("random", scales=(1, 2, 4))(image)
+        expected = [feature for scale in (1, 2, 4) for feature in random_vgg()(Shrink(3, scale)(image))]
+    assert len(pyramid) == 15
+    for feature, other in zip(pyramid, expected, strict=True):
+        torch.testing.assert_close(feature, other)
+
+
+def test_an_image_too_small_for_the_scales_is_refused():
+    vgg = load_vgg("random", scales=(1, 8))
+    assert vgg(torch.rand(1, 3, 121, 128))[-1].shape[-2:] == (1, 1)
+    with pytest.raises(InputError, match=r"^losses.scales: .* sides of 121 or more, got 120 x 128$"):
+        vgg(torch.rand(1, 3, 120, 128))
+
+
+# Both
+
+
+@pytest.mark.parametrize("load", [random_vgg, random_vit])
+def test_the_image_has_a_gradient_and_the_parameters_have_none(load):
+    features = load().train()
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    found = features(image)
+    outputs = found if isinstance(found, tuple) else (found.class_token, found.keys)
+    for output in outputs:
+        (gradient,) = torch.autograd.grad(output.square().sum(), image, retain_graph=True)
+        assert gradient.isfinite().all()
+        assert gradient.any()
+    sum(output.sum() for output in outputs).backward()
+    assert not any(module.training for module in features.modules())
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+    assert all(parameter.grad is None for parameter in features.parameters())
+
+
+@pytest.mark.parametrize("load", [load_vgg, load_vit])
+def test_random_features_are_the_same_everywhere_and_say_so(load, caplog):
+    before = torch.random.get_rng_state()
+    with caplog.at_level(logging.WARNING):
+        first = load("random").state_dict()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"features.{load.__name__[-3:]} is random" in caplog.text
+    assert torch.equal(torch.random.get_rng_state(), before), "a training run's random numbers stay what they were"
+    torch.manual_seed(1)
+    second = load("random").state_dict()
+    assert all(value.equal(second[name]) for name, value in first.items())
+
+
+def test_random_weights_are_scaled_as_he_et_al_do():
+    weight = random_vgg().layers[0].weight
+    expected = np.random.default_rng(0).standard_normal((64, 3, 3, 3), dtype=np.float32) * np.sqrt(2 / 27)
+    np.testing.assert_allclose(weight, expected, rtol=1e-6)
+    with torch.no_grad():
+        means = [float(feature.mean()) for feature in random_vgg()(torch.rand(1, 3, 64, 64))]
+    assert 0.1 < min(means) < max(means) < 2, "the deepest layer is as large as the first"
+
+
+@pytest.mark.parametrize("how", ["autocast", "weights"])
+def test_they_compute_in_bf16_where_that_is_wanted(how):
+    image = torch.rand(1, 3, 32, 32)
+    vgg, vit = load_vgg("random", scales=(1, 2)), load_vit("random", size=32)
+    with torch.no_grad():
+        exact, exact_vit = vgg(image), vit(image)
+        if how == "weights":
+            vgg, vit = vgg.to(torch.bfloat16), vit.to(torch.bfloat16)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=how == "autocast"):
+            rough, rough_vit = vgg(image), vit(image)
+    assert {feature.dtype for feature in rough} == {torch.bfloat16}
+    for feature, other in zip(rough, exact, strict=True):
+        assert (feature.float() - other).abs().mean() < 0.03 * other.abs().mean()
+    assert rough_vit.class_token.dtype == rough_vit.keys.dtype == torch.float32
+    assert (rough_vit.keys - exact_vit.keys).abs().mean() < 0.1 * exact_vit.keys.abs().mean()
+
+
+# The vision transformer
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_token_and_keys_by_a_computation_of_their_own(fused):
+    """Block by block with timm's model; the keys of the last block from the weights."""
+    vit = load_vit("random", size=32)
+    model = vit.model
+    for block in model.blocks:
+        block.attn.fused_attn = fused
+    image = torch.rand(2, 3, 32, 48)
+    with torch.no_grad():
+        features = vit(image)
+        patches = model.patch_embed.proj(normalised(image)).flatten(2).transpose(1, 2)  # (2, 6, D)
+        places = model.pos_embed
+        grid = places[:, 1:].unflatten(1, (14, 14)).movedim(-1, 1)
+        grid = torch.nn.functional.interpolate(grid, (2, 3), mode="bicubic", antialias=True).flatten(2).transpose(1, 2)
+        x = torch.cat((model.cls_token.expand(2, -1, -1) + places[:, :1], patches + grid), dim=1)
+        for block in model.blocks[:-1]:
+            x = block(x)
+        last = model.blocks[-1]
+        weight, bias = last.attn.qkv.weight, last.attn.qkv.bias
+        width = weight.shape[1]
+        keys = last.norm1(x) @ weight[width : 2 * width].T + bias[width : 2 * width]
+        token = model.norm(last(x))[:, 0]
+    assert keys.shape == (2, 1 + 2 * 3, 192)
+    torch.testing.assert_close(features.keys, keys, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features.class_token, token, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "image", "patches"),
+    [
+        (224, (64, 64), (14, 14)),
+        (32, (64, 96), (2, 3)),
+        (32, (96, 64), (3, 2)),
+        (32, (32, 50), (2, 3)),
+        (40, (64, 64), (2, 2)),
+        (16, (8, 200), (1, 25)),
+    ],
+)
+def test_the_short_side_is_resized_and_both_are_whole_patches(size, image, patches):
+    with torch.no_grad():
+        features = VisionTransformerFeatures(random_vit().model, size)(torch.rand(1, 3, *image))
+    assert features.keys.shape == (1, 1 + patches[0] * patches[1], 192)
+
+
+def test_images_are_reduced_as_pillow_does():
+    """Bicubic and antialiased."""
+    seen = []
+    hook = random_vit().model.patch_embed.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    image = torch.rand(1, 3, 80, 120)
+    with torch.no_grad():
+        random_vit()(image)
+    hook.remove()
+    resized = [np.array(Image.fromarray(c.numpy()).resize((48, 32), Image.Resampling.BICUBIC)) for c in image[0]]
+    torch.testing.assert_close(seen[0][0], normalised(torch.from_numpy(np.stack(resized))), rtol=0, atol=1e-4)
+
+
+def test_a_size_below_a_patch_is_refused():
+    with pytest.raises(InputError, match=r"features.vit must be a patch \(16\) or more, got 15"):
+        load_vit("random", size=15)
+
+
+# Where the weights come from
+
+
+def as_pth(state: Any, path: Path) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def as_safetensors(state: dict[str, Tensor], path: Path) -> Path:
+    save_file(state, path)
+    return path
+
+
+@pytest.mark.parametrize(("write", "name"), [(as_pth, "weights.pth"), (as_safetensors, "weights.safetensors")])
+def test_weights_from_a_file(write: Callable[..., Path], name: str, tmp_path: Path):
+    """With what else published files hold, and in half precision too."""
+    vgg = load_vgg(str(write(vgg_state(), tmp_path / name)))
+    assert all(
+        value.equal(random_vgg().state_dict()[name]) for name, value in vgg.layers.state_dict(prefix="layers.").items()
+    )
+    half = load_vgg(str(write({name: value.half() for name, value in vgg_state().items()}, tmp_path / name)))
+    weight = half.layers[0].weight
+    assert weight.dtype == torch.float32
+    torch.testing.assert_close(weight, vgg.layers[0].weight, rtol=1e-3, atol=1e-6)
+
+    vit = load_vit(str(write(vit_state(), tmp_path / name)), size=32)
+    assert all(value.equal(random_vit().state_dict()[name]) for name, value in vit.state_dict().items())
+    assert vit.size == 32
+
+
+def test_which_vit_it_is_is_read_off_the_file(tmp_path):
+    model = timm.create_model("vit_small_patch8_224", num_classes=0)
+    vit = load_vit(str(as_safetensors(model.state_dict(), tmp_path / "weights.safetensors")), size=32)
+    assert (vit.patch, vit.model.embed_dim, vit.model.blocks[0].attn.num_heads) == (8, 384, 6)
+    with torch.no_grad():
+        assert vit(torch.rand(1, 3, 32, 32)).keys.shape == (1, 1 + 4 * 4, 384)
+
+
+class Planted:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (__import__("os").mkdir, (self.path,))
+
+
+def wrong(state: dict[str, Tensor], **changes: Tensor | None) -> bytes:
+    """The file with parameters replaced, or left out where None; names have _ for the dots."""
+    state = dict(state)
+    for name, value in changes.items():
+        key = next(key for key in state if key.replace(".", "_") == name)
+        del state[key]
+        if value is not None:
+            state[key] = value
+    return save(state)
+
+
+def pth(content: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+WRONG_VGG = {
+    "missing": (None, "is not a file"),
+    "empty.pth": (b"", "cannot be read as weights"),
+    "damaged.pth": (pth({"a": torch.zeros(9)})[:-40], "cannot be read as weights"),
+    "damaged.safetensors": (b"\x08\0\0\0\0\0\0\0nonsense", "cannot be read as weights"),
+    "list.pth": (pth([torch.zeros(1)]), "holds a list, not tensors by name"),
+    "nested.pth": (pth({"state_dict": {"a": torch.zeros(1)}}), "it has no parameter features.0.weight"),
+    "none.safetensors": (lambda: wrong(vgg_state(), features_28_bias=None), "it has no parameter features.28.bias"),
+    "shape.safetensors": (
+        lambda: wrong(vgg_state(), features_2_weight=torch.zeros(64, 32, 3, 3)),
+        "features.2.weight has shape (64, 32, 3, 3) where (64, 64, 3, 3) is wanted",
+    ),
+    "nan.safetensors": (
+        lambda: wrong(vgg_state(), features_28_bias=torch.full((512,), torch.nan)),
+        "features.28.bias holds values that are not finite",
+    ),
+    "integers.safetensors": (
+        lambda: wrong(vgg_state(), features_28_bias=torch.zeros(512, dtype=torch.int64)),
+        "features.28.bias holds values that are not finite numbers",
+    ),
+}
+WRONG_VIT = {
+    "vgg.pth": (pth({"features.0.weight": torch.zeros(1)}), "is not a tiny, small or base ViT"),
+    "large.pth": (pth({"patch_embed.proj.weight": torch.zeros(1024, 3, 16, 16)}), "is not a tiny, small or base ViT"),
+    "places.safetensors": (
+        lambda: wrong(vit_state(), pos_embed=torch.zeros(1, 50, 192)),
+        "pos_embed has shape (1, 50, 192)",
+    ),
+    "registers.safetensors": (
+        lambda: save({**vit_state(), "reg_token": torch.zeros(1, 4, 192)}),
+        "another kind of ViT, it has the parameter reg_token",
+    ),
+}
+
+
+def sentence(load: Callable[[str], Any], choice: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load(choice)
+    message = str(caught.value)
+    assert message.startswith(f"features.{load.__name__[-3:]}")
+    assert choice in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("load", "name"), [(load_vgg, name) for name in WRONG_VGG] + [(load_vit, name) for name in WRONG_VIT]
+)
+def test_a_wrong_file_gets_a_sentence(load, name, tmp_path):
+    content, expected = {**WRONG_VGG, **WRONG_VIT}[name]
+    path = tmp_path / (name if content is not None else f"{name}.pth")
+    if content is not None:
+        path.write_bytes(content() if callable(content) else content)
+    assert expected in sentence(load, str(path))
+
+
+@pytest.mark.parametrize("load", [load_vgg, load_vit])
+def test_a_pickle_that_would_run_code_is_refused(load, tmp_path):
+    path, planted = tmp_path / "weights.pth", tmp_path / "planted"
+    path.write_bytes(pickle.dumps({"features.0.weight": Planted(planted)}, protocol=2))
+    assert "cannot be read as weights" in sentence(load, str(path))
+    assert not planted.exists()
+
+
+@pytest.mark.parametrize(
+    ("load", "choice"),
+    [(load_vgg, "resnet18"), (load_vgg, "vgg19.nonsense"), (load_vgg, "weights/vgg19"), (load_vit, "vgg19.tv_in1k")],
+)
+def test_a_name_that_is_none_of_them_gets_the_list(load, choice):
+    known = {load_vgg: "vgg19.tv_in1k", load_vit: "vit_small_patch8_224.dino"}[load]
+    message = sentence(load, choice)
+    assert f"must be {known}" in message
+    assert '"random"' in message
+
+
+@pytest.mark.parametrize("name", ["vgg19.tv_in1k", "vit_small_patch8_224.dino", "vit_base_patch8_224.dino"])
+def test_the_names_are_those_of_timm(name):
+    config = timm.get_pretrained_cfg(name)
+    assert (config.hf_hub_id, config.custom_load) == (f"timm/{name}", False)
+    torch.testing.assert_close((*config.mean, *config.std), (*MEAN.tolist(), *STD.tolist()))
+
+
+# What runs in the Hub client's process
+
+
+def fetched_vgg() -> np.ndarray:
+    return load_vgg("vgg19.tv_in1k").layers[28].weight.numpy()
+
+
+def seconds_until_refused(load: Callable[[str], Any], choice: str) -> tuple[float, str]:
+    start = time.monotonic()
+    try:
+        load(choice)
+    except InputError as error:
+        return time.monotonic() - start, str(error)
+    raise AssertionError("it was there")
+
+
+def test_weights_from_the_hub_are_fetched_once(hub: FakeHub, client):
+    hub.add("timm/vgg19.tv_in1k", {"model.safetensors": save(vgg_state())})
+    np.testing.assert_array_equal(client(fetched_vgg), random_vgg().layers[28].weight)
+    hub.reset()
+    with hub.stopped():
+        np.testing.assert_array_equal(client(fetched_vgg), random_vgg().layers[28].weight)
+    assert hub.requests == []
+
+
+def test_without_the_hub_the_sentence_says_which_file_to_give_and_where_at_once(hub: FakeHub, client):
+    with hub.stopped():
+        seconds, message = client(seconds_until_refused, load_vit, "vit_small_patch8_224.dino")
+    assert seconds < 5
+    assert message.startswith("features.vit: the Hub did not give vit_small_patch8_224.dino (")
+    assert "set features.vit to the path of a file" in message
+    assert "model.safetensors of timm/vit_small_patch8_224.dino" in message
+    _, message = client(seconds_until_refused, load_vit, "vit_base_patch8_224.dino")
+    assert "the Hub did not give vit_base_patch8_224.dino" in message, "nor where the Hub has no such repository"

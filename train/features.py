@@ -1,0 +1,223 @@
+"""Features that pictures are compared by: VGG-19 for the perceptual loss, a vision transformer for appearance and structure.
+
+Both are frozen: they have no gradient of their own, stay in eval mode, and are not part of the model that is trained.
+They take images ``(B, 3, H, W)`` in [0, 1] and normalise them as ImageNet's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motion_core.errors import InputError
+from motion_core.networks.blocks import Shrink
+
+from .feature_weights import StateDict, check_weights, file_of, random_weights, read_weights
+
+IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))  # mean and standard deviation of R, G and B
+VGG_CONVOLUTIONS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,))  # up to relu5_1, a 2x2 maximum between groups
+VGG_TAPS = (1, 6, 11, 20, 29)  # relu1_1 ... relu5_1 in torchvision's numbering of the layers
+VGG_REDUCTION = 16  # of relu5_1
+VGG_NAMES = ("vgg19.tv_in1k",)
+VITS: dict[
+    tuple[int, ...], str
+] = {  # timm's name by the shape of the patch embedding; their heads have 64 features each
+    (192, 3, 16, 16): "vit_tiny_patch16_224",
+    (384, 3, 8, 8): "vit_small_patch8_224",
+    (384, 3, 16, 16): "vit_small_patch16_224",
+    (768, 3, 8, 8): "vit_base_patch8_224",
+    (768, 3, 16, 16): "vit_base_patch16_224",
+}
+RANDOM_VIT = "vit_tiny_patch16_224"  # the fastest of them
+VIT_NAMES = tuple(f"{name}.dino" for name in VITS.values() if name != RANDOM_VIT)  # there is no tiny DINO
+
+
+class FrozenFeatures(nn.Module):
+    """A network that does not learn. It computes in the dtype of its weights, or in autocast's."""
+
+    def freeze(self) -> Self:
+        """Without gradients for its parameters, in eval mode."""
+        return self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Eval mode in any case."""
+        return super().train(False)
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        """The image as the layers take it, ``(B, 3, H, W)`` channels_last. The statistics stay exact in any dtype."""
+        channels = [(c - mean) / std for c, (mean, std) in zip(image.float().unbind(1), IMAGENET, strict=True)]
+        normalised = torch.stack(channels, dim=-1).movedim(-1, 1)
+        if torch.is_autocast_enabled(image.device.type):
+            return normalised
+        return normalised.to(next(self.parameters()).dtype)
+
+
+class PerceptualFeatures(FrozenFeatures):
+    """relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of VGG-19 at several scales.
+
+    Simonyan & Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015.
+
+    Args:
+        layers: as `vgg_layers` makes them, with weights.
+        scales: whole factors that the image is reduced by.
+    """
+
+    def __init__(self, layers: nn.Sequential, scales: Sequence[int] = (1, 2, 4, 8)) -> None:
+        super().__init__()
+        self.layers = layers.to(memory_format=torch.channels_last)
+        self.shrinks = nn.ModuleList(Shrink(3, scale) for scale in scales)
+        self.smallest_side = (VGG_REDUCTION - 1) * max(scales) + 1
+        self.freeze()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The five feature maps ``(B, C, h, w)`` of each scale, scale by scale.
+
+        Raises:
+            InputError: the image reduced by the largest scale has no pixel left in relu5_1.
+        """
+        if min(image.shape[-2:]) < self.smallest_side:
+            raise InputError(
+                f"losses.scales: the largest needs images with sides of {self.smallest_side} or more, "
+                f"got {image.shape[-2]} x {image.shape[-1]}"
+            )
+        return tuple(feature for shrink in self.shrinks for feature in self._taps(shrink(image)))
+
+    def _taps(self, image: Tensor) -> list[Tensor]:
+        x, taps = self._normalise(image), []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in VGG_TAPS:
+                taps.append(x)  # a convolution follows each of them, so no layer in place changes it
+        return taps
+
+
+@dataclass(frozen=True)
+class TransformerFeatures:
+    """What the vision transformer sees in images.
+
+    Attributes:
+        class_token: ``(B, D)``, after the final layer norm, fp32.
+        keys: of the last block, heads side by side, the class token's first: ``(B, T, D)``, fp32.
+    """
+
+    class_token: Tensor
+    keys: Tensor
+
+
+class VisionTransformerFeatures(FrozenFeatures):
+    """Class token and last keys of a vision transformer such as DINO's.
+
+    Caron et al., "Emerging properties in self-supervised vision transformers", ICCV 2021; the keys as descriptors of
+    structure: Tumanyan et al., "Splicing ViT features for semantic appearance transfer", CVPR 2022.
+
+    Args:
+        model: timm's VisionTransformer with a class token, made with ``dynamic_img_size=True``.
+        size: what the short side of an image is resized to (bicubic, antialiased); then both sides are rounded to whole
+            patches, and the position embedding is interpolated.
+    """
+
+    def __init__(self, model: Any, size: int = 224) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+        self.patch: int = model.patch_embed.patch_size[0]
+        if size < self.patch:
+            raise InputError(f"the size for features.vit must be a patch ({self.patch}) or more, got {size}")
+        self.freeze()
+
+    def forward(self, image: Tensor) -> TransformerFeatures:
+        """Features of images ``(B, 3, H, W)`` in [0, 1]."""
+        seen: list[Tensor] = []
+        hook = self.model.blocks[-1].attn.qkv.register_forward_hook(lambda _layer, _input, output: seen.append(output))
+        try:
+            tokens = self.model.forward_features(self._normalise(self._resize(image)))  # (B, T, D)
+        finally:
+            hook.remove()
+        _query, keys, _value = seen[0].chunk(3, dim=-1)  # (B, T, D) each
+        return TransformerFeatures(tokens[:, 0].float(), keys.float())
+
+    def _resize(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        scale = self.size / min(height, width)
+        target = tuple(max(1, round(side * scale / self.patch)) * self.patch for side in (height, width))
+        if target == (height, width):
+            return image
+        return F.interpolate(image.float(), target, mode="bicubic", antialias=True, align_corners=False)
+
+
+def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFeatures:
+    """VGG-19 by the setting `features.vgg`.
+
+    Args:
+        choice: "vgg19.tv_in1k", timm's name, fetched from the Hub; a .safetensors or .pth file with torchvision's or timm's
+            names; or "random" for untrained features, the same everywhere.
+        scales: as for `PerceptualFeatures`.
+
+    Raises:
+        InputError: the weights cannot be had, or are not VGG-19's.
+    """
+    with torch.device("meta"):  # no memory, no random numbers
+        layers = vgg_layers()
+    wanted = {f"features.{name}": value for name, value in layers.state_dict().items()}
+    if choice == "random":
+        state = random_weights(wanted, "features.vgg")
+    else:
+        state = read_weights(file_of(choice, "features.vgg", VGG_NAMES), "features.vgg")
+        check_weights(wanted, state, choice, "features.vgg")
+    layers.load_state_dict(
+        {name: state[f"features.{name}"].to(torch.float32, copy=True) for name in layers.state_dict()}, assign=True
+    )
+    return PerceptualFeatures(layers, scales)
+
+
+def vgg_layers() -> nn.Sequential:
+    """VGG-19 up to relu5_1, numbered as in torchvision's `features`."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for group in VGG_CONVOLUTIONS:
+        layers += [nn.MaxPool2d(2)] if layers else []
+        for width in group:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+    return nn.Sequential(*layers)
+
+
+def load_vit(choice: str, size: int = 224) -> VisionTransformerFeatures:
+    """The vision transformer by the setting `features.vit`.
+
+    Args:
+        choice: a name of DINO's in timm such as "vit_small_patch8_224.dino", fetched from the Hub; a .safetensors or .pth
+            file of a tiny (patch 16), small or base ViT (8 or 16) trained on images normalised as ImageNet's, which of
+            them is read off the shapes; or "random" for an untrained ViT-Ti/16, the same everywhere.
+        size: as for `VisionTransformerFeatures`.
+
+    Raises:
+        InputError: the weights cannot be had, or are not those of such a ViT.
+    """
+    if choice == "random":
+        model = _vision_transformer(RANDOM_VIT)
+        state: StateDict = random_weights(model.state_dict(), "features.vit")
+    else:
+        content = read_weights(file_of(choice, "features.vit", VIT_NAMES), "features.vit")
+        state = {name: value for name, value in content.items() if not name.startswith("head.")}
+        embedding = state.get("patch_embed.proj.weight")
+        name = None if embedding is None else VITS.get(tuple(embedding.shape))
+        if name is None:
+            raise InputError(f"features.vit: {choice} is not a tiny, small or base ViT with patches of 8 or 16")
+        model = _vision_transformer(name)
+        check_weights(model.state_dict(), state, choice, "features.vit")
+        if unknown := sorted(state.keys() - model.state_dict().keys()):
+            raise InputError(f"features.vit: {choice} is another kind of ViT, it has the parameter {unknown[0]}")
+    model.load_state_dict(state)
+    return VisionTransformerFeatures(model, size)
+
+
+def _vision_transformer(name: str) -> Any:
+    import timm  # here, because importing it takes seconds
+
+    with torch.random.fork_rng(devices=[]):  # its own initialisation draws numbers, which are not used
+        return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
