@@ -1,0 +1,195 @@
+"""Checkpoints: whole or not there, exact, found, pruned, and refused where they belong to another run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import motion_core
+from motion_core.errors import InputError
+from train import checkpoints
+from train.checkpoints import (
+    STATE,
+    TENSORS,
+    Progress,
+    TrainingError,
+    collect_tensors,
+    newest_checkpoint,
+    read_progress,
+    remove_partial,
+    restore,
+    save_checkpoint,
+)
+from train.config import TrainingConfig
+from train.config_file import parse_config
+from train.ema import AveragedNetworks
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(folder: Path, **changes) -> TrainingConfig:
+    values = {"variant": "full", "data": {"root": "x"}, "output": {"folder": str(folder), "keep": 2}}
+    return parse_config({**values, **changes})
+
+
+class Training:
+    """Small real networks with Adam and an average, trained on noise that belongs to the step."""
+
+    def __init__(self) -> None:
+        self.networks = nn.ModuleDict({"avd_network": motion_core.AVDNetwork(1, 3, 2, 2, (4,))})
+        head = self.networks["avd_network"].decoder[-1]
+        head.bias.requires_grad_(False)
+        trained = [parameter for parameter in self.networks.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, 0.01)
+        self.averaged = AveragedNetworks(self.networks, 0.9)
+
+    def steps(self, first: int, last: int) -> None:
+        for step in range(first, last):
+            points = torch.rand(4, 1, 3, 2, generator=torch.Generator().manual_seed(step))
+            keypoints = motion_core.Keypoints(points)
+            self.networks["avd_network"](keypoints, keypoints).points.square().sum().backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.averaged.update(self.networks, step + 1)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return collect_tensors(self.networks, self.optimizer, self.averaged)
+
+
+def saved(folder: Path, step: int, training: Training | None = None, **changes) -> Path:
+    tensors = {"x": torch.zeros(3)} if training is None else training.tensors()
+    return save_checkpoint(folder, tensors, Progress(step, step * 28), settings(folder, **changes), 1)
+
+
+def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path):
+    straight = Training()
+    straight.steps(0, 3)
+    path = saved(tmp_path, 3, straight)
+    straight.steps(3, 6)
+
+    resumed = Training()  # other random weights
+    assert not torch.equal(resumed.tensors()["networks.avd_network.decoder.0.weight"], torch.zeros(()))
+    restore(path, resumed.networks, resumed.optimizer, resumed.averaged)
+    resumed.steps(3, 6)
+
+    expected = straight.tensors()
+    assert resumed.tensors().keys() == expected.keys()
+    assert {name.partition(".")[0] for name in expected} == {"networks", "ema", "optimizer"}
+    for name, value in resumed.tensors().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_checkpoint_is_safetensors_and_json_only(tmp_path):
+    path = saved(tmp_path, 1200, Training())
+    assert path.name == "checkpoint-00001200"
+    assert sorted(file.name for file in path.iterdir()) == [STATE, TENSORS]
+    state = json.loads((path / STATE).read_text())
+    assert state["progress"]["step"] == 1200
+    assert state["files"] == {TENSORS: (path / TENSORS).stat().st_size}
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_newest_complete_one_is_found_and_old_ones_go(tmp_path):
+    assert newest_checkpoint(tmp_path / "nothing") is None
+    assert newest_checkpoint(tmp_path) is None
+    for step in (5, 10, 999, 100_000_000):
+        saved(tmp_path, step)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-00000999", "checkpoint-100000000"]
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-100000000"
+
+    (tmp_path / "checkpoint-100000000" / TENSORS).write_bytes(b"cut off")
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-00000999"
+    (tmp_path / "checkpoint-00000999" / STATE).write_text('{"files": ')
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_what_a_killed_run_left_is_no_checkpoint_and_is_removed(tmp_path):
+    saved(tmp_path, 5)
+    (tmp_path / ".checkpoint-00000010.partial").mkdir()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-00000005"
+    remove_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000005"]
+
+
+@pytest.mark.parametrize("failing", ["save_file", "_to_disk"])
+def test_a_full_disk_leaves_the_earlier_checkpoint_and_says_so(tmp_path, monkeypatch, failing):
+    earlier = saved(tmp_path, 5)
+    before = (earlier / TENSORS).read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, failing, full)
+    with pytest.raises(TrainingError, match=r"checkpoint-00000006: cannot be written \(No space left on device\)"):
+        saved(tmp_path, 6)
+    assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
+    assert newest_checkpoint(tmp_path) == earlier
+    assert (earlier / TENSORS).read_bytes() == before
+
+
+def test_a_file_that_may_not_grow_is_reported_in_one_sentence(tmp_path):
+    """The real writer against a real limit, which safetensors reports in an error of its own."""
+    saved(tmp_path, 5)
+    code = f"""
+import resource, torch
+from pathlib import Path
+from train.checkpoints import *
+from train.config_file import parse_config
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+folder = {str(tmp_path)!r}
+config = parse_config({{"variant": "full", "data": {{"root": "x"}}, "output": {{"folder": folder}}}})
+try:
+    save_checkpoint(Path(folder), {{"x": torch.zeros(100_000)}}, Progress(6), config, 1)
+except TrainingError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint-00000006: cannot be written" in done.stdout
+    assert done.stdout.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000005"]
+
+
+def test_progress_is_read_back(tmp_path):
+    progress = Progress(7, 196, 2, 1, 3.5)
+    path = save_checkpoint(tmp_path, {"x": torch.zeros(1)}, progress, settings(tmp_path), 1)
+    assert read_progress(path, settings(tmp_path), 1) == progress
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"variant": "int"}, "belongs to a run with variant 'full', got 'int'"),
+        ({"seed": 3}, "belongs to a run with seed 0, got 3"),
+        ({"data": {"root": "y"}}, "belongs to a run with data.root 'x', got 'y'"),
+        ({"model": {"motion": {"num_blocks": 4}}}, "belongs to a run with model.motion.num_blocks 5, got 4"),
+        ({"schedule": {"batch_size": 3}}, "batch_size x accumulation x processes must be 28 as before, got 3"),
+        ({"schedule": {"steps": 6}}, "schedule.steps must be at least the 7 that are done, got 6"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, changes, sentence):
+    path = saved(tmp_path, 7)
+    with pytest.raises(InputError, match=sentence):
+        read_progress(path, settings(tmp_path, **changes), 1)
+
+
+def test_what_does_not_change_the_result_may_change(tmp_path):
+    path = saved(tmp_path, 7)
+    more = {"root": "x", "workers": 0, "cache_mb": 1}
+    output = {"folder": "elsewhere", "log_every": 1}
+    changed = settings(tmp_path, schedule={"steps": 8, "batch_size": 7, "accumulation": 2}, data=more, output=output)
+    assert read_progress(path, changed, processes=2).step == 7  # 7 x 2 x 2 = 28 x 1 x 1
+
+
+def test_tensors_of_other_networks_are_refused(tmp_path):
+    path = saved(tmp_path, 7)
+    training = Training()
+    with pytest.raises(InputError, match="checkpoint-00000007: cannot be read back"):
+        restore(path, training.networks, training.optimizer, None)

@@ -1,0 +1,131 @@
+"""What a run needs before its first step: processes, its folder, the module that is trained, and the data's options."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+
+from motion_core.errors import InputError
+
+from .avd_step import AvdStep
+from .checkpoints import Progress, newest_checkpoint
+from .config import TrainingConfig
+from .data import Jitter, PairOptions
+from .features import load_vgg, load_vit
+from .motion_step import BIDIRECTIONAL, MotionStep
+
+RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
+_CALLED_BY_NAME = ("encode", "paint", "coarse")  # methods with convolutions, beside the networks' forward
+
+
+def start_processes(config: TrainingConfig) -> Accelerator:
+    """Join the other processes, if a launcher started several, and choose the device.
+
+    Raises:
+        InputError: the launcher or the device does not go with the configuration.
+    """
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # not all are used in every phase
+    )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise InputError("gradient accumulation must be given as schedule.accumulation, not to the launcher")
+    if config.sync_batchnorm and accelerator.device.type != "cuda":
+        raise InputError(f"sync_batchnorm must be false on this device, {accelerator.device.type}: it needs CUDA")
+    return accelerator
+
+
+def find_checkpoint(folder: Path, fresh: bool) -> Path | None:
+    """The checkpoint that a run in `folder` goes on from, or None for a new run.
+
+    Raises:
+        InputError: something else is in the folder, or `fresh` is wanted and the folder is not empty.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output.folder: {folder} must be a folder, but is a file")
+    found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if not found:
+        return None
+    if fresh:
+        raise InputError(f"output.folder: {folder} must be empty or new for --fresh, but holds {found[0]}")
+    if RESOLVED not in found:
+        raise InputError(f"output.folder: {folder} must be empty, new, or a run's folder, but holds {found[0]}")
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None and any(name.startswith("checkpoint-") for name in found):
+        raise InputError(f"output.folder: {folder} must hold a complete checkpoint to go on from, but all are damaged")
+    return checkpoint
+
+
+def make_folder(folder: Path, config: TrainingConfig) -> None:
+    """Make the run's folder and write all settings into it.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RESOLVED).write_text(config.as_yaml(), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"output.folder: {folder} cannot be written ({error.strerror})") from None
+
+
+def check_agreement(accelerator: Accelerator, progress: Progress) -> None:
+    """Check that all processes go on from the same step: machines may not share the folder.
+
+    Raises:
+        InputError: they do not.
+    """
+    steps = accelerator.gather(torch.tensor([progress.step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise InputError(
+            f"output.folder must be one folder for all machines, but their checkpoints are of steps {steps}"
+        )
+
+
+def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
+    """The module that makes losses of a batch, with the pretrained networks that it compares images with.
+
+    Raises:
+        InputError: these cannot be had; the message says which file to give.
+    """
+    if config.stage == "avd":
+        return AvdStep(networks, config)
+    device = next(networks.parameters()).device
+    features: dict[str, nn.Module] = {}
+    for kind, name in needed_features(config).items():
+        loaded = load_vgg(name, config.losses.scales) if kind == "vgg" else load_vit(name, config.features.vit_size)
+        features[kind] = loaded.to(device)
+    return MotionStep(networks, config, features)
+
+
+def needed_features(config: TrainingConfig) -> dict[str, str]:
+    """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
+    if config.stage == "avd":
+        return {}
+    with_vit = config.variant in BIDIRECTIONAL and (config.losses.appearance or config.losses.structure)
+    return {"vgg": config.features.vgg} | ({"vit": config.features.vit} if with_vit else {})
+
+
+def compile_networks(networks: nn.ModuleDict) -> None:
+    """Compile the forward passes in place, which leaves the names of the parameters as they are."""
+    for network in networks.values():
+        network.compile()
+        for name in _CALLED_BY_NAME:
+            if hasattr(network, name):
+                setattr(network, name, torch.compile(getattr(network, name)))
+
+
+def pair_options(config: TrainingConfig) -> PairOptions:
+    """The data's settings as the dataset takes them."""
+    values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
+    return PairOptions(**values, jitter=Jitter(**config.data.jitter.model_dump()))
+
+
+def rank() -> int:
+    """This process's number, as launchers tell it, before or without joining the others."""
+    return int(os.environ.get("RANK", 0))
