@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from . import commands
 from .errors import InputError
-from .settings import AnimationSettings, Background, Fit, Mode, OneEuro
+from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OneEuro, Strategy
 from .version import __version__
 
 
@@ -102,7 +102,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Tells defaults, where there is one to tell."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 def _command(
@@ -191,7 +191,16 @@ def _add_animate(subparsers: Any) -> None:
         help="predicted: the background moves as in the video, for a video of the same scene",
     )
 
+    _add_hops(parser)
     _add_picture(parser)
+    parser.add_argument(
+        "--source-image",
+        dest="source_images",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="one more picture of the subject, for models of variant v2; may be given several times",
+    )
     video = parser.add_argument_group("driving video")
     video.add_argument("--start", type=float, metavar="SECONDS", help="use the video from here")
     video.add_argument("--end", type=float, metavar="SECONDS", help="use the video up to here")
@@ -206,9 +215,52 @@ def _add_animate(subparsers: Any) -> None:
     result.add_argument(
         "--compare", metavar="FILE.mp4", help="also write source, driving video and result side by side"
     )
+    result.add_argument(
+        "--diagnosis",
+        metavar="FILE.json",
+        help="also write what was chosen and measured for each frame: the interpolated image's time and the candidates' scores, "
+        "motion before and after the hop, visibility, fold-over, keypoint error",
+    )
     result.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
     result.add_argument(
         "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
+    )
+
+
+def _add_hops(parser: argparse.ArgumentParser) -> None:
+    default = AnimationSettings()
+    hops = parser.add_argument_group(
+        "interpolated image", "which image between the picture and the driving pose is animated instead of the picture"
+    )
+    choice = hops.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--strategy",
+        choices=get_args(Strategy),
+        help="for models with a selector: learned (their default): by the trained scorer; analytic: by what is visible and the "
+        "motion left; fixed: at the model's fixed time; images: by making all candidates, which takes several times as long; "
+        "none: the picture itself",
+    )
+    choice.add_argument(
+        "--t",
+        type=float,
+        metavar="T",
+        help="instead of choosing, the one at this time from 0 (the picture) to 1; any model",
+    )
+    hops.add_argument(
+        "--hysteresis",
+        type=float,
+        default=default.hysteresis,
+        help="a frame keeps the time of the one before unless another's score is better by more than this",
+    )
+    _add_path(hops)
+
+
+def _add_path(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--path",
+        choices=get_args(KeypointPath),
+        default=AnimationSettings.path,
+        help="of the keypoints: straight lines, or turning as rigid groups, so that a swinging limb does not shrink",
     )
 
 
@@ -222,12 +274,7 @@ def _add_interpolate(subparsers: Any) -> None:
         "--num", type=int, default=9, help="images in equal steps from A (t = 0) to the pose of B (t = 1)"
     )
     times.add_argument("--times", type=float, nargs="+", metavar="T", help="instead, images at these times")
-    parser.add_argument(
-        "--path",
-        choices=["linear", "rigid"],
-        default="linear",
-        help="of the keypoints: straight lines, or turning as rigid groups, so that a swinging limb does not shrink",
-    )
+    _add_path(parser)
     parser.add_argument("--mode", choices=["standard", "avd"], default="standard", help="as for `animate`")
     parser.add_argument(
         "--background", choices=get_args(Background), default=AnimationSettings.background, help="as for `animate`"
@@ -299,6 +346,11 @@ def _add_benchmark(subparsers: Any) -> None:
     parser.add_argument("--frames", type=int, default=8, help="driving frames whose accuracy is compared")
     parser.add_argument(
         "--memory", action="store_true", help="instead, print the peak memory of an animation of 100 and of 2000 frames"
+    )
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="instead, print what the variants and strategies cost beside the plain backbone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="times that each thing is timed; medians count")
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import media
 from .diagnosis import Diagnosis
 from .framing import Placement
+from .records import RecordWriter
 from .selection import Selection
 from .structures import Keypoints
 
@@ -43,7 +44,8 @@ class FrameDiagnosis:
     Attributes:
         displacement: mean distance of the keypoints from the picture's to the driving pose's.
         remaining: what of it is left after the first hop, which is all of it where there is none.
-        visibility: share of the image that was visible and did not have to be painted, in [0, 1].
+        visibility: share of the frame that was visible in what was animated (the interpolated image, where there is one; with
+            view fusion, the views together) and did not have to be painted, in [0, 1].
         fold_over: share of the deformation that is folded over, the larger one of the hops', in [0, 1].
         cycle_error: mean distance of the keypoints found in the frame from those that it was made for.
     """
@@ -73,7 +75,11 @@ class AnimatedFrame:
 
     def record(self) -> dict[str, Any]:
         """The selection, and the diagnosis if there is one, as values that JSON has."""
-        return {"selection": asdict(self.selection)} | ({"diagnosis": asdict(self.diagnosis)} if self.diagnosis else {})
+        return _record(self.selection, self.diagnosis)
+
+
+def _record(selection: FrameSelection, diagnosis: FrameDiagnosis | None) -> dict[str, Any]:
+    return {"selection": asdict(selection)} | ({} if diagnosis is None else {"diagnosis": asdict(diagnosis)})
 
 
 def frames(
@@ -199,6 +205,21 @@ class AnimationOutput:
         with self.animation.writer(path, audio=audio, provenance=provenance) as writer:
             for frame in self.frames:
                 writer.write(frame)
+
+    def save_diagnosis(self, path: str | PathLike[str]) -> None:
+        """Write what is known of each frame as JSON: an array of objects with the frame's index, its selection, and its
+        diagnosis if the settings asked for one; their fields are those of `FrameSelection` and `FrameDiagnosis`.
+
+        Args:
+            path: a name ending in .json; the file appears whole.
+
+        Raises:
+            InputError: the path cannot be written, or is one of the files that the video is made from.
+        """
+        diagnoses = self.diagnoses or [None] * len(self.selections)
+        with RecordWriter(path, self.animation.inputs) as writer:
+            for selection, diagnosis in zip(self.selections, diagnoses, strict=True):
+                writer.write(_record(selection, diagnosis))
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,8 @@ def _time(
     ceilings = []
     for turn in range(rounds + 1):  # interleaved, so that a machine that slows down slows all alike
         for name, run in work.items():
-            seconds[name].append(_seconds(run, pipeline.device))
-        ceilings.append(max(flops / _seconds(run, pipeline.device) / 1e9 for flops, run in convolutions))
+            seconds[name].append(seconds_of(run, pipeline.device))
+        ceilings.append(max(flops / seconds_of(run, pipeline.device) / 1e9 for flops, run in convolutions))
         if turn == 0:  # the warm-up
             ceilings.clear()
             seconds = {name: [] for name in work}
@@ -170,7 +170,8 @@ def _ceiling_convolutions(dtype: torch.dtype, device: torch.device) -> list[tupl
     return [one(*sizes) for sizes in _CEILING_CONVOLUTIONS]
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """How long something takes, all that the device has to do for it included."""
     synchronize(device)
     start = time.perf_counter()
     run()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,33 +21,40 @@ if TYPE_CHECKING:
     from . import media
     from .animation import Animation
     from .pipeline import MotionInterpPipeline
+    from .records import RecordWriter
 
 
 def animate(options: argparse.Namespace) -> None:
     """Animate a picture with the motion of a video."""
     from . import media
 
-    others = [options.source, options.driving]
+    others = [options.source, options.driving, *options.source_images]
     for path in (options.output, options.compare):
         if path is not None:
             media.check_output(path, others)
             others.append(path)
     settings = settings_of(options)
+    records = _records(options, others)
     pipeline = _load(options)
-    animation = pipeline.stream(options.source, options.driving, settings)
+    inputs = (options.source, options.driving, settings)
+    animation = pipeline.stream(*inputs, source_images=options.source_images)
     print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
-    with _writer(options, settings, pipeline, animation) as writer:
+    with records as record, _writer(options, settings, pipeline, animation) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
             print(f"{writer.frames_done} frames are there already", file=sys.stderr)
-            animation = pipeline.stream(options.source, options.driving, settings, skip_frames=writer.frames_done)
+            animation = pipeline.stream(*inputs, skip_frames=writer.frames_done, source_images=options.source_images)
         with closing(animation.frames):  # the progress bar ends its line before an error is printed
             for frame in animation:
                 writer.write(frame.image)
+                if record is not None:
+                    record.write(frame.record())
     height, width = animation.frame_size
     rate = float(animation.frame_rate)
     print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
     if options.compare is not None:
         _compare(options, animation)
+    if options.diagnosis is not None:
+        print(f"{options.diagnosis}: what was chosen and measured, frame by frame")
 
 
 def interpolate(options: argparse.Namespace) -> None:
@@ -111,11 +119,12 @@ def info(options: argparse.Namespace) -> None:
 
 
 def benchmark(options: argparse.Namespace) -> None:
-    """Print speed, share of the convolution ceiling and accuracy, per dtype; or peak memory by video length."""
+    """Print speed, share of the convolution ceiling and accuracy, per dtype; or what the variants cost; or peak memory."""
     from . import demo
     from .benchmark import PUBLISHED_GMACS, measure, report
     from .hardware import DTYPES, choose_device
     from .memory import memory_report
+    from .variant_benchmark import measure_variants, report_variants
 
     if options.memory:
         print(memory_report())
@@ -133,6 +142,11 @@ def benchmark(options: argparse.Namespace) -> None:
     if options.model is None:
         print("model: the published sizes (10 splines, widths 64 to 512 and 1024) with random weights")
     source, frames = demo.source_picture(options.size), demo.driving_frames(options.frames, options.size)
+    if options.variants:
+        for name in options.dtypes:
+            costs = measure_variants(load(DTYPES[name]), source, frames[-1], options.rounds)
+            print(report_variants(costs, device, name, (options.size, options.size)))
+        return
     results = measure(load, source, frames, [DTYPES[name] for name in options.dtypes], options.rounds)
     print(report(results, device, (options.size, options.size)))
     print(f"for comparison: a frame of the published program at 256 x 256 needs {PUBLISHED_GMACS} GMACs")
@@ -163,6 +177,7 @@ def settings_of(options: argparse.Namespace) -> AnimationSettings:
     """The settings among the options of a command; those that the command does not have keep their defaults."""
     names = [field.name for field in fields(AnimationSettings)]
     given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    given["diagnose"] = getattr(options, "diagnosis", None) is not None
     if isinstance(given.get("smoothing"), float):
         given["smoothing"] = OneEuro(min_cutoff=given["smoothing"])
     return AnimationSettings(**given)
@@ -172,14 +187,14 @@ def describe_pipeline(pipeline: MotionInterpPipeline) -> str:
     """One line for people."""
     motion = pipeline.dense_motion_network.config
     parts = [network for network in pipeline.components.values() if network is not None]
-    missing = [name for name in pipeline._optional_components if getattr(pipeline, name) is None]
+    missing = [name for name in ("avd_network", "background_predictor") if getattr(pipeline, name) is None]
     height, width = pipeline.config["image_size"]
     millions = sum(parameter.numel() for network in parts for parameter in network.parameters()) / 1e6
     return (
         f"{motion['num_splines']} splines of {motion['points_per_spline']} points, {motion['num_masks']} occlusion mask(s), "
         f"widths {motion['block_expansion']} to {motion['max_features']}, {millions:.1f} million parameters, "
-        f"images of {width} x {height}, sides in multiples of {pipeline.size_multiple}"
-        + (f"; without {' and '.join(missing)}" if missing else "")
+        f"images of {width} x {height}, sides in multiples of {pipeline.size_multiple}, "
+        f"variant {pipeline.config['variant']}" + (f"; without {' and '.join(missing)}" if missing else "")
     )
 
 
@@ -218,9 +233,24 @@ def _writer(
         if options.resume:
             raise InputError(f"{options.output}: a GIF cannot be resumed, only .mp4 and folders of frames")
         return animation.writer(options.output, **choice)
-    inputs = [media.fingerprint(path) for path in (options.source, options.driving)]
+    inputs = [media.fingerprint(path) for path in (options.source, options.driving, *options.source_images)]
     job = f"{inputs} {settings} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
     return animation.segmented_writer(options.output, job, resume=options.resume, **choice)
+
+
+def _records(
+    options: argparse.Namespace, others: Sequence[str]
+) -> AbstractContextManager[RecordWriter] | AbstractContextManager[None]:
+    """The writer of the frames' diagnosis, if that is asked for."""
+    from .records import RecordWriter
+
+    if options.diagnosis is None:
+        return nullcontext()
+    if options.resume:
+        raise InputError(
+            "--diagnosis must be given without --resume: the frames that are there already are not measured again"
+        )
+    return RecordWriter(options.diagnosis, others)
 
 
 def _compare(options: argparse.Namespace, animation: Animation) -> None:

@@ -63,7 +63,7 @@ def random_pipeline(
         nn.init.normal_(head.weight, std=0.05)
         nn.init.normal_(head.bias, std=1.0)
         if pipeline.selector is not None:  # it starts with equal scores, of which the first is taken: no hop
-            nn.init.normal_(pipeline.selector.head[-1].weight, std=1.0)
+            nn.init.normal_(pipeline.selector.get_parameter("head.2.weight"), std=1.0)
     for network in pipeline.components.values():
         if network is not None:
             network.eval()

@@ -91,17 +91,15 @@ class HopNetworks:
         last = self.motion(between, driving, left)
         view = self.image_generator.warp(between.features, last)
         if self.view_fusion is not None:
-            views: list[WarpedView] = []
-            kinds: list[ViewKind] = []
-            for real, transform in list(zip(sources, backgrounds, strict=True))[int(straight) :]:
-                views.append(self.image_generator.warp(real.features, self.motion(real, driving, transform)))
-                kinds.append("source")
-            views.insert(0, view)
-            kinds.insert(0, "source" if first is None else "interpolated")
+            known = 1 if straight else 0  # in one hop, the view that is there already is the first source's
+            real = [
+                self.image_generator.warp(other.features, self.motion(other, driving, transform))
+                for other, transform in list(zip(sources, backgrounds, strict=True))[known:]
+            ]
+            through = None
             if first is not None and self.view_fusion.composed_view:
-                views.append(self.image_generator.warp(source.features, composed(first, last)))
-                kinds.append("composed")
-            view = self.view_fusion(views, kinds)
+                through = self.image_generator.warp(source.features, composed(first, last))
+            view = _fused(self.view_fusion, view, real, through, t)
         hops = (last,) if first is None else (first, last)
         return Generated(self.image_generator.paint(view), between, hops, view.masks[-1])
 
@@ -153,9 +151,7 @@ class HopNetworks:
         start = Keypoints(each(source.keypoints.points))
         goal = Keypoints(driving.points.repeat_interleave(count, dim=0))
         keypoints = interpolate_keypoints(start, goal, t, path)
-        transform = (
-            None if background is None else interpolate_background(background.repeat_interleave(count, dim=0), t)
-        )
+        transform = None if background is None else interpolate_background(each(background), t)
         heatmaps = None if source.heatmaps is None else each(source.heatmaps)
         small_image = each(source.small_image)
         deformation, visibility = self.dense_motion_network.coarse(small_image, start, keypoints, transform, heatmaps)
@@ -168,6 +164,27 @@ class HopNetworks:
             displacement(keypoints, goal).unflatten(0, (batch, count)),
             displacement(source.keypoints, driving),
         )
+
+
+def _fused(
+    fusion: ViewFusion, animated: WarpedView, real: list[WarpedView], through: WarpedView | None, t: Tensor
+) -> WarpedView:
+    """The views of what is animated, of the pictures given and of the composed deformation as one.
+
+    Where t = 0 what is animated is a picture given, and the views of an interpolated image have no weight: what becomes of a
+    sample does not depend on the others of its batch.
+    """
+    straight = t == 0  # (B,)
+    if bool(straight.all()):
+        return fusion([animated, *real], ["source"] * (1 + len(real)))
+    views: list[WarpedView] = [animated, *real]
+    kinds: list[ViewKind] = ["interpolated"]
+    kinds += ["source"] * len(real)
+    if through is not None:
+        views.append(through)
+        kinds.append("composed")
+    pictures = torch.tensor([kind == "source" for kind in kinds], device=t.device)  # (V,)
+    return fusion(views, kinds, pictures | ~straight[:, None])
 
 
 def displacement(start: Keypoints, end: Keypoints) -> Tensor:

@@ -63,10 +63,9 @@ def interpolate_keypoints(source: Keypoints, driving: Keypoints, t: Tensor, path
     with geometry_precision(source.points):
         time = t.to(source.points)[:, None, None, None]
         if path == "rigid":
-            points = _rigid(source.points, driving.points, time)
-        else:
-            points = (1 - time) * source.points + time * driving.points
-        return Keypoints(points)
+            return Keypoints(_rigid(source.points, driving.points, time))
+        # Equal poses must stay equal to the bit, which (1 - t) source + t driving does not give.
+        return Keypoints(torch.lerp(*torch.broadcast_tensors(source.points, driving.points, time)))
 
 
 def interpolate_background(transform: Tensor, t: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .selection import SteadyChoice
-from .settings import AnimationSettings, KeypointPath, Mode, Variant
+from .settings import AnimationSettings, KeypointPath, Mode
 from .stages import MotionStages, max_pixels
 from .structures import DrivingMotion
 
@@ -69,7 +69,7 @@ class MotionInterpPipeline(MotionStages):
         image_size: int | tuple[int, int] | list[int] = 256,  # JSON has no tuples
         selector: OptimalInterpolationSelector | None = None,
         view_fusion: ViewFusion | None = None,
-        variant: Variant = "tpsmm",
+        variant: str = "tpsmm",  # a Variant; diffusers cannot read a Literal
     ) -> None:
         super().__init__()
         self.register_modules(

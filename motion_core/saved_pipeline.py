@@ -77,10 +77,13 @@ class SavedPipeline(DiffusionPipeline):
         return Path(self.config.get("_name_or_path") or "an unnamed model").name
 
     def weights_digest(self) -> str:
-        """A text that differs where the weights or their dtypes do."""
-        digest = hashlib.sha256()
+        """A text that differs where the weights, their dtypes or the configuration do."""
+        digest = hashlib.sha256(self.to_json_string().encode())
         for network in self.components.values():
-            for name, tensor in network.state_dict().items() if network is not None else ():
+            if network is None:
+                continue
+            digest.update(network.to_json_string().encode())
+            for name, tensor in network.state_dict().items():
                 digest.update(f"{name} {tensor.dtype} {tensor.cpu().double().sum().item()!r} ".encode())
         return digest.hexdigest()
 

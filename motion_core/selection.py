@@ -113,7 +113,8 @@ def _at(features: Tensor, keypoints: Keypoints) -> Tensor:
 class SteadyChoice:
     """Takes each frame's best candidate, but stays with the frame before unless another is better by a margin.
 
-    Without the margin the choice flickers between candidates of nearly equal scores, and the picture with it.
+    Without the margin the choice flickers between candidates of nearly equal scores, and the picture with it. The picture itself,
+    which is the first candidate, counts as the frame before the first one.
 
     Args:
         margin: in units of the scores, 0 or more; 0 always takes the best.
@@ -121,7 +122,7 @@ class SteadyChoice:
 
     def __init__(self, margin: float) -> None:
         self.margin = margin
-        self._last: int | None = None
+        self._last = 0
 
     def __call__(self, times: Tensor, scores: Tensor) -> Selection:
         """The choice for the next B frames of the video; times ``(M,)``, scores ``(B, M)``."""
@@ -129,7 +130,7 @@ class SteadyChoice:
         chosen = []
         for frame in scores:
             best = int(frame.argmax())
-            if self._last is not None and frame[best] <= frame[self._last] + self.margin:
+            if frame[best] <= frame[self._last] + self.margin:
                 best = self._last
             chosen.append(best)
             self._last = best

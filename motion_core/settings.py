@@ -109,6 +109,10 @@ class AnimationSettings:
                 raise InputError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
         if self.t is not None and not 0 <= self.t <= 1:
             raise InputError(f"t must be in [0, 1], got {self.t!r}")
+        if self.t is not None and self.strategy is not None:
+            raise InputError(
+                f"give either a time t or a strategy that chooses it, got {self.t!r} and {self.strategy!r}"
+            )
         if not 0 <= self.hysteresis < math.inf:
             raise InputError(f"hysteresis must be 0 or more, got {self.hysteresis!r}")
         if isinstance(self.crop, str) and self.crop != "subject":

@@ -177,7 +177,7 @@ class MotionStages(SavedPipeline):
         t = torch.zeros(len(keypoints.points)) if t is None else t
         backgrounds = [
             background_transform if link is None or background_transform is None else link @ background_transform
-            for link in (links or [None])
+            for link in (links or [None] * len(sources))
         ]
         return self.hops.generate(sources, keypoints, backgrounds, t.to(keypoints.points), settings.path)
 

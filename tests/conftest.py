@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from published import Case, load_case
 
 import motion_core
 from motion_core.checkpoint_conversion import ConvertedNetworks, convert
+from motion_core.hops import HopNetworks
+from motion_core.structures import EncodedSource
 
 GOLDEN = Path(__file__).parent / "golden"
 CONFORMANCE = "MOTION_CORE_CONFORMANCE"
@@ -54,6 +58,67 @@ def golden(published_case: Callable[[str], Case]) -> Case:
 def golden_networks(golden: Case) -> ConvertedNetworks:
     """Its networks: small, and with weights that move and occlude a lot. Not to be changed; copy what you change."""
     return convert(golden.state_dicts())
+
+
+@dataclass(frozen=True)
+class HopCase:
+    """A source, and three poses far from it, for the networks of the golden case. Not to be changed.
+
+    Attributes:
+        detector, networks: of the golden case.
+        image: the source, ``(1, 3, 128, 128)``.
+        source: it, encoded.
+        poses: ``(3, K, N, 2)``, on average a tenth of the image's width away.
+        backgrounds: ``(3, 3, 3)``, predicted.
+    """
+
+    detector: motion_core.KeypointDetector
+    networks: HopNetworks
+    image: torch.Tensor
+    source: EncodedSource
+    poses: motion_core.Keypoints
+    backgrounds: torch.Tensor
+
+
+@pytest.fixture(scope="session")
+def hop_case(golden: Case, golden_networks: ConvertedNetworks) -> HopCase:
+    networks = HopNetworks(golden_networks.dense_motion_network, golden_networks.image_generator)
+    image, frames = golden.image(golden.arrays["source"]), golden.image(golden.arrays["driving"][1]).repeat(3, 1, 1, 1)
+    noise = torch.randn(3, 5, 5, 2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        source = networks.encode(image, golden_networks.keypoint_detector(image))
+        poses = motion_core.Keypoints(golden_networks.keypoint_detector(frames).points + 0.15 * noise)
+        backgrounds = golden_networks.background_predictor(image.expand_as(frames), frames)
+    return HopCase(golden_networks.keypoint_detector, networks, image, source, poses, backgrounds)
+
+
+@pytest.fixture(scope="session")
+def variant_pipeline(golden_networks: ConvertedNetworks) -> Callable[..., motion_core.MotionInterpPipeline]:
+    """Makes a pipeline of the golden networks in a variant; `fusion` are arguments of the view fusion, for "v2".
+
+    Its selector's last layer is random, so that the learned scores differ.
+    """
+
+    def make(variant: str, **fusion: Any) -> motion_core.MotionInterpPipeline:
+        selector = None
+        if variant != "tpsmm":
+            with torch.random.fork_rng():
+                torch.manual_seed(1)
+                selector = motion_core.OptimalInterpolationSelector(num_candidates=4, features=4)
+                torch.nn.init.normal_(selector.get_parameter("head.2.weight"))
+        config = golden_networks.image_generator.config
+        widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
+        pipeline = motion_core.MotionInterpPipeline(
+            **vars(golden_networks),
+            image_size=128,
+            selector=selector,
+            view_fusion=motion_core.ViewFusion(**widths, **fusion) if variant == "v2" else None,
+            variant=variant,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    return make
 
 
 @pytest.fixture(scope="session")

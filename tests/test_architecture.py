@@ -14,7 +14,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "motion_core"
 SHARED_BY_NETWORKS = {"base", "blocks", "resnet"}
-COMPONENTS = ("AVDNetwork", "BackgroundPredictor", "DenseMotionNetwork", "ImageGenerator", "KeypointDetector")
+COMPONENTS = (
+    "AVDNetwork",
+    "BackgroundPredictor",
+    "DenseMotionNetwork",
+    "ImageGenerator",
+    "KeypointDetector",
+    "OptimalInterpolationSelector",
+    "ViewFusion",
+)
 PUBLISHED_WORDS = (
     "hourglass",
     "fg_encoder",
@@ -115,7 +123,7 @@ def test_timm_is_imported_when_it_is_used(path):
     assert not any(is_part_of(module, "timm") for module in imported_on_import(path))
 
 
-@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+@pytest.mark.parametrize("path", [*sources("motion_core"), *sources("train")], ids=ids)
 def test_only_geometry_samples(path):
     if not is_part_of(name(path), "motion_core.geometry"):
         assert "grid_sample" not in set(identifiers(path))
@@ -130,7 +138,7 @@ def test_only_the_conversion_knows_published_names(path):
             assert not any(word in text.replace("num_down_blocks", "") for word in PUBLISHED_WORDS), text
 
 
-@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
+@pytest.mark.parametrize("path", [*sources("motion_core"), *sources("train")], ids=ids)
 def test_only_media_knows_codecs_and_pictures(path):
     if not is_part_of(name(path), "motion_core.media"):
         for module in imported(path):
@@ -210,6 +218,12 @@ def test_a_saved_pipeline_names_its_components_motion_core(component):
     assert (cls.__module__, cls.__name__, cls.__qualname__) == ("motion_core", component, component)
     assert component in motion_core.__all__
     assert component in dir(motion_core)
+
+
+def test_every_component_of_a_pipeline_is_pinned():
+    from motion_core.components import COMPONENTS as USED
+
+    assert sorted(cls.__name__ for cls in USED.values()) == sorted(COMPONENTS)
 
 
 def test_every_public_name_can_be_imported():

@@ -50,7 +50,7 @@ def test_animate_makes_the_video_that_python_makes(files, tmp_path, capsys):
 def test_animate_takes_all_options(files, tmp_path):
     options = """--mode avd --strength 0.5 --initial-frame best --smooth --background predicted --size 128x256 --fit crop
         --start 0 --end 0.1 --batch-size 2 --dtype bfloat16 --device cpu --matte #102030 --feather 0.2 --max-pixels 20000
-        --no-audio --no-provenance"""
+        --no-audio --no-provenance --t 0.5 --path rigid --hysteresis 0.1"""
 
     assert animate(files, f"{tmp_path}/frames/", options) == 0
 
@@ -204,7 +204,7 @@ def test_convert_says_what_it_found(files, tmp_path, capsys):
 
     text = capsys.readouterr().out
     assert "5 splines of 5 points, 4 occlusion mask(s), widths 8 to 64, " in text
-    assert "images of 128 x 128, sides in multiples of 128" in text
+    assert "images of 128 x 128, sides in multiples of 128, variant tpsmm\n" in text
 
 
 @pytest.mark.parametrize(
@@ -289,6 +289,34 @@ def test_a_signal_leaves_no_partial_file(files, tmp_path, number):
     assert process.returncode in (130, 143, 129), error
     assert "Traceback" not in error
     assert [path.name for path in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_benchmark_prints_what_the_variants_cost(files, capsys):
+    small = ["--model", files / "model", "--size", "128", "--dtypes", "float32", "--device", "cpu"]
+    assert run("benchmark", "--variants", *small, "--rounds", "1") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    rows = {
+        (line[:28].strip(), line[28:].split()[0]): line[28:].replace(" %", "").split()[1:]
+        for line in lines
+        if line.startswith(("tpsmm", "int,", "v2,"))
+    }
+    assert set(rows) >= {("tpsmm", "0"), ("int, learned", "0"), ("int, learned", "0.5"), ("int, images", "0.5")}
+    assert set(rows) >= {("v2, learned", "0.5"), ("v2, learned, composed view", "0.5")}
+    plain = rows["tpsmm", "0"]
+    assert plain[1] == plain[5] == "1.00"
+    assert float(plain[6]) == 0
+    for milliseconds, over, scoring, share, gmacs, more, scored in (map(float, row) for row in rows.values()):
+        assert over == pytest.approx(milliseconds / float(plain[0]), rel=0.05)  # of rounded numbers
+        assert more == pytest.approx(gmacs / float(plain[4]), rel=0.05)
+        assert share == pytest.approx(100 * scoring / milliseconds, abs=1.5)
+        assert scored < gmacs
+    work = {name: float(row[4]) - float(row[6]) for name, row in rows.items()}  # without the scoring, in GMACs
+    assert work["int, learned", "0"] == pytest.approx(work["tpsmm", "0"], abs=0.02)
+    assert work["int, learned", "0.5"] == pytest.approx(work["int, fixed", "0.5"], abs=0.02)
+    assert work["int, images", "0.5"] == pytest.approx(work["int, fixed", "0.5"], abs=0.02)
+    assert work["v2, learned", "0.5"] > work["int, fixed", "0.5"] > 1.3 * work["tpsmm", "0"]
+    assert float(rows["int, images", "0.5"][6]) > 10 * float(rows["int, learned", "0.5"][6])
 
 
 def test_benchmark_prints_its_table(files, capsys):

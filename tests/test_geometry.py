@@ -13,6 +13,8 @@ from scipy.interpolate import RBFInterpolator, RegularGridInterpolator
 from motion_core.geometry import (
     ThinPlateSpline,
     affine_grid,
+    cell_areas,
+    compose,
     fold_over_share,
     gaussian_heatmaps,
     identity_grid,
@@ -312,6 +314,46 @@ def test_bf16_inputs_are_computed_in_fp32_and_fp64_stays():
         assert result.dtype == torch.float32
         assert torch.equal(result, wanted)
     assert {tensor.dtype for tensor in everything(points.double(), image.double())} == {torch.float64}
+
+
+def test_composing_affine_deformations_multiplies_their_matrices():
+    first, second = torch.eye(3)[None].repeat(2, 1, 1), torch.eye(3)[None].repeat(2, 1, 1)
+    first[:, :2] += 0.3 * torch.randn(2, 2, 3)
+    second[:, :2] = 0.3 * torch.randn(2, 2, 3)  # stays inside
+    grids = [affine_grid(transform, 12, 20) for transform in (first, second)]
+    inside = grids[1].abs().amax(dim=-1) <= 1
+    assert inside.float().mean() > 0.8
+
+    found = compose(*grids)
+
+    torch.testing.assert_close(found[inside], affine_grid(first @ second, 12, 20)[inside], rtol=0, atol=1e-5)
+
+
+def test_composition_equals_scipys_interpolation_and_keeps_the_border_outside():
+    first, second = torch.rand(1, 6, 9, 2) * 2 - 1, torch.rand(1, 5, 7, 2) * 2.4 - 1.2
+    axes = np.linspace(-1, 1, 6), np.linspace(-1, 1, 9)
+    interpolate = RegularGridInterpolator(axes, first[0].double().numpy())
+    at = second[0].double().numpy().clip(-1, 1)[..., ::-1]  # (y, x)
+
+    np.testing.assert_allclose(compose(first, second)[0].numpy(), interpolate(at), atol=1e-5)
+
+
+def test_sampling_at_the_composition_is_sampling_twice_where_it_is_exact():
+    """A linear picture is sampled exactly."""
+    grid = identity_grid(10, 14, LIKE)
+    picture = (grid @ torch.tensor([0.7, -0.4]))[None, None]
+    first, second = shifted(grid[None] * 0.5, 1, -1), grid[None] * 0.8
+    twice = sample(sample(picture, first), second)
+    torch.testing.assert_close(sample(picture, compose(first, second)), twice, rtol=0, atol=1e-6)
+
+
+def test_cell_areas_of_an_affine_deformation_are_its_determinant():
+    transform = torch.eye(3)[None].repeat(4, 1, 1)
+    transform[:, :2] += torch.randn(4, 2, 3)
+    areas = cell_areas(affine_grid(transform, 7, 11))
+    assert areas.shape == (4, 6, 10)
+    determinants = torch.linalg.det(transform[:, :2, :2])
+    torch.testing.assert_close(areas, determinants[:, None, None].expand(4, 6, 10), rtol=0, atol=1e-4)
 
 
 def test_fold_over_share_counts_mirrored_cells():

@@ -45,6 +45,15 @@ def test_path_begins_at_the_source_and_ends_at_the_driving_pose(path):
     torch.testing.assert_close(points[-1], driving.points[0], atol=1e-5, rtol=0)
 
 
+def test_linear_path_between_equal_poses_stays_there_to_the_bit():
+    """Rounding would make equal candidates differ, and one of them the best."""
+    pose, times = random_keypoints(), torch.linspace(0, 1, 101)
+
+    points = interpolate_keypoints(pose, pose, times).points
+
+    assert points.equal(pose.points.expand_as(points))
+
+
 def test_linear_path_is_a_straight_line():
     source, driving = random_keypoints(), random_keypoints()
 

@@ -91,7 +91,7 @@ def test_source_is_encoded_once_and_each_frame_analysed_once(pipe, picture, vide
     count(pipe.image_generator, "encode", "encode")
     count(pipe.keypoint_detector, "forward", "keypoints")
     count(pipe.dense_motion_network, "forward", "motion")
-    count(pipe.image_generator, "forward", "image")
+    count(pipe.image_generator, "paint", "image")
     pipe(picture, video, initial_frame="best")
 
     assert calls == {"encode": 1, "keypoints": 1 + len(video), "motion": len(video), "image": len(video)}

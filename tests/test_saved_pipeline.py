@@ -103,9 +103,14 @@ def refusal(folder: Path | str, **options) -> str:
     return message
 
 
+def networks(pipeline: MotionInterpPipeline) -> dict[str, MotionModel]:
+    """Those that it has, by name."""
+    return {name: network for name, network in pipeline.components.items() if network is not None}
+
+
 def assert_same_weights(one: MotionInterpPipeline, other: MotionInterpPipeline) -> None:
     assert one.components.keys() == other.components.keys()
-    for name, network in one.components.items():
+    for name, network in networks(one).items():
         expected = other.components[name].state_dict()
         assert network.state_dict().keys() == expected.keys()
         for key, value in network.state_dict().items():
@@ -122,7 +127,14 @@ INDEX_CONTENT = {
     "image_generator": ["motion_core", "ImageGenerator"],
     "avd_network": ["motion_core", "AVDNetwork"],
     "background_predictor": ["motion_core", "BackgroundPredictor"],
+    "selector": [None, None],
+    "view_fusion": [None, None],
     "image_size": [128, 128],
+    "variant": "tpsmm",
+}
+# As the first pipelines were saved, before there were variants.
+FIRST_INDEX = {
+    name: value for name, value in INDEX_CONTENT.items() if name not in ("selector", "view_fusion", "variant")
 }
 CONFIGURATIONS = {
     "keypoint_detector": {
@@ -228,15 +240,88 @@ def test_names_and_shapes_of_weights_are_the_format(saved, name, count, digest):
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] == digest, "\n".join(lines)
 
 
-def test_a_format_of_today_stays_readable(folder):
-    """An index as version 0.1 writes it, its optional parts left out altogether."""
-    index = {
-        name: value for name, value in INDEX_CONTENT.items() if name not in ("avd_network", "background_predictor")
-    }
-    replace(folder / INDEX, index)
+@pytest.mark.parametrize("without", [(), ("avd_network", "background_predictor")], ids=repr)
+def test_a_pipeline_saved_before_there_were_variants_is_tpsmm(pipeline, folder, without, no_warnings):
+    replace(folder / INDEX, {name: value for name, value in FIRST_INDEX.items() if name not in without})
     loaded = MotionInterpPipeline.from_pretrained(folder)
-    assert loaded.avd_network is None
+    assert loaded.config["variant"] == "tpsmm"
     assert loaded.config["image_size"] == (128, 128)
+    missing = {"selector", "view_fusion", *without}
+    assert {name for name, network in loaded.components.items() if network is None} == missing
+    assert_same_weights(loaded, MotionInterpPipeline(**pipeline.components | dict.fromkeys(without), image_size=128))
+
+
+VARIANT_CONFIGURATIONS = {
+    "selector": {
+        "_class_name": "OptimalInterpolationSelector",
+        "num_candidates": 8,
+        "features": 16,
+        "image_channels": 3,
+        "balance": 0.5,
+        "fixed_time": 0.5,
+    },
+    "view_fusion": {
+        "_class_name": "ViewFusion",
+        "block_expansion": 8,
+        "max_features": 32,
+        "num_down_blocks": 3,
+        "composed_view": False,
+    },
+}
+VARIANT_WEIGHTS = {
+    "selector": (7, "b2a8699c445d9a9d"),
+    "view_fusion": (5, "5862f1672637e62c"),
+}
+
+
+@pytest.mark.parametrize("variant", ["int", "int_bt", "full", "v2"])
+def test_a_variant_is_saved_and_loaded(variant, tmp_path, no_warnings):
+    made = demo.random_pipeline(image_size=128, variant=variant)
+    save_whole(made, tmp_path / "model")
+    used = ["selector", "view_fusion"] if variant == "v2" else ["selector"]
+    classes = {"selector": "OptimalInterpolationSelector", "view_fusion": "ViewFusion"}
+    assert read(tmp_path / "model" / INDEX) == INDEX_CONTENT | {"variant": variant} | {
+        name: ["motion_core", classes[name]] for name in used
+    }
+    for name in used:
+        assert read(tmp_path / "model" / name / "config.json") == VARIANT_CONFIGURATIONS[name]
+        weights = load_file(tmp_path / "model" / name / WEIGHTS)
+        lines = [f"{key} {value.dtype} {list(value.shape)}" for key, value in sorted(weights.items())]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+        assert (len(lines), digest) == VARIANT_WEIGHTS[name], "\n".join(lines)
+    loaded = MotionInterpPipeline.from_pretrained(tmp_path / "model")
+    assert_same_weights(loaded, made)
+    assert loaded.config["variant"] == variant
+    assert not any(network.training for network in networks(loaded).values())
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "message"),
+    [
+        ("int", {"variant": "tpsmm"}, "variant 'tpsmm' must have no selector"),
+        ("int", {"variant": "v2"}, "variant 'v2' must have a view_fusion"),
+        ("int", {"selector": [None, None]}, "variant 'int' must have a selector"),
+        ("v2", {"variant": "full"}, "variant 'full' must have no view_fusion"),
+        ("v2", {"variant": "v3"}, "variant must be one of tpsmm, int, int_bt, full, v2, got 'v3'"),
+        ("v2", {"variant": None}, "variant must be one of"),
+        ("v2", {"variant": ["v2"]}, "variant must be one of"),
+        ("v2", {"selector": ["motion_core", "ViewFusion"]}, "the component selector must be"),
+    ],
+)
+def test_networks_that_are_not_the_variants_are_refused(tmp_path, variant, changes, message):
+    save_whole(demo.random_pipeline(image_size=128, variant=variant), tmp_path / "model")
+    change_json(tmp_path / "model" / INDEX, **changes)
+    assert message in refusal(tmp_path / "model")
+
+
+def test_the_digest_tells_pipelines_apart_that_differ_in_configuration_alone(saved):
+    """A render is resumed only with the pipeline that it was begun with."""
+    made = [demo.random_pipeline(image_size=128, variant="v2") for _ in range(3)]
+    made[1].view_fusion.register_to_config(composed_view=True)
+    made[2].register_to_config(image_size=(256, 256))
+    assert len({pipeline.weights_digest() for pipeline in made}) == 3
+    digests = [MotionInterpPipeline.from_pretrained(saved).weights_digest() for _ in range(2)]
+    assert digests[0] == digests[1]
 
 
 # Loading
@@ -246,14 +331,14 @@ def test_what_is_saved_is_what_is_loaded(pipeline, saved, no_warnings):
     loaded = MotionInterpPipeline.from_pretrained(saved)
     assert_same_weights(loaded, pipeline)
     assert loaded.config["image_size"] == (128, 128)
-    assert not any(network.training for network in loaded.components.values())
+    assert not any(network.training for network in networks(loaded).values())
     assert loaded.model_name == "model"
 
 
 def dtypes(pipeline: MotionInterpPipeline) -> dict[str, set[torch.dtype]]:
     return {
         name: {value.dtype for value in network.state_dict().values() if value.is_floating_point()}
-        for name, network in pipeline.components.items()
+        for name, network in networks(pipeline).items()
     }
 
 
@@ -268,7 +353,7 @@ def test_in_bfloat16_networks_of_coordinates_stay_fp32(pipeline, saved, tmp_path
             assert value.equal(pipeline.components[name].state_dict()[key])
 
     loaded.save_pretrained(tmp_path / "half")
-    for name, network in loaded.components.items():
+    for name, network in networks(loaded).items():
         stored = load_file(tmp_path / "half" / name / WEIGHTS)
         assert {key: value.dtype for key, value in stored.items()} == {
             key: value.dtype for key, value in network.state_dict().items()
@@ -282,7 +367,7 @@ def test_weights_saved_in_bfloat16_are_loaded_in_fp32_unless_asked_for(saved, tm
     half.save_pretrained(tmp_path / "half")
     full = MotionInterpPipeline.from_pretrained(tmp_path / "half", **options)
     assert set().union(*dtypes(full).values()) == {torch.float32}
-    for name, network in full.components.items():
+    for name, network in networks(full).items():
         for key, value in network.state_dict().items():
             assert value.equal(half.components[name].state_dict()[key].to(value.dtype)), (name, key)
 

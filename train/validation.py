@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -32,6 +33,8 @@ def validate(
         differ by more than the median.
     """
     share = Subset(pairs, range(accelerator.process_index, len(pairs), accelerator.num_processes))  # type: ignore[arg-type]
+    for buffer in networks.buffers():  # until its next step, each process has statistics of BatchNorm of its own
+        broadcast(buffer)
     detector = networks.eval()["keypoint_detector"]
     rows = []
     for batch in DataLoader(share, config.schedule.batch_size, num_workers=config.data.workers):
@@ -42,9 +45,9 @@ def validate(
         errors = [(given.float() - driving).abs().mean(dim=(1, 2, 3)) for given in (image, source)]
         rows.append(torch.stack((*errors, moved), dim=1))  # (B, 3)
     table = torch.cat(rows) if rows else torch.empty(0, 3, device=accelerator.device)
-    padded = accelerator.pad_across_processes(table, pad_index=torch.nan)
+    padded = accelerator.pad_across_processes(table, pad_index=-1)
     table = accelerator.gather(padded).cpu()
-    l1, copy, moved = table[~table[:, 0].isnan()].unbind(dim=1)  # (pairs,) each
+    l1, copy, moved = table[table[:, 1] >= 0].unbind(dim=1)  # (pairs,) each, without the padding
     result = {"pairs": len(l1), "l1": l1.mean().item(), "copy": copy.mean().item()}
     for name, amount in (("moved", moved), ("changed", copy)):
         much = amount >= amount.median()

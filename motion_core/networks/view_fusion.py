@@ -56,7 +56,7 @@ class ViewFusion(MotionModel):
         for head in heads:
             nn.init.zeros_(head.weight)
         self.score = nn.ModuleList(heads)  # from the coarsest level
-        start = torch.tensor([0.0, START, START][: len(get_args(ViewKind))])
+        start = torch.tensor([0.0, START, START])  # of the ViewKinds
         self.kind = nn.Parameter(start.repeat(len(widths), 1))  # (levels, kinds)
 
     def weights(

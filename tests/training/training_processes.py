@@ -46,7 +46,7 @@ class Training:
             if process.is_alive():
                 os.kill(process.pid, number)
 
-    def wait_for(self, path: Path, seconds: float = 120) -> None:
+    def wait_for(self, path: Path, seconds: float = 200) -> None:
         """Wait until a file or folder is there."""
         end = time.monotonic() + seconds
         while not path.exists():
@@ -54,7 +54,7 @@ class Training:
                 raise AssertionError(f"{path} did not come:\n{self.log}")
             time.sleep(0.01)
 
-    def wait(self, seconds: float = 120) -> list[int | None]:
+    def wait(self, seconds: float = 200) -> list[int | None]:
         """Exit statuses; minus the signal's number for a process that was killed."""
         for process in self.processes:
             process.join(seconds)
@@ -75,16 +75,20 @@ class Training:
 
 @cache
 def _start_server() -> None:
-    """Start the process that all others are forked from. It looks for modules on PYTHONPATH alone."""
+    """Start the process that all others are forked from. It looks for modules on PYTHONPATH alone.
+
+    Two processes with a thread per core each would wait for one another most of the time.
+    """
     forkserver.set_forkserver_preload(PRELOADED)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *([before] if before else [])])
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+    wanted = {"PYTHONPATH": os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")])), "OMP_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ |= wanted
+    forkserver.ensure_running()
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 def _run(
