@@ -20,7 +20,7 @@ from .features import load_vgg, load_vit
 from .motion_step import BIDIRECTIONAL, MotionStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
-_CALLED_BY_NAME = ("encode", "paint", "coarse")  # methods with convolutions, beside the networks' forward
+_CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
 
 
 def start_processes(config: TrainingConfig) -> Accelerator:
@@ -112,12 +112,17 @@ def needed_features(config: TrainingConfig) -> dict[str, str]:
 
 
 def compile_networks(networks: nn.ModuleDict) -> None:
-    """Compile the forward passes in place, which leaves the names of the parameters as they are."""
+    """Compile the convolutions in place, which leaves the names of the parameters as they are.
+
+    Splines and sampling stay as they are: they would break the graphs into many, and they must not change their precision.
+    """
     for network in networks.values():
-        network.compile()
-        for name in _CALLED_BY_NAME:
-            if hasattr(network, name):
-                setattr(network, name, torch.compile(getattr(network, name)))
+        for name in _CONVOLUTIONS:
+            part = getattr(network, name, None)
+            if isinstance(part, nn.Module):
+                part.compile()
+            elif part is not None:
+                setattr(network, name, torch.compile(part))
 
 
 def pair_options(config: TrainingConfig) -> PairOptions:

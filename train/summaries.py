@@ -168,6 +168,7 @@ def describe_validation(result: dict[str, Any]) -> str:
         better = "better" if result[f"l1{what}"] < result[f"copy{what}"] else "NOT better"
         parts.append(
             f"{where}: L1 {result[f'l1{what}']:.4f}, {better} than copying the source ({result[f'copy{what}']:.4f})"
+            + (f", {result[f'straight{what}']:.4f} without interpolation" if result[f"hopped{what}"] else "")
         )
     return "; ".join(parts)
 

@@ -12,8 +12,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from motion_core.hops import displacement
 from motion_core.selection import candidate_scores
+from motion_core.settings import AnimationSettings
 
 from .config import TrainingConfig
+from .losses import absolute_difference
 from .networks import hops_of
 
 
@@ -28,9 +30,10 @@ def validate(
         pairs: samples with "source" and "driving".
 
     Returns:
-        ``pairs``, how many; ``l1`` and ``copy``, mean absolute differences of the predictions and of the sources from the
-        driving images; ``_moved``: over pairs whose keypoints move more than the median, ``_changed``: over pairs that
-        differ by more than the median.
+        ``pairs``, how many; ``l1``, ``straight`` and ``copy``, mean absolute differences from the driving images of the
+        predictions, of what they would be without interpolated images, and of the sources; ``hopped``, the share of pairs
+        whose interpolated image is used, and ``t``, its mean time. ``_moved``: over pairs whose keypoints move more than the
+        median, ``_changed``: over pairs that differ by more than the median.
     """
     share = Subset(pairs, range(accelerator.process_index, len(pairs), accelerator.num_processes))  # type: ignore[arg-type]
     for buffer in networks.buffers():  # until its next step, each process has statistics of BatchNorm of its own
@@ -40,31 +43,51 @@ def validate(
     for batch in DataLoader(share, config.schedule.batch_size, num_workers=config.data.workers):
         source, driving = (batch[name].to(accelerator.device) for name in ("source", "driving"))
         with accelerator.autocast():
-            image = predict(networks, source, driving)
+            image, straight, t = predict(networks, source, driving)
         moved = displacement(detector(source), detector(driving))  # (B,)
-        errors = [(given.float() - driving).abs().mean(dim=(1, 2, 3)) for given in (image, source)]
-        rows.append(torch.stack((*errors, moved), dim=1))  # (B, 3)
-    table = torch.cat(rows) if rows else torch.empty(0, 3, device=accelerator.device)
+        errors = [absolute_difference(given.float(), driving) for given in (image, straight, source)]
+        rows.append(torch.stack((*errors, moved, t), dim=1))  # (B, 5)
+    table = torch.cat(rows) if rows else torch.empty(0, 5, device=accelerator.device)
     padded = accelerator.pad_across_processes(table, pad_index=-1)
     table = accelerator.gather(padded).cpu()
-    l1, copy, moved = table[table[:, 1] >= 0].unbind(dim=1)  # (pairs,) each, without the padding
-    result = {"pairs": len(l1), "l1": l1.mean().item(), "copy": copy.mean().item()}
-    for name, amount in (("moved", moved), ("changed", copy)):
-        much = amount >= amount.median()
-        result |= {f"l1_{name}": l1[much].mean().item(), f"copy_{name}": copy[much].mean().item()}
+    table = table[table[:, 0] >= 0]  # (pairs, 5), without the padding
+    *errors, moved, t = table.unbind(dim=1)
+    result: dict[str, Any] = {"pairs": len(t)}
+    everything = torch.ones_like(t, dtype=torch.bool)
+    for half, much in (("", everything), ("_moved", _upper_half(moved)), ("_changed", _upper_half(errors[-1]))):
+        result |= {
+            f"{name}{half}": error[much].mean().item()
+            for name, error in zip(("l1", "straight", "copy"), errors, strict=True)
+        }
+        result |= {f"hopped{half}": (t[much] > 0).float().mean().item(), f"t{half}": t[much].mean().item()}
     return result
 
 
-def predict(networks: Any, source: Tensor, driving: Tensor) -> Tensor:
-    """Source images in the driving poses as the pipeline would animate them, ``(B, 3, H, W)`` in [0, 1] as both are.
+def _upper_half(amounts: Tensor) -> Tensor:
+    """Which of them are at least the median."""
+    return amounts >= amounts.median()
+
+
+def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Source images in the driving poses as the pipeline would animate them, the first of several frames.
 
     Both images show one scene, so the background goes along.
+
+    Args:
+        networks: by name, in evaluation mode.
+        source, driving: ``(B, 3, H, W)`` in [0, 1].
+
+    Returns:
+        The images ``(B, 3, H, W)`` in [0, 1]; the same without interpolated images; the times that were chosen, ``(B,)``.
     """
     detector, hops = networks["keypoint_detector"], hops_of(networks)
     encoded, pose = hops.encode(source, detector(source)), detector(driving)
     background = networks["background_predictor"](source, driving) if "background_predictor" in networks else None
-    t = source.new_zeros(len(source))  # (B,)
-    if "selector" in networks:
-        times, scores = candidate_scores(networks["selector"], hops, detector, encoded, pose, background, "learned")
-        t = times[scores.argmax(dim=1)]
-    return hops.generate([encoded], pose, [background], t).image
+    still = source.new_zeros(len(source))  # (B,)
+    straight = hops.generate([encoded], pose, [background], still).image
+    if "selector" not in networks:
+        return straight, straight, still
+    times, scores = candidate_scores(networks["selector"], hops, detector, encoded, pose, background, "learned")
+    best, index = scores.max(dim=1)
+    t = torch.where(best > scores[:, 0] + AnimationSettings.hysteresis, times[index], still)
+    return hops.generate([encoded], pose, [background], t).image, straight, t

@@ -201,15 +201,24 @@ def test_validation_measures_what_it_says(settings, tmp_path):
     rows = []
     for pair in ValidationPairs(config.data.root, preparation.pair_options(config), config.seed):
         source, driving = pair["source"], pair["driving"]
-        frame = pipeline(source, torch.stack((driving, driving)), mode="standard").frames[0]  # (H, W, 3) uint8
-        image = torch.from_numpy(frame / 255).movedim(-1, 0)
+        result = pipeline(source, torch.stack((driving, driving)), mode="standard")
+        still = pipeline(source, torch.stack((driving, driving)), mode="standard", t=0.0)
+        image, straight = (torch.from_numpy(made.frames[0] / 255).movedim(-1, 0) for made in (result, still))
         with torch.inference_mode():
             poses = pipeline.keypoint_detector(torch.stack((source, driving))).points
         rows.append(
-            [(image - driving).abs().mean(), (source - driving).abs().mean(), (poses[0] - poses[1]).norm(dim=-1).mean()]
+            [
+                (image - driving).abs().mean(),
+                (straight - driving).abs().mean(),
+                (source - driving).abs().mean(),
+                (poses[0] - poses[1]).norm(dim=-1).mean(),
+                result.selections[0].t,
+            ]
         )
-    l1, copy, moved = np.array(rows, dtype=np.float64).T
+    l1, straight, copy, moved, t = np.array(rows, dtype=np.float64).T
     rounding = 1 / 255
+    assert line["straight"] == pytest.approx(straight.mean(), abs=rounding)
+    assert (line["t"], line["hopped"]) == (pytest.approx(t.mean()), (t > 0).mean())
     assert line["l1"] == pytest.approx(l1.mean(), abs=rounding)
     assert line["copy"] == pytest.approx(copy.mean(), rel=1e-4)
     order = np.argsort(moved)[(len(moved) - 1) // 2 :]
