@@ -27,6 +27,11 @@ def test_each_variant_has_a_configuration(variant):
     assert config.output.folder == f"runs/{variant}"
 
 
+@pytest.mark.parametrize("variant", ["tpsmm", "int", "int_bt", "full", "v2"])
+def test_every_variant_can_be_tried_out_small(variant):
+    assert load_config(CONFIGS / "small.yaml", [f"variant={variant}"]).variant == variant
+
+
 def test_the_avd_stage_has_a_configuration():
     config = load_config(CONFIGS / "avd.yaml")
     assert config.stage == "avd"

@@ -115,6 +115,22 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         assert torch.equal(found[name], value), name
 
 
+def gradients_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of a run's first step: Adam's first moment after it is 1 - 0.5 times the gradient."""
+    return {name: value / 0.5 for name, value in tensors.items() if name.endswith(".exp_avg")}
+
+
+def assert_same_gradients(found: dict[str, Tensor], expected: dict[str, Tensor], rounding: float = 1e-4) -> None:
+    """Up to rounding, measured by the network's largest entry: biases in front of a norm have gradient 0 but for rounding."""
+    gradients, references = gradients_of(found), gradients_of(expected)
+    assert gradients.keys() == references.keys()
+    assert len(references) > 50
+    for name, reference in references.items():
+        network = f".{name.split('.')[1]}."
+        scale = max(value.abs().max().item() for other, value in references.items() if network in other)
+        torch.testing.assert_close(gradients[name], reference, rtol=10 * rounding, atol=rounding * scale, msg=name)
+
+
 # What a run leaves
 
 
@@ -314,7 +330,6 @@ def with_still_batchnorm(arguments: list[str]) -> int:
 
 
 def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settings, tmp_path):
-    """Adam's first moment after one step is (1 - beta) times the gradient, to the rounding of sums in another order."""
     common = {
         "variant": "v2",
         "schedule__steps": 1,
@@ -323,7 +338,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settin
         "model__background": True,
         "output__validate_every": 1,
     }
-    gradients, told = {}, {}
+    tensors, told = {}, {}
     for name, processes, batch, accumulation in (("joint", 1, 4, 1), ("two", 2, 2, 1), ("accumulated", 2, 1, 2)):
         folder = tmp_path / name
         config = settings(
@@ -334,21 +349,13 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settin
         )
         Training(tmp_path, command(tmp_path, config), processes, instead=with_still_batchnorm).succeed()
         assert state_of(folder)["processes"] == processes
-        gradients[name] = {key: value / 0.5 for key, value in tensors_of(folder).items() if key.endswith(".exp_avg")}
+        tensors[name] = tensors_of(folder)
         told[name] = lines(folder / "validation.jsonl")[-1]
         assert lines(folder / "metrics.jsonl")[-1]["l1"] == pytest.approx(
             lines(tmp_path / "joint" / "metrics.jsonl")[-1]["l1"], rel=1e-5
         )
-    assert len(gradients["joint"]) > 50
     for name in ("two", "accumulated"):
-        assert gradients[name].keys() == gradients["joint"].keys()
-        for key, expected in gradients["joint"].items():
-            # Biases in front of a norm have gradient 0 but for rounding, so the network's largest entry is the measure.
-            network = key.split(".")[1]
-            scale = max(
-                value.abs().max().item() for other, value in gradients["joint"].items() if f".{network}." in other
-            )
-            torch.testing.assert_close(gradients[name][key], expected, rtol=1e-3, atol=1e-4 * scale, msg=key)
+        assert_same_gradients(tensors[name], tensors["joint"])
         assert told[name]["pairs"] == told["joint"]["pairs"] == 8
         assert told[name]["l1"] == pytest.approx(told["joint"]["l1"], rel=0.02)
         assert told[name]["copy"] == pytest.approx(told["joint"]["copy"], rel=1e-5)
@@ -542,10 +549,10 @@ def test_the_learning_rate_falls_at_milestones():
 
 def test_gradients_of_keypoints_and_motion_are_clipped(settings, tmp_path):
     train(settings(schedule__steps=1, schedule__clip=1e-3, schedule__weight_decay=0))
-    moments = {name: value / 0.5 for name, value in tensors_of(tmp_path / "run").items() if name.endswith("exp_avg")}
+    gradients = gradients_of(tensors_of(tmp_path / "run"))
 
     def largest(network: str) -> float:
-        return max(value.abs().max().item() for name, value in moments.items() if f".{network}." in name)
+        return max(value.abs().max().item() for name, value in gradients.items() if f".{network}." in name)
 
     assert largest("keypoint_detector") == pytest.approx(1e-3, rel=1e-3)
     assert largest("dense_motion_network") == pytest.approx(1e-3, rel=1e-3)
@@ -553,10 +560,13 @@ def test_gradients_of_keypoints_and_motion_are_clipped(settings, tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_networks_give_the_same_names_and_nearly_the_same_losses(settings, tmp_path):
+def test_compiled_networks_have_the_same_gradients_and_names(settings, tmp_path):
+    moments = []
     for name, compiled in (("plain", False), ("compiled", True)):
-        train(settings(variant="v2", compile=compiled, output__folder=str(tmp_path / name)))
-    plain, compiled = (tensors_of(tmp_path / name) for name in ("plain", "compiled"))
-    assert plain.keys() == compiled.keys()
-    losses = [lines(tmp_path / name / "metrics.jsonl")[0]["loss"] for name in ("plain", "compiled")]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+        train(settings(compile=compiled, schedule__steps=1, output__folder=str(tmp_path / name)))
+        moments.append(tensors_of(tmp_path / name))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+    plain, compiled = moments
+    assert compiled.keys() == plain.keys()
+    assert_same_gradients(compiled, plain, rounding=1e-2)  # it orders sums anew, and where |x| is near 0 its sign turns
