@@ -51,7 +51,7 @@ from train.preparation import (
     start_processes,
 )
 from train.summaries import VALIDATION, Summaries, Window, end_lines, last_line, start_lines
-from train.update import StopSignal, in_main_process, learning_rate_at, update
+from train.update import StopSignal, in_main_process, learning_rate_at, outlive_sigterm, update
 from train.validation import validate
 
 
@@ -185,7 +185,14 @@ def numbered_batches(
         (schedule.steps - first_step) * schedule.accumulation,
     )
     pin = device.type == "cuda"
-    for batch in DataLoader(dataset, batch_sampler=numbers, num_workers=config.data.workers, pin_memory=pin):
+    loader = DataLoader(
+        dataset,
+        batch_sampler=numbers,
+        num_workers=config.data.workers,
+        pin_memory=pin,
+        worker_init_fn=outlive_sigterm,
+    )
+    for batch in loader:
         yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 

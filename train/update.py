@@ -139,10 +139,7 @@ def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
 
 
 class StopSignal:
-    """Remembers SIGTERM, which preempted machines get, instead of ending; use as a context.
-
-    Data workers that are forked inside of it survive the signal too, when a whole process group gets it.
-    """
+    """Remembers SIGTERM, which preempted machines get, instead of ending; use as a context."""
 
     def __init__(self) -> None:
         self.received = False
@@ -161,3 +158,8 @@ class StopSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = True
+
+
+def outlive_sigterm(worker: int) -> None:
+    """For data workers: schedulers signal every process of a run, and the step that is being taken still needs its data."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

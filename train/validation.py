@@ -17,6 +17,7 @@ from motion_core.settings import AnimationSettings
 from .config import TrainingConfig
 from .losses import absolute_difference
 from .networks import hops_of
+from .update import outlive_sigterm
 
 
 @torch.inference_mode()
@@ -40,7 +41,8 @@ def validate(
         broadcast(buffer)
     detector = networks.eval()["keypoint_detector"]
     rows = []
-    for batch in DataLoader(share, config.schedule.batch_size, num_workers=config.data.workers):
+    workers = config.data.workers
+    for batch in DataLoader(share, config.schedule.batch_size, num_workers=workers, worker_init_fn=outlive_sigterm):
         source, driving = (batch[name].to(accelerator.device) for name in ("source", "driving"))
         with accelerator.autocast():
             image, straight, t = predict(networks, source, driving)

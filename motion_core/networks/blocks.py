@@ -70,7 +70,8 @@ class Up(Same):
 
     def _kernel(self) -> Tensor:
         weight = self.conv.weight
-        if torch.is_grad_enabled() or weight.is_inference():
+        # A compiled graph cannot keep it, and would be compiled again at every change of the weight.
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or weight.is_inference():
             return doubling_kernel(weight).to(weight.dtype)
         state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)  # changes when the weight does
         if self._kept is None or self._kept[0] != state:

@@ -251,8 +251,11 @@ def test_validation_measures_what_it_says(settings, tmp_path):
     [
         {"variant": "v2", "ema": 0.9, "schedule__accumulation": 2, "precision": "bf16"},
         {"variant": "int_bt", "model__background": True, "schedule__background_from": 3, "data__workers": 1},
+        pytest.param({"variant": "tpsmm"}, marks=pytest.mark.slow),
+        pytest.param({"variant": "int"}, marks=pytest.mark.slow),
+        pytest.param({"variant": "full"}, marks=pytest.mark.slow),
     ],
-    ids=["v2", "int_bt"],
+    ids=["v2", "int_bt", "tpsmm", "int", "full"],
 )
 def test_a_run_in_two_parts_ends_as_one_that_was_not_interrupted(settings, tmp_path, changes):
     """Over a milestone of every schedule, with BatchNorm's statistics, averaged weights and accumulated batches."""
@@ -292,7 +295,7 @@ def test_a_killed_run_that_goes_on_ends_with_the_same_weights(settings, tmp_path
 
 
 def test_sigterm_saves_and_ends_well(settings, tmp_path):
-    config = settings(schedule__steps=100_000)
+    config = settings(schedule__steps=100_000, data__workers=1)
     training = Training(tmp_path, command(tmp_path, config))
     training.wait_for(tmp_path / "run" / "metrics.jsonl")
     training.signal(signal.SIGTERM)
@@ -314,18 +317,19 @@ def test_a_run_that_is_done_is_only_exported_again(settings, tmp_path):
 # Two processes
 
 
+def still_batchnorm(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
+    """A step whose BatchNorm layers stay in evaluation mode: in training mode each process has statistics of its own."""
+    for layer in networks.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.train = lambda mode=True, layer=layer: layer
+    return preparation.build_step(networks, config)
+
+
 def with_still_batchnorm(arguments: list[str]) -> int:
-    """A run whose BatchNorm layers stay in evaluation mode: in training mode each process has statistics of its own."""
+    """A run in a process of its own."""
     from train import train as module
 
-    def build(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
-        for layer in networks.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.train = lambda mode=True, layer=layer: layer
-        return preparation.build_step(networks, config)
-
-    config = module.load_config(arguments[1], arguments[2:])
-    module.train(config, build_step=build)
+    module.train(module.load_config(arguments[1], arguments[2:]), build_step=still_batchnorm)
     return 0
 
 
@@ -532,11 +536,14 @@ def test_folders_that_a_run_does_not_touch(settings, tmp_path, capsys, videos):
 
 def test_the_command_line_is_one_sentence_without_a_traceback(tmp_path):
     program = str(ROOT / "train" / "train.py")
-    for arguments in ([], ["--config", "nowhere.yaml"]):
-        done = subprocess.run([sys.executable, program, *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.count("\n") == 1
-        assert done.stderr.startswith("train: ")
+    arguments = [sys.executable, program, "--config", "nowhere.yaml"]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "train: nowhere.yaml: cannot be read (No such file or directory)\n"
+
+
+def test_a_command_line_without_a_configuration(capsys):
+    assert "--config" in refused([], capsys)
 
 
 # Smaller things
@@ -563,10 +570,11 @@ def test_gradients_of_keypoints_and_motion_are_clipped(settings, tmp_path):
 def test_compiled_networks_have_the_same_gradients_and_names(settings, tmp_path):
     moments = []
     for name, compiled in (("plain", False), ("compiled", True)):
-        train(settings(compile=compiled, schedule__steps=1, output__folder=str(tmp_path / name)))
+        config = settings(compile=compiled, schedule__steps=1, output__folder=str(tmp_path / name))
+        train(config, build_step=still_batchnorm)
         moments.append(tensors_of(tmp_path / name))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert not torch._dynamo.utils.counters["graph_break"]
     plain, compiled = moments
     assert compiled.keys() == plain.keys()
-    assert_same_gradients(compiled, plain, rounding=1e-2)  # it orders sums anew, and where |x| is near 0 its sign turns
+    assert_same_gradients(compiled, plain, rounding=1e-3)  # it orders sums anew, and where |x| is near 0 its sign turns

@@ -41,10 +41,10 @@ class Training:
             process.start()
 
     def signal(self, number: int) -> None:
-        """Send a signal to all that still run."""
+        """Send a signal to all that still run, and to their data workers."""
         for process in self.processes:
             if process.is_alive():
-                os.kill(process.pid, number)
+                os.killpg(process.pid, number)
 
     def wait_for(self, path: Path, seconds: float = 200) -> None:
         """Wait until a file or folder is there."""
@@ -97,6 +97,7 @@ def _run(
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    os.setsid()
     torch.set_num_threads(1)
     os.environ["ACCELERATE_USE_CPU"] = "true"
     if processes > 1:
