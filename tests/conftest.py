@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ from motion_core.structures import EncodedSource
 GOLDEN = Path(__file__).parent / "golden"
 CONFORMANCE = "MOTION_CORE_CONFORMANCE"
 
+# Shells start background jobs with SIGINT ignored, and the programs that the tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the networks are small: waiting for each other costs more, much more on a busy machine
 
 
