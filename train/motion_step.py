@@ -29,6 +29,7 @@ from .networks import hops_of
 from .phase import Phase
 
 BIDIRECTIONAL = ("int_bt", "full", "v2")
+WITH_TRANSFORMER = ("full", "v2")
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class MotionStep(nn.Module):
     Args:
         networks: by their names in a pipeline, as `train.networks.build_networks` makes them.
         config: of the run.
-        features: what images are compared with, on the device of the training: "vgg", and "vit" where the appearance or the
-            structure loss has a weight.
+        features: what images are compared with, on the device of the training: "vgg" and, in `WITH_TRANSFORMER`, "vit" where
+            the appearance or the structure loss has a weight.
     """
 
     def __init__(self, networks: nn.ModuleDict, config: TrainingConfig, features: Mapping[str, nn.Module]) -> None:
@@ -250,7 +251,11 @@ class MotionStep(nn.Module):
         if phase.weights["feature"]:
             parts["feature"] = hopped * losses.feature_consistency_loss(optimal.pyramid, counterpart.pyramid)
         vit = self._features[0].get("vit")
-        if vit is None or not (phase.weights["appearance"] or phase.weights["structure"]):
+        if (
+            self.config.variant not in WITH_TRANSFORMER
+            or vit is None
+            or not (phase.weights["appearance"] or phase.weights["structure"])
+        ):
             return
         count = len(hopped)
         seen = vit(torch.cat((optimal.image, counterpart.image, way.generated.image, other.generated.image)))

@@ -17,7 +17,7 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
-from .motion_step import BIDIRECTIONAL, MotionStep
+from .motion_step import WITH_TRANSFORMER, MotionStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -107,7 +107,7 @@ def needed_features(config: TrainingConfig) -> dict[str, str]:
     """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
     if config.stage == "avd":
         return {}
-    with_vit = config.variant in BIDIRECTIONAL and (config.losses.appearance or config.losses.structure)
+    with_vit = config.variant in WITH_TRANSFORMER and (config.losses.appearance or config.losses.structure)
     return {"vgg": config.features.vgg} | ({"vit": config.features.vit} if with_vit else {})
 
 
