@@ -1,0 +1,1 @@
+"""Evaluation: reconstruction and animation of test videos, metrics with named detectors and embedders, the rendered benchmark."""

@@ -1,0 +1,14 @@
+"""People that the project renders itself, with everything about each picture known: joints, parts, and exact flow.
+
+    python -m eval.benchmark.render --out ROOT --split test --identities 20 --clips 4 --seed 0
+
+    motion       skeleton, rotations, choreography, motion, motion_file     what moves, and how far it may
+    people       shapes, simple_body, outfit, painting, body_file, figure   who moves
+    pictures     camera, rasterizer, shading, scene, picture                what is seen
+    data         clip, annotations, flow, pairs, render                     what is written, and read again
+    scores       error of a deformation against the exact flow
+    importers    import_bvh, import_makehuman                               motion and body files from public sources
+
+Lengths are metres, y is up, a person at rest faces +z with the arms stretched out to the sides (the left one to +x).
+Camera space has x to the right, y down, z away from the camera. Pixels: ``(x, y)``, (0, 0) is the centre of the top left one.
+"""

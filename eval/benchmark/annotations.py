@@ -1,0 +1,206 @@
+"""What is known about a clip, written beside it and read again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from motion_core.errors import InputError
+
+from .camera import project, to_camera
+from .clip import Plan, Shot
+from .figure import Figure, skin
+from .skeleton import BONES, JOINTS, PARTS, PARTS_AT_JOINT
+from .surface import on_faces, pixel_rays
+
+FORMAT = 1
+HIDDEN, SEEN = 1, 2  # visibility of a joint that is in the picture; 0 is outside of it
+# Metres that a joint may be below the surface at which it counts as seen: the face's are on it, others deep in a limb.
+_DEPTH = np.array(
+    [0.05, 0.16, 0.16, 0.1, 0.08, 0.16, 0.1, 0.08, 0.2, 0.12, 0.1, 0.2, 0.12, 0.1, 0.05, 0.05, 0.06, 0.06]
+)
+_FIGURE = ("vertices", "normals", "weights", "faces", "two_sided", "parts")
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """A rendered clip's annotations.
+
+    Attributes:
+        name, identity: of the clip, without an ending, and of the person.
+        joints: ``(T, 18, 2)`` pixels (x, y), in the order of `skeleton.JOINTS`.
+        joint_depth: ``(T, 18)`` metres from the camera.
+        visibility: ``(T, 18)`` uint8: 0 outside of the picture, 1 hidden behind something, 2 seen.
+        seen: ``(T, H, W)`` int32, the face at the centre of each pixel, -1: background.
+        parts: ``(T, H, W)`` uint8, the number in `skeleton.PARTS` of the body part there.
+        transforms: ``(T, J, 3, 4)`` of the bones, see `figure.pose`.
+        camera: ``(T, 3, 4)`` poses and `focal` length in pixels, see `camera.Camera`.
+        surface: the person's surface: `vertices`, `normals`, `weights`, `faces`, `two_sided` and `parts` of `figure.Figure`.
+        about: the rest of the json file: movement, background, looks, frame rate.
+    """
+
+    name: str
+    identity: str
+    joints: np.ndarray
+    joint_depth: np.ndarray
+    visibility: np.ndarray
+    seen: np.ndarray
+    parts: np.ndarray
+    transforms: np.ndarray
+    camera: np.ndarray
+    focal: float
+    surface: dict[str, np.ndarray]
+    about: dict[str, object]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)."""
+        return (self.seen.shape[1], self.seen.shape[2])
+
+    @cached_property
+    def rays(self) -> np.ndarray:
+        """``(H, W, 3)`` in camera space, see `surface.pixel_rays`."""
+        return pixel_rays(self.size, self.focal)
+
+    def vertices(self, frame: int) -> np.ndarray:
+        """The surface in camera space, ``(V, 3)`` metres."""
+        surface = self.surface
+        moved, _ = skin(surface["vertices"], surface["weights"], self.transforms[frame], surface["normals"])
+        return to_camera(self.camera[frame], moved)
+
+
+def annotate(shot: Shot, seen: np.ndarray) -> Annotations:
+    """The annotations of a clip, from the faces seen in its frames ``(T, H, W)``."""
+    size, focal = shot.camera.size, shot.camera.focal
+    in_view = np.stack([to_camera(pose, points) for pose, points in zip(shot.camera.poses, shot.joints, strict=True)])
+    result = Annotations(
+        name=shot.name,
+        identity=shot.identity,
+        joints=project(in_view, focal, size).astype(np.float32),
+        joint_depth=in_view[..., 2].astype(np.float32),
+        visibility=np.zeros(in_view.shape[:2], np.uint8),
+        seen=seen.astype(np.int32),
+        parts=np.where(seen >= 0, shot.figure.parts[np.maximum(seen, 0)], 0).astype(np.uint8),
+        transforms=shot.transforms,
+        camera=shot.camera.poses,
+        focal=focal,
+        surface=surface_of(shot.figure),
+        about=shot.about,
+    )
+    for frame in range(len(seen)):
+        result.visibility[frame] = _visible_joints(result, frame)
+    return result
+
+
+def surface_of(figure: Figure) -> dict[str, np.ndarray]:
+    """What of a figure is needed to place its surface."""
+    return {name: getattr(figure, name) for name in _FIGURE}
+
+
+def _visible_joints(clip: Annotations, frame: int) -> np.ndarray:
+    height, width = clip.size
+    column, row = np.round(clip.joints[frame].astype(np.float64)).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    result = inside.astype(np.uint8) * HIDDEN
+    vertices = clip.vertices(frame)
+    for number in np.flatnonzero(inside):
+        face = clip.seen[frame, row[number], column[number]]
+        if face < 0 or clip.surface["parts"][face] not in PARTS_AT_JOINT[number]:
+            continue
+        ray = clip.rays[row[number], column[number]][None]
+        _, depth = on_faces(vertices, clip.surface["faces"][face][None], ray)
+        if clip.joint_depth[frame, number] - depth[0] < _DEPTH[number]:
+            result[number] = SEEN
+    return result
+
+
+def mean_displacement(clip: Annotations, i: int, j: int) -> float:
+    """Mean distance in pixels that the joints move from frame i to frame j; joints outside of either picture do not count.
+
+    NaN if there are none.
+    """
+    both = (clip.visibility[i] > 0) & (clip.visibility[j] > 0)
+    moved = np.linalg.norm(clip.joints[i, both].astype(np.float64) - clip.joints[j, both], axis=-1)
+    return float(moved.mean()) if both.any() else float("nan")
+
+
+def folder_of(root: Path, split: str) -> Path:
+    """Where the annotations of a split are."""
+    return root / "annotations" / split
+
+
+def write_annotations(root: Path, plan: Plan, clip: Annotations, video: str) -> None:
+    """Write NAME.npz and NAME.json, and the person's IDENTITY.surface.npz, under ROOT/annotations/SPLIT."""
+    folder = folder_of(root, plan.split)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / f"{clip.name}.npz",
+        joints=clip.joints,
+        joint_depth=clip.joint_depth,
+        visibility=clip.visibility,
+        seen=(clip.seen + 1).astype(np.uint16),
+        parts=clip.parts,
+        transforms=clip.transforms,
+        camera=clip.camera,
+    )
+    surface = {name: _compact(array) for name, array in clip.surface.items()}
+    partial = folder / f".{clip.name}.surface.npz"  # several workers may write the same person: whole or not at all
+    np.savez_compressed(partial, allow_pickle=False, **surface)
+    partial.replace(folder / f"{clip.identity}.surface.npz")
+    text = {
+        "format": FORMAT,
+        "video": video,
+        "identity": clip.identity,
+        "split": plan.split,
+        "seed": plan.seed,
+        "frames": len(clip.joints),
+        "frame_rate": plan.rate,
+        "size": list(clip.size),
+        "focal": clip.focal,
+        "joint_names": JOINTS,
+        "part_names": PARTS,
+        "bone_names": BONES,
+        **clip.about,
+    }
+    (folder / f"{clip.name}.json").write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
+
+
+def _compact(array: np.ndarray) -> np.ndarray:
+    """Rounded values (see `rotations.rounded`) are exact in float32 below 8, and fewer than 65536 vertices fit 16 bits."""
+    kinds = {"f": np.float32, "i": np.uint16 if array.max(initial=0) < 2**16 else np.int32}
+    return array.astype(kinds.get(array.dtype.kind, array.dtype))
+
+
+def read_annotations(root: str | Path, split: str, name: str) -> Annotations:
+    """Read what `write_annotations` wrote.
+
+    Args:
+        root: the data's root.
+        split: "train", "val" or "test".
+        name: of the clip, with or without the video's ending.
+
+    Raises:
+        InputError: it is not there, or of another format.
+    """
+    folder, stem = folder_of(Path(root), split), name.removesuffix(".mp4")
+    try:
+        about = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+        if about.get("format") != FORMAT:
+            raise InputError(f"{folder / stem}.json: must have format {FORMAT}, got {about.get('format')}")
+        with np.load(folder / f"{stem}.npz", allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        with np.load(folder / f"{about['identity']}.surface.npz", allow_pickle=False) as file:
+            surface = {key: file[key] for key in file.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: no such annotations; they are made by eval.benchmark.render") from error
+    for key in ("vertices", "normals", "weights"):
+        surface[key] = surface[key].astype(np.float64)
+    surface["faces"] = surface["faces"].astype(np.int64)
+    arrays["seen"] = arrays["seen"].astype(np.int32) - 1
+    return Annotations(
+        name=stem, identity=about["identity"], focal=float(about["focal"]), surface=surface, about=about, **arrays
+    )

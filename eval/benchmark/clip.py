@@ -1,0 +1,133 @@
+"""One clip: who moves how, seen from where, all drawn from the seed; and its rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from motion_core.errors import InputError
+
+from .body_file import BodyFile, clothed_figure
+from .camera import Camera, draw_camera
+from .choreography import KINDS, choreograph
+from .figure import Figure, joints, pose
+from .motion import Motion
+from .motion_file import MotionFile
+from .outfit import draw_outfit, draw_shape
+from .picture import Renderer
+from .scene import Scene, draw_scene
+from .shading import Light, draw_light
+from .simple_body import simple_figure
+
+SPLITS = ("train", "val", "test")
+_WHO, _WHAT = 0, 1  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to render. The same plan gives the same clips, in whatever order they are made.
+
+    Attributes:
+        split: one of `SPLITS`; no two have a person in common, nor a clip of the motion file if it has five or more.
+        seed: at least 0.
+        frames: of a clip.
+        rate: frames a second.
+        size: side of the square pictures in pixels.
+        motion: a motion file instead of choreography, or None.
+        body: a body file instead of simple bodies, or None.
+    """
+
+    split: str
+    seed: int
+    frames: int = 64
+    rate: int = 25
+    size: int = 256
+    motion: Path | None = None
+    body: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise InputError(f"split: must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        for name, low, high in (("seed", 0, 2**32 - 1), ("frames", 2, 100_000), ("rate", 1, 240), ("size", 16, 2048)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"{name}: must be in {low}..{high}, got {value}")
+
+    def random(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, SPLITS.index(self.split), *stream))
+
+    def identity_name(self, identity: int) -> str:
+        return f"{self.split}{identity:04d}"
+
+    def clip_name(self, identity: int, clip: int) -> str:
+        return f"{self.identity_name(identity)}#{clip:03d}"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Everything that decides a clip's pictures and annotations."""
+
+    name: str
+    identity: str
+    figure: Figure
+    transforms: np.ndarray  # (T, J, 3, 4), see `figure.pose`
+    joints: np.ndarray  # (T, 18, 3) in the world
+    camera: Camera
+    scene: Scene
+    light: Light
+    about: dict[str, object]  # for people: movement, looks
+
+    def render(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield for each frame the picture ``(H, W, 3)`` uint8 and the seen faces ``(H, W)`` int32."""
+        renderer = Renderer(self.figure, self.transforms, self.camera, self.scene, self.light)
+        for frame in range(len(self.transforms)):
+            yield renderer.frame(frame)
+
+
+class Studio:
+    """Makes the clips of a plan; reads the plan's files once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.motion = None if plan.motion is None else MotionFile(plan.motion)
+        self.body = None if plan.body is None else BodyFile(plan.body)
+
+    def figure(self, identity: int) -> tuple[Figure, dict[str, object]]:
+        """A person and a description of their looks."""
+        random = self.plan.random(identity, _WHO)
+        shape = draw_shape(random)
+        outfit = draw_outfit(random, shape)
+        looks: dict[str, object] = {"shape": asdict(shape), "outfit": asdict(outfit)}
+        if self.body is None:
+            return simple_figure(shape, outfit, random), looks
+        return clothed_figure(self.body, shape, outfit, random), looks
+
+    def shot(self, identity: int, clip: int) -> Shot:
+        """The clip with this number of the person with this number."""
+        plan = self.plan
+        figure, looks = self.figure(identity)
+        random = plan.random(identity, _WHAT, clip)
+        motion = self._motion(random, identity, clip)
+        transforms = pose(figure, motion)
+        places = joints(figure, transforms)
+        camera = draw_camera(random, places, (plan.size, plan.size), plan.rate)
+        facing = -camera.poses[:, 2, :3].mean(0)  # from the figure to the camera
+        facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
+        scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))
+        light = draw_light(random, facing)
+        about = {"movement": motion.name, "background": scene.kind, "camera_move": camera.move, **looks}
+        name = plan.clip_name(identity, clip)
+        return Shot(name, plan.identity_name(identity), figure, transforms, places, camera, scene, light, about)
+
+    def _motion(self, random: np.random.Generator, identity: int, clip: int) -> Motion:
+        plan = self.plan
+        if self.motion is None:
+            return choreograph(KINDS[(identity + clip) % len(KINDS)], random, plan.frames, plan.rate)
+        names = self.motion.clips
+        if len(names) >= 5:  # a fifth each for validation and test
+            wanted = {"test": (0,), "val": (1,), "train": (2, 3, 4)}[plan.split]
+            names = [name for number, name in enumerate(names) if number % 5 in wanted]
+        return self.motion.draw(random, names, plan.frames, plan.rate)

@@ -1,0 +1,158 @@
+"""What makes one person differ from another: shape, skin, hair and clothes, drawn at random."""
+
+from __future__ import annotations
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+
+Color = tuple[float, float, float]  # RGB in [0, 1]
+
+_SKIN = (
+    (0.98, 0.83, 0.73),
+    (0.95, 0.77, 0.64),
+    (0.88, 0.68, 0.53),
+    (0.78, 0.57, 0.42),
+    (0.63, 0.44, 0.31),
+    (0.46, 0.31, 0.22),
+)
+_SKIN_DARK = (0.33, 0.22, 0.16)
+_HAIR = (
+    (0.09, 0.07, 0.06),
+    (0.20, 0.13, 0.09),
+    (0.36, 0.23, 0.13),
+    (0.55, 0.38, 0.2),
+    (0.8, 0.65, 0.4),
+    (0.62, 0.61, 0.6),
+    (0.5, 0.22, 0.1),
+)
+HAIR_STYLES = ("buzz", "short", "parted", "bob", "long", "bun", "ponytail", "curly")
+PATTERNS = ("plain", "plain", "stripes", "pinstripes", "checks", "dots", "print", "melange", "blocks")
+TOPS = ("t-shirt", "long sleeves", "tank top", "shirt", "jacket", "hoodie")
+BOTTOMS = ("trousers", "trousers", "jeans", "shorts", "skirt", "dress", "leggings")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Proportions of a body. `height` in metres; the others are factors around 1, and `curves` and `belly` are in [0, 1]."""
+
+    height: float
+    girth: float
+    shoulders: float
+    hips: float
+    curves: float
+    belly: float
+    legs: float
+    head: float
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """Looks of a person. Lengths are shares of the limb; colours RGB in [0, 1]."""
+
+    skin: Color
+    hair: Color
+    hair_style: str
+    beard: bool
+    glasses: bool
+    top: str
+    top_colors: tuple[Color, Color]
+    top_pattern: str
+    sleeve: float  # 0 none .. 1 to the wrist
+    hem: float  # where the top ends, 0 at the waist .. 1 at the crotch
+    loose: float  # 0 tight .. 1 wide
+    bottom: str
+    bottom_colors: tuple[Color, Color]
+    bottom_pattern: str
+    leg: float  # 0 none .. 1 to the ankle
+    skirt: float  # 0 none, else how far down the thigh and shin it goes (0.5: the knee)
+    shoes: Color
+    sole: Color
+    boots: bool
+
+
+def draw_shape(random: np.random.Generator) -> Shape:
+    """A random body."""
+    curves = float(random.uniform(0, 1))
+    return Shape(
+        height=float(random.uniform(1.72, 1.93) - 0.14 * curves),
+        girth=float(random.uniform(0.86, 1.28)),
+        shoulders=float(random.uniform(0.98, 1.12) - 0.12 * curves),
+        hips=float(random.uniform(0.92, 1.04) + 0.1 * curves),
+        curves=curves,
+        belly=float(random.uniform(0, 1) ** 2),
+        legs=float(random.uniform(0.96, 1.05)),
+        head=float(random.uniform(0.97, 1.1)),
+    )
+
+
+def _color(random: np.random.Generator) -> Color:
+    """A colour of cloth: mostly muted, often dark, white or grey, now and then bright."""
+    kind = random.uniform()
+    hue = float(random.uniform())
+    if kind < 0.3:
+        value = float(random.choice((0.1, 0.18, 0.45, 0.75, 0.93)))
+        return colorsys.hsv_to_rgb(hue, 0.04, value)
+    saturation, value = (
+        (random.uniform(0.6, 0.9), random.uniform(0.5, 0.9))
+        if kind < 0.65
+        else (random.uniform(0.25, 0.55), random.uniform(0.3, 0.8))
+    )
+    return colorsys.hsv_to_rgb(hue, float(saturation), float(value))
+
+
+def _mixed(first: Color, second: Color, share: float) -> Color:
+    red, green, blue = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+    return (red, green, blue)
+
+
+def _contrasting(color: Color, random: np.random.Generator) -> Color:
+    """A second colour for a pattern that can be told from the first by its brightness."""
+    for _ in range(20):
+        other = _color(random)
+        if abs(sum(other) - sum(color)) > 0.7:
+            return other
+    return (0.95, 0.95, 0.95) if sum(color) < 1.5 else (0.1, 0.1, 0.12)
+
+
+def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
+    """Random looks that go with a body: skirts and long hair mostly with curves, beards without."""
+    tones = (*_SKIN, _SKIN_DARK)
+    place = random.uniform(0, len(tones) - 1.001)
+    skin = _mixed(tones[int(place)], tones[int(place) + 1], place % 1)
+    feminine = shape.curves > 0.5
+    usual = (
+        ("bob", "long", "long", "bun", "ponytail", "curly", "parted")
+        if feminine
+        else ("buzz", "short", "short", "parted", "curly")
+    )
+    style = str(random.choice(usual)) if random.uniform() < 0.85 else str(random.choice(HAIR_STYLES))
+    top = str(random.choice(TOPS))
+    bottom = str(random.choice(BOTTOMS if feminine else BOTTOMS[:4]))
+    jeans: Color = (random.uniform(0.1, 0.3), random.uniform(0.18, 0.38), random.uniform(0.3, 0.58))
+    top_color = _color(random)
+    bottom_color = top_color if bottom == "dress" else jeans if bottom == "jeans" else _color(random)
+    sleeves = {"t-shirt": random.uniform(0.25, 0.45), "tank top": 0.0}
+    legs = {"shorts": random.uniform(0.3, 0.55), "skirt": 0.0, "dress": 0.0}
+    return Outfit(
+        skin=skin,
+        hair=_mixed(_HAIR[int(random.integers(len(_HAIR)))], (0.1, 0.08, 0.07), float(random.uniform(0, 0.3))),
+        hair_style=style,
+        beard=bool(not feminine and random.uniform() < 0.35),
+        glasses=bool(random.uniform() < 0.15),
+        top=top,
+        top_colors=(top_color, _contrasting(top_color, random)),
+        top_pattern=str(random.choice(PATTERNS)),
+        sleeve=float(sleeves.get(top, random.uniform(0.9, 1.0))),
+        hem=0.0 if bottom == "dress" else float(random.uniform(0.35, 1.0)),
+        loose=float(random.uniform(0.1, 1) if top != "tank top" else 0.1),
+        bottom=bottom,
+        bottom_colors=(bottom_color, _contrasting(bottom_color, random)),
+        bottom_pattern="plain" if bottom in ("trousers", "jeans", "leggings") else str(random.choice(PATTERNS)),
+        leg=float(legs.get(bottom, random.uniform(0.9, 1.0))),
+        skirt=float(random.uniform(0.32, 0.6)) if bottom in ("skirt", "dress") else 0.0,
+        shoes=_color(random),
+        sole=(0.92, 0.92, 0.9) if random.uniform() < 0.6 else (0.12, 0.1, 0.1),
+        boots=bool(random.uniform() < 0.15),
+    )

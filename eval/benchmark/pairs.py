@@ -1,0 +1,104 @@
+"""Pairs of frames for evaluation, with known displacement, spread over its quartiles."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from motion_core.errors import InputError
+
+from .annotations import Annotations, mean_displacement
+
+COLUMNS = ("source", "driving", "source_frame", "driving_frame", "displacement", "quartile")
+_CANDIDATES = 400
+_LEAST = 8  # joints that must be in both pictures
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two frames of a clip: the source is to be moved to the driving frame.
+
+    Attributes:
+        video: the clip's name in its split, with its ending.
+        source, driving: frame numbers.
+        displacement: mean over the joints, in pixels.
+        quartile: 1 (the smallest quarter of displacements) to 4; 0 as long as it is not known.
+    """
+
+    video: str
+    source: int
+    driving: int
+    displacement: float
+    quartile: int = 0
+
+
+def draw_pairs(clip: Annotations, video: str, count: int, random: np.random.Generator) -> list[Pair]:
+    """Pairs of one clip whose displacements are spread evenly from the smallest to the largest that it offers."""
+    drawn = random.integers(len(clip.joints), size=(_CANDIDATES, 2))
+    found: dict[tuple[int, int], float] = {}
+    for i, j in drawn.tolist():
+        both = ((clip.visibility[i] > 0) & (clip.visibility[j] > 0)).sum()
+        if i != j and both >= _LEAST:
+            found[i, j] = mean_displacement(clip, i, j)
+    if not found:
+        return []
+    keys, values = list(found), np.array(list(found.values()))
+    chosen: list[int] = []
+    for wanted in np.linspace(values.min(), values.max(), count):
+        distance = np.abs(values - wanted)
+        distance[chosen] = np.inf
+        if np.isfinite(distance).any():
+            chosen.append(int(distance.argmin()))
+    return [Pair(video, *keys[k], round(float(values[k]), 4)) for k in chosen]
+
+
+def with_quartiles(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their quartile among all of them, in the order given; four equal groups (to one pair)."""
+    order = np.argsort([pair.displacement for pair in pairs], kind="stable")
+    rank = np.empty(len(pairs), int)
+    rank[order] = np.arange(len(pairs))
+    return [
+        Pair(p.video, p.source, p.driving, p.displacement, int(4 * r // len(pairs)) + 1)
+        for p, r in zip(pairs, rank, strict=True)
+    ]
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    """Write a csv file whose columns `source` and `driving` are those of a training pair list."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for p in pairs:
+            writer.writerow((p.video, p.video, p.source, p.driving, f"{p.displacement:.4f}", p.quartile))
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """Read what `write_pairs` wrote.
+
+    Raises:
+        InputError: it is not there, or has other columns.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: no such list of pairs; it is made by eval.benchmark.render") from error
+    if not rows or any(name not in rows[0] for name in COLUMNS):
+        raise InputError(f"{path}: must have rows with the columns {', '.join(COLUMNS)}")
+    try:
+        return [
+            Pair(
+                row["source"],
+                int(row["source_frame"]),
+                int(row["driving_frame"]),
+                float(row["displacement"]),
+                int(row["quartile"]),
+            )
+            for row in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: frames, displacement and quartile must be numbers: {error}") from error

@@ -1,0 +1,145 @@
+"""Renders a data set of people.
+
+python -m eval.benchmark.render --out ROOT --split test --identities 20 --clips 4 --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from motion_core.errors import InputError
+from motion_core.media import VideoWriter
+
+from .annotations import annotate, folder_of, write_annotations
+from .clip import SPLITS, Plan, Studio
+from .pairs import Pair, draw_pairs, with_quartiles, write_pairs
+
+_PAIRS = 2  # a stream of random numbers, after those of `clip`
+_studio: Studio | None = None  # of a worker process
+
+
+def render_clip(
+    studio: Studio, root: Path, identity: int, clip: int, *, png: bool = False, pairs: int = 8
+) -> list[Pair]:
+    """Render one clip, write its video and annotations, and return pairs of its frames."""
+    plan, shot = studio.plan, studio.shot(identity, clip)
+    video = shot.name if png else f"{shot.name}.mp4"
+    seen = []
+    with VideoWriter(f"{root / plan.split / video}{os.sep * png}", plan.rate) as writer:
+        for picture, faces in shot.render():
+            writer.write(picture)
+            seen.append(faces)
+    annotations = annotate(shot, np.stack(seen))
+    write_annotations(root, plan, annotations, video)
+    return draw_pairs(annotations, video, pairs, plan.random(identity, _PAIRS, clip))
+
+
+def render_split(
+    plan: Plan, root: Path, identities: int, clips: int, *, png: bool = False, workers: int = 1, pairs: int = 8
+) -> int:
+    """Render the clips of a split, write its pairs, and return how many frames were made.
+
+    Raises:
+        InputError: an argument is out of range, or the split's folder has something in it.
+    """
+    for name, value in (("identities", identities), ("clips", clips), ("workers", workers), ("pairs", pairs)):
+        if value < 1:
+            raise InputError(f"{name}: must be at least 1, got {value}")
+    for folder in (root / plan.split, folder_of(root, plan.split)):
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"out: {folder} must be empty or not be there, but has files in it")
+        folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(identity, clip) for identity in range(identities) for clip in range(clips)]
+    drawn: list[Pair] = []
+    for number, found in enumerate(_results(plan, root, jobs, png, pairs, workers), 1):
+        drawn += found
+        print(f"\r{number} of {len(jobs)} clips", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    write_pairs(folder_of(root, plan.split) / "pairs.csv", with_quartiles(drawn))
+    return len(jobs) * plan.frames
+
+
+def _results(
+    plan: Plan, root: Path, jobs: Sequence[tuple[int, int]], png: bool, pairs: int, workers: int
+) -> Iterator[list[Pair]]:
+    if workers == 1:
+        studio = Studio(plan)
+        for identity, clip in jobs:
+            yield render_clip(studio, root, identity, clip, png=png, pairs=pairs)
+        return
+    Studio(plan)  # files that cannot be read are reported here rather than by a broken worker
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start, (plan,)) as pool:
+        yield from pool.map(_work, jobs, _times(root, len(jobs)), _times(png, len(jobs)), _times(pairs, len(jobs)))
+
+
+def _times(value: object, count: int) -> Iterable[object]:
+    return [value] * count
+
+
+def _start(plan: Plan) -> None:
+    global _studio
+    _studio = Studio(plan)
+
+
+def _work(job: tuple[int, int], root: Path, png: bool, pairs: int) -> list[Pair]:
+    if _studio is None:
+        raise RuntimeError("the worker has not been started")
+    return render_clip(_studio, root, *job, png=png, pairs=pairs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmark.render", description="Renders people, with exact annotations."
+    )
+    add = parser.add_argument
+    add(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="ROOT",
+        help="videos go to ROOT/SPLIT, the rest to ROOT/annotations/SPLIT",
+    )
+    add("--split", required=True, choices=SPLITS)
+    add("--identities", required=True, type=int, help="how many people")
+    add("--clips", required=True, type=int, help="how many clips of each")
+    add("--seed", required=True, type=int, help="the same seed gives the same clips")
+    add("--motion", type=Path, help="npz file with motion capture (see docs/benchmark.md) instead of random movements")
+    add("--body", type=Path, help="npz file with a body to dress instead of simple bodies")
+    add("--frames", type=int, default=Plan.frames, help="of a clip (default: %(default)s)")
+    add("--rate", type=int, default=Plan.rate, help="frames a second (default: %(default)s)")
+    add("--size", type=int, default=Plan.size, help="side of the pictures (default: %(default)s)")
+    add("--png", action="store_true", help="folders of PNG files instead of MP4: exact pictures, larger files")
+    add("--pairs", type=int, default=8, help="pairs for evaluation from each clip (default: %(default)s)")
+    add("--workers", type=int, default=1, help="processes; the result does not depend on it (default: %(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0, or 2 for arguments that cannot be used."""
+    options = _parser().parse_args(arguments)
+    began = time.perf_counter()
+    try:
+        names = ("split", "seed", "frames", "rate", "size", "motion", "body")
+        plan = Plan(**{name: getattr(options, name) for name in names})
+        kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
+        frames = render_split(plan, options.out, options.identities, options.clips, **kinds)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    seconds = time.perf_counter() - began
+    print(f"{frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second: {options.out / options.split}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,343 @@
+"""The rendered benchmark: the same seed gives the same data, and what the annotations say is what the pictures show."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from eval.benchmark import annotations as annotations_module
+from eval.benchmark.annotations import HIDDEN, SEEN, Annotations, annotate, mean_displacement, read_annotations
+from eval.benchmark.camera import look_at, to_camera
+from eval.benchmark.choreography import KINDS
+from eval.benchmark.clip import Plan, Studio
+from eval.benchmark.flow import flow
+from eval.benchmark.motion import from_angles
+from eval.benchmark.outfit import draw_outfit, draw_shape
+from eval.benchmark.pairs import read_pairs
+from eval.benchmark.picture import seen_faces
+from eval.benchmark.render import main, render_split
+from eval.benchmark.rotations import turn
+from eval.benchmark.scores import end_point_error
+from eval.benchmark.simple_body import simple_figure
+from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS_AT_JOINT
+from motion_core.errors import InputError
+from motion_core.geometry import identity_grid, sample
+from motion_core.media import open_frames
+from train.data.layouts import find_videos
+
+SIZE, FRAMES = 96, 10
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two people with two clips each, as folders of PNG files."""
+    root = tmp_path_factory.mktemp("rendered")
+    render_split(Plan("test", 5, FRAMES, 8, SIZE), root, 2, 2, png=True, pairs=6)
+    return root
+
+
+@pytest.fixture(scope="module")
+def clips(data):
+    names = sorted(path.stem for path in (data / "annotations" / "test").glob("*#*.json"))
+    return [read_annotations(data, "test", name) for name in names]
+
+
+def files(root):
+    return {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(tmp_path):
+    plan = Plan("train", 7, 3, 8, 48)
+    render_split(plan, tmp_path / "one", 2, 1)
+    render_split(plan, tmp_path / "two", 2, 1, workers=2)
+    first, second = files(tmp_path / "one"), files(tmp_path / "two")
+    assert len(first) == 2 * 4 + 1
+    assert first == second
+
+
+def test_another_seed_another_person_and_another_split_look_different(tmp_path):
+    def picture(split, seed, identity, clip):
+        return next(Studio(Plan(split, seed, 2, 8, 48)).shot(identity, clip).render())[0]
+
+    all_of_them = [
+        picture("test", 1, 0, 0),
+        picture("test", 2, 0, 0),
+        picture("test", 1, 1, 0),
+        picture("val", 1, 0, 0),
+        picture("test", 1, 0, 1),
+    ]
+    for k, one in enumerate(all_of_them):
+        assert all((one != other).any() for other in all_of_them[k + 1 :])
+
+
+def test_a_clip_does_not_depend_on_the_others():
+    studio = Studio(Plan("test", 1, 2, 8, 48))
+    studio.shot(0, 0)
+    again = Studio(Plan("test", 1, 2, 8, 48)).shot(3, 1)
+    np.testing.assert_array_equal(studio.shot(3, 1).transforms, again.transforms)
+
+
+def test_a_person_is_the_same_in_all_clips():
+    studio = Studio(Plan("test", 1, 2, 8, 48))
+    first, second = studio.shot(2, 0).figure, studio.shot(2, 1).figure
+    np.testing.assert_array_equal(first.texture, second.texture)
+    np.testing.assert_array_equal(first.vertices, second.vertices)
+
+
+def test_it_is_read_as_the_fields_data_layout(data):
+    names = sorted(path.name for path in (data / "test").iterdir())
+    assert names == [f"test000{i}#00{c}" for i in range(2) for c in range(2)]
+    for name in names:
+        video = open_frames(data / "test" / name)
+        assert (video.count, video.size) == (FRAMES, (SIZE, SIZE))
+    assert [(video.name, video.identity) for video in find_videos(data, "test")] == [(name, name[:8]) for name in names]
+
+
+def test_the_figure_is_in_the_picture(clips):
+    for clip in clips:
+        share = (clip.seen >= 0).mean((1, 2))
+        assert (share > 0.02).all(), clip.name
+        assert (share < 0.5).all(), clip.name
+        assert (clip.visibility > 0).mean() > 0.6, clip.name  # some clips show the upper body only
+
+
+def test_visible_joints_are_on_their_parts(clips):
+    seen = 0
+    for clip in clips:
+        for frame, joint in zip(*np.nonzero(clip.visibility == SEEN), strict=True):
+            x, y = np.round(clip.joints[frame, joint]).astype(int)
+            assert clip.parts[frame, y, x] in PARTS_AT_JOINT[joint], (clip.name, frame, JOINTS[joint])
+            seen += 1
+    assert seen > 0.35 * sum(clip.visibility.size for clip in clips)
+
+
+def standing(yaw: float) -> Annotations:
+    """A person in the T pose, seen from far in front."""
+    from eval.benchmark.camera import Camera
+    from eval.benchmark.clip import Shot
+    from eval.benchmark.figure import joints, pose
+    from eval.benchmark.scene import draw_scene
+    from eval.benchmark.shading import draw_light
+
+    random = np.random.default_rng(0)
+    shape = draw_shape(random)
+    figure = simple_figure(shape, replace(draw_outfit(random, shape), hair_style="short", top="t-shirt"), random)
+    angles = np.zeros((1, len(ANGLES)))
+    for side in ("left", "right"):
+        angles[:, list(ANGLES).index(f"{side}_arm_raise")] = 75
+    transforms = pose(figure, from_angles(angles, np.array([[yaw, 0.0, 0.0]]), np.zeros((1, 3)), "standing"))
+    camera = Camera(look_at(np.array([[0, 1.0, 6.0]]), np.array([[0, 0.95, 0.0]])), 420.0, (192, 192), "static")
+    front = np.array((0.0, 0, 1))
+    shot = Shot(
+        "a#0",
+        "a",
+        figure,
+        transforms,
+        joints(figure, transforms),
+        camera,
+        draw_scene(random, front, 1),
+        draw_light(random, front),
+        {},
+    )
+    return annotate(shot, np.stack([faces for _, faces in shot.render()]))
+
+
+def test_all_joints_of_a_person_seen_from_the_front_are_visible_and_in_place():
+    clip = standing(0.0)
+    assert {name for name, value in zip(JOINTS, clip.visibility[0], strict=True) if value != SEEN} <= {
+        "right_ear",
+        "left_ear",
+    }
+    place = dict(zip(JOINTS, clip.joints[0], strict=True))
+    for low, high in (("nose", "neck"), ("neck", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_ankle")):
+        assert place[low][1] < place[high][1]  # y goes down
+    for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "eye", "ear"):
+        assert place[f"left_{joint}"][0] > place[f"right_{joint}"][0]  # who looks at us has the left on the right
+
+
+def test_the_face_is_hidden_from_behind():
+    clip = standing(180.0)
+    face = [JOINTS.index(name) for name in ("nose", "left_eye", "right_eye")]
+    assert (clip.visibility[0, face] == HIDDEN).all()
+    assert clip.visibility[0, JOINTS.index("left_elbow")] == SEEN
+
+
+def warped(picture: np.ndarray, exact) -> np.ndarray:
+    """A picture (S, S, 3) sampled where the flow says, in [0, 255]."""
+    side = len(picture)
+    grid = identity_grid(side, side, torch.zeros(1).double()) + torch.from_numpy(exact.displacement) * 2 / (side - 1)
+    image = torch.from_numpy(picture).double().movedim(-1, 0)[None]
+    return sample(image, grid[None])[0].movedim(0, -1).numpy()
+
+
+def interior(mask: np.ndarray) -> np.ndarray:
+    """Without the pixels whose eight neighbours are not all in the mask."""
+    inner = mask.copy()
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            inner &= np.roll(mask, (dy, dx), (0, 1))
+    return inner
+
+
+def test_a_frame_warped_by_the_exact_flow_is_the_other_frame():
+    """In light that is the same from everywhere a point keeps its colour; only resampling is left over."""
+    studio = Studio(Plan("test", 5, 8, 8, 256))
+    right, wrong = [], []
+    for identity in range(4):
+        shot = studio.shot(identity, 0)
+        even = replace(shot.light, lamp=np.zeros(3), sky=np.ones(3), ground=np.ones(3))
+        images, faces = zip(*replace(shot, light=even).render(), strict=True)
+        clip = annotate(shot, np.stack(faces))
+        for i, j in ((0, 2), (5, 4), (1, 7)):
+            exact = flow(clip, i, j)
+            where = interior(exact.visible)
+            right.append(np.abs(warped(images[j], exact) - images[i])[where].mean())
+            wrong.append(np.abs(images[j].astype(float) - images[i])[where].mean())
+    assert np.mean(right) < 5, (right, wrong)
+    assert np.mean(right) < 0.2 * np.mean(wrong), (right, wrong)
+
+
+def test_flow_there_and_back_is_nothing(clips):
+    for clip in clips:
+        there, back = flow(clip, 1, 6), flow(clip, 6, 1)
+        rows, columns = np.nonzero(there.visible)
+        places = np.stack((columns, rows), 1) + there.displacement[rows, columns]
+        nearest = np.round(places).astype(int)
+        returned = back.displacement[nearest[:, 1], nearest[:, 0]]
+        assert back.on_figure[nearest[:, 1], nearest[:, 0]].all()
+        drift = np.linalg.norm(there.displacement[rows, columns] + returned, axis=1)
+        assert np.median(drift) < 1.0, clip.name  # the nearest pixel is up to 0.7 px away, and the surface turns
+        assert np.quantile(drift, 0.95) < 3.5, clip.name
+
+
+def test_the_back_of_a_sheet_is_not_its_front():
+    """A square that turns half around: each point is in the second picture, with nothing in front, but from behind."""
+    weights = np.zeros((4, len(BONES)))
+    weights[:, 0] = 1
+    surface = {
+        "vertices": np.array([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)]),
+        "normals": np.tile((0.0, 0, 1), (4, 1)),
+        "weights": weights,
+        "faces": np.array([(0, 1, 2), (0, 2, 3)]),
+        "two_sided": np.ones(2, bool),
+        "parts": np.ones(2, np.uint8),
+    }
+    transforms = np.zeros((3, len(BONES), 3, 4))
+    transforms[..., :3] = turn("y", np.array((0.0, 180.0, 10.0)))[:, None]
+    pose = look_at(np.array((0.0, 0, 4)), np.zeros(3))
+    corners = [to_camera(pose, surface["vertices"] @ turn("y", angle).T) for angle in (0.0, 180.0, 10.0)]
+    rasters = [seen_faces(points, surface["faces"], surface["two_sided"], 60.0, (32, 32)) for points in corners]
+    seen = np.stack([raster.faces[1::2, 1::2] for raster in rasters])
+    nothing = np.zeros((3, 18, 2))
+    sheet = Annotations(
+        "a#0", "a", nothing, nothing[..., 0], nothing[..., 0], seen, seen, transforms, np.tile(pose, (3, 1, 1)), 60.0, surface, {}
+    )  # fmt: skip
+    turned, moved = flow(sheet, 0, 1), flow(sheet, 0, 2)
+    assert turned.on_figure.sum() > 100
+    assert not turned.visible.any()
+    x = np.nonzero(turned.on_figure)[1]
+    np.testing.assert_allclose(
+        turned.displacement[turned.on_figure][:, 0], 31 - 2 * x, atol=1e-6
+    )  # left and right change places
+    assert moved.visible.mean() > 0.8 * moved.on_figure.mean()
+
+
+def test_flow_of_a_frame_to_itself_is_zero_and_all_visible(clips):
+    for clip in clips:
+        exact = flow(clip, 4, 4)
+        np.testing.assert_allclose(exact.displacement, 0, atol=1e-6)
+        np.testing.assert_array_equal(exact.visible, clip.seen[4] >= 0)
+
+
+def test_flow_moves_joints_as_the_joints_move(clips):
+    """An oracle that knows neither faces nor barycentric coordinates: the surface goes with the joint below it."""
+    checked = 0
+    for clip in clips:
+        exact = flow(clip, 0, 2)
+        for joint, bone in enumerate(BONE_OF_JOINT):
+            if bone in PART and clip.visibility[0, joint] == SEEN and clip.visibility[2, joint] == SEEN:
+                x, y = np.round(clip.joints[0, joint]).astype(int)
+                moved = clip.joints[2, joint] - clip.joints[0, joint]
+                if exact.visible[y, x]:
+                    assert np.linalg.norm(exact.displacement[y, x] - moved) < 3 + 0.35 * np.linalg.norm(moved)
+                    checked += 1
+    assert checked > 15
+
+
+def test_the_exact_flow_has_no_error_and_standing_still_has_the_mean_displacement(clips):
+    exact = flow(clips[0], 0, 7)
+    still = identity_grid(SIZE, SIZE, torch.zeros(1).double())
+    right = still + torch.from_numpy(exact.displacement) * 2 / (SIZE - 1)
+    error, count = end_point_error(right, exact)
+    assert error < 1e-6
+    assert count == exact.visible.sum()
+    length = np.linalg.norm(exact.displacement[exact.visible], axis=1)
+    assert end_point_error(still, exact)[0] == pytest.approx(length.mean())
+    # a planted error of 3 px across and 4 px down is 5 px, at a quarter of the size too where the flow is smooth
+    shifted = right + torch.tensor((3.0, 4.0)) * 2 / (SIZE - 1)
+    assert end_point_error(shifted, exact)[0] == pytest.approx(5.0)
+    small = identity_grid(SIZE // 4, SIZE // 4, torch.zeros(1).double())
+    assert end_point_error(small, exact)[0] == pytest.approx(length.mean())
+
+
+def test_no_common_pixels_give_nan_and_a_count_of_zero(clips):
+    exact = flow(clips[0], 0, 1)
+    none = replace(exact, visible=np.zeros_like(exact.visible))
+    error, count = end_point_error(identity_grid(8, 8, torch.zeros(1)), none)
+    assert np.isnan(error)
+    assert count == 0
+    with pytest.raises(InputError, match="deformation: must have the shape"):
+        end_point_error(torch.zeros(2, 8, 8), exact)
+
+
+def test_pairs_say_their_displacement_and_fill_the_quartiles(data, clips):
+    pairs = read_pairs(data / "annotations" / "test" / "pairs.csv")
+    assert len(pairs) == 4 * 6
+    by_name = {clip.name: clip for clip in clips}
+    for pair in pairs:
+        clip = by_name[pair.video]
+        moved = np.linalg.norm(clip.joints[pair.source] - clip.joints[pair.driving], axis=-1)
+        both = (clip.visibility[pair.source] > 0) & (clip.visibility[pair.driving] > 0)
+        assert pair.displacement == pytest.approx(moved[both].mean(), abs=1e-3)
+        assert pair.displacement == pytest.approx(mean_displacement(clip, pair.source, pair.driving), abs=1e-4)
+    quartiles = np.array([pair.quartile for pair in pairs])
+    assert np.bincount(quartiles).tolist() == [0, 6, 6, 6, 6]
+    values = np.array([pair.displacement for pair in pairs])
+    for quartile in (1, 2, 3):
+        assert values[quartiles == quartile].max() <= values[quartiles == quartile + 1].min()
+    with (data / "annotations" / "test" / "pairs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert all((data / "test" / row[name]).is_dir() for row in rows for name in ("source", "driving"))
+
+
+def test_the_json_says_what_the_numbers_are(data):
+    text = json.loads((data / "annotations" / "test" / "test0000#000.json").read_text())
+    assert text["joint_names"] == list(JOINTS)
+    assert text["movement"] in KINDS
+    assert {"identity", "seed", "frame_rate", "part_names", "camera_move", "background", "shape", "outfit"} <= set(text)
+
+
+def test_what_cannot_be_rendered_is_said_in_one_line(data, capsys):
+    base = ["--out", str(data), "--split", "test", "--identities", "1", "--clips", "1", "--seed", "0"]
+    assert main(base) == 2
+    assert "must be empty or not be there" in capsys.readouterr().err
+    assert main([*base[:-1], "-1"]) == 2
+    assert "seed: must be in 0.." in capsys.readouterr().err
+    assert main([*base, "--motion", str(data / "none.npz")]) == 2
+    with pytest.raises(InputError, match="no such annotations"):
+        read_annotations(data, "test", "nobody#000")
+    with pytest.raises(InputError, match="i: must be a frame in"):
+        flow(read_annotations(data, "test", "test0000#000"), 99, 0)
+
+
+def test_rounded_values_survive_being_stored(data, clips):
+    """float32 holds them exactly, so that what is read is what was rendered with."""
+    shot = Studio(Plan("test", 5, FRAMES, 8, SIZE)).shot(0, 0)
+    clip = clips[0]
+    np.testing.assert_array_equal(clip.transforms, shot.transforms)
+    np.testing.assert_array_equal(clip.surface["vertices"], shot.figure.vertices)
+    np.testing.assert_array_equal(clip.surface["weights"], shot.figure.weights)
+    assert annotations_module.FORMAT == 1

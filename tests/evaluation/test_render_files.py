@@ -1,0 +1,339 @@
+"""Motion and body files: their importers, and that a figure follows them."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from eval.benchmark import import_bvh, import_makehuman
+from eval.benchmark.body_file import _OURS, BodyFile, shape_amounts
+from eval.benchmark.clip import Plan, Studio
+from eval.benchmark.figure import joints, pose
+from eval.benchmark.motion_file import NEEDED, MotionFile
+from eval.benchmark.outfit import draw_outfit, draw_shape
+from eval.benchmark.render import main
+from eval.benchmark.simple_body import simple_figure
+from eval.benchmark.skeleton import BONE, JOINTS
+from motion_core.errors import InputError
+
+# A standing person in centimetres who looks towards +z: the left side is at +x.
+_BODY = {"hip": (0, 95, 0), "abdomen": (0, 105, 0), "chest": (0, 120, 0), "neck": (0, 145, 0), "head": (0, 155, 2)}
+_LIMB = {
+    "Collar": (3, 142, 0),
+    "Shldr": (18, 140, 0),
+    "ForeArm": (46, 140, 0),
+    "Hand": (70, 140, 0),
+    "Buttock": (5, 93, 0),
+}
+_LIMB |= {"Thigh": (9, 92, 0), "Shin": (9, 50, 0), "Foot": (9, 8, 0), "Foot_end": (9, 4, 14)}
+
+
+def standing() -> dict[str, np.ndarray]:
+    places = {name: np.array(place, float) for name, place in _BODY.items()}
+    for side, sign in (("l", 1), ("r", -1)):
+        places |= {f"{side}{name}": np.array((sign * x, y, z), float) for name, (x, y, z) in _LIMB.items()}
+    return places
+
+
+def save(path, frames):
+    names = list(standing())
+    positions = np.array([[frame[name] for name in names] for frame in frames])
+    root = positions[:, :1]
+    np.savez(path, joint_names=names, parents=np.zeros(len(names)), a__root=root, a__rel=positions - root)
+    return path
+
+
+def posed(path, frames=2):
+    """Joints by name (T, 3) in metres of a person who follows the file."""
+    random = np.random.default_rng(3)
+    shape = draw_shape(random)
+    figure = simple_figure(shape, draw_outfit(random, shape), random)
+    file = MotionFile(path)
+    places = joints(figure, pose(figure, file.draw(np.random.default_rng(0), file.clips, frames, 30)))
+    return {name: places[:, number] for number, name in enumerate(JOINTS)}
+
+
+def direction(start, end):
+    return (end - start) / np.linalg.norm(end - start, axis=-1, keepdims=True)
+
+
+def test_a_figure_takes_the_pose_of_a_motion_file(tmp_path):
+    person = standing()
+    person["lForeArm"], person["lHand"] = person["lShldr"] + (0, 28, 0), person["lShldr"] + (0, 28, 24)
+    person["rShin"], person["rFoot"] = person["rThigh"] + (0, 0, 42), person["rThigh"] + (0, -42, 42)
+    person["rFoot_end"] = person["rFoot"] + (0, -4, 14)
+    at = posed(save(tmp_path / "m.npz", [person] * 3))
+    np.testing.assert_allclose(direction(at["left_shoulder"], at["left_elbow"])[0], (0, 1, 0), atol=0.03)
+    np.testing.assert_allclose(direction(at["left_elbow"], at["left_wrist"])[0], (0, 0, 1), atol=0.03)
+    np.testing.assert_allclose(direction(at["right_hip"], at["right_knee"])[0], (0, 0, 1), atol=0.03)
+    np.testing.assert_allclose(direction(at["right_knee"], at["right_ankle"])[0], (0, -1, 0), atol=0.03)
+    np.testing.assert_allclose(direction(at["right_shoulder"], at["right_elbow"])[0], (-1, 0, 0), atol=0.03)
+    assert at["nose"][0, 2] > at["neck"][0, 2]
+    assert abs(at["left_ankle"][0, 1]) < 0.2  # the foot stands on the floor
+
+
+def test_every_clip_faces_the_same_way(tmp_path):
+    """The viewpoint is the camera's affair: someone who was recorded from the side is turned to +z."""
+    turned = {name: np.array((place[2], place[1], -place[0])) for name, place in standing().items()}
+    at = posed(save(tmp_path / "m.npz", [turned] * 3))
+    assert (at["left_shoulder"] - at["right_shoulder"])[0, 0] > 0.2
+    assert (at["nose"] - at["neck"])[0, 2] > 0.02
+
+
+def test_a_jump_leaves_the_floor_by_its_share_of_the_leg(tmp_path):
+    jumping = {name: place + (0, 42, 0) for name, place in standing().items()}
+    at = posed(save(tmp_path / "m.npz", [standing()] * 20 + [jumping]), 21)
+    leg = np.linalg.norm(at["left_hip"] - at["left_knee"], axis=1) + np.linalg.norm(
+        at["left_knee"] - at["left_ankle"], axis=1
+    )
+    assert (at["left_ankle"][-1, 1] - at["left_ankle"][0, 1]) / leg[0] == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_motion_file_that_cannot_be_used_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        MotionFile(tmp_path / "none.npz")
+    np.savez(tmp_path / "m.npz", joint_names=["hip"])
+    with pytest.raises(InputError, match=r"joint_names must have .*; abdomen"):
+        MotionFile(tmp_path / "m.npz")
+    np.savez(tmp_path / "m.npz", joint_names=list(standing()))
+    with pytest.raises(InputError, match="must have clips"):
+        MotionFile(tmp_path / "m.npz")
+
+
+def bvh(root_turn: float = 0.0) -> str:
+    """The standing person as a BVH file of 8 frames at 120 a second; the root turns about y by `root_turn` degrees."""
+    places = standing()
+    chain = {
+        "hip": ["abdomen", "lButtock", "rButtock"],
+        "abdomen": ["chest"],
+        "chest": ["neck", "lCollar", "rCollar"],
+        "neck": ["head"],
+    }
+    for s in "lr":
+        names = (
+            [f"{s}{name}" for name in ("Collar", "Shldr", "ForeArm", "Hand")],
+            [f"{s}{name}" for name in ("Buttock", "Thigh", "Shin", "Foot")],
+        )
+        for line in names:
+            chain |= {name: [following] for name, following in pairwise(line)}
+
+    def node(name, parent):
+        offset = places[name] - (places[parent] if parent else places[name])
+        kind = "ROOT" if parent is None else "JOINT"
+        channels = (
+            "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+            if parent is None
+            else "3 Zrotation Xrotation Yrotation"
+        )
+        if name.endswith("Foot"):
+            end = places[f"{name}_end"] - places[name]
+            inner = f"End Site {{ OFFSET {end[0]} {end[1]} {end[2]} }}"
+        else:
+            inner = "\n".join(node(child, name) for child in chain.get(name, []))
+        return f"{kind} {name} {{ OFFSET {offset[0]} {offset[1]} {offset[2]} CHANNELS {channels}\n{inner} }}"
+
+    text = node("hip", None)
+    values = ["1", "95", "2", "0", "0", str(root_turn)] + ["0"] * 3 * (text.count("JOINT"))
+    return f"HIERARCHY\n{text}\nMOTION\nFrames: 8\nFrame Time: 0.00833333\n" + "\n".join(
+        " ".join(values) for _ in range(8)
+    )
+
+
+def test_a_bvh_file_becomes_a_motion_file(tmp_path):
+    (tmp_path / "walk.bvh").write_text(bvh(90))
+    assert import_bvh.main([str(tmp_path / "walk.bvh"), "--out", str(tmp_path / "m.npz")]) == 0
+    file = MotionFile(tmp_path / "m.npz")
+    assert file.clips == ["walk"]
+    positions = file.positions("walk")
+    assert len(positions) == 2  # 8 frames at 120 a second are 2 at 30
+    for name, place in standing().items():
+        x, y, z = place - (0, 95, 0)
+        expected = np.array((z, y, -x)) + (1, 95, 2)  # 90 degrees about y take +z to +x
+        np.testing.assert_allclose(positions[0, file.joints[name]], expected, atol=1e-3)
+
+
+def test_bvh_rotations_apply_in_the_order_of_their_channels(tmp_path):
+    (tmp_path / "a.bvh").write_text(
+        "HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 3 Zrotation Xrotation Yrotation End Site { OFFSET 0 0 2 } }\n"
+        "MOTION Frames: 1 Frame Time: 0.1 30 40 50"
+    )
+    joints_, values, rate = import_bvh.read_bvh(tmp_path / "a.bvh")
+    from scipy.spatial.transform import Rotation
+
+    expected = Rotation.from_euler("ZXY", (30, 40, 50), degrees=True).apply((0, 0, 2))
+    np.testing.assert_allclose(import_bvh.positions(joints_, values)[0, 1], expected, atol=1e-12)
+    assert rate == pytest.approx(10)
+    assert joints_[1].name == "a_end"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it has no MOTION"),
+        ("HIERARCHY ROOT a { OFFSET 0 0", "ends too early"),
+        ("hello", "is no word of its hierarchy"),
+        ("HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xposition } MOTION Frames: 2 Frame Time: 0.1 1", "got 1 numbers"),
+    ],
+)
+def test_a_broken_bvh_file_is_refused(tmp_path, text, message):
+    (tmp_path / "a.bvh").write_text(text)
+    with pytest.raises(InputError, match=message):
+        import_bvh.read_bvh(tmp_path / "a.bvh")
+
+
+def test_a_bvh_file_with_other_joints_is_refused(tmp_path, capsys):
+    (tmp_path / "a.bvh").write_text(
+        "HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xposition } MOTION Frames: 1 Frame Time: 0.1 1"
+    )
+    assert import_bvh.main([str(tmp_path / "a.bvh"), "--out", str(tmp_path / "m.npz")]) == 2
+    assert "must have the joints hip" in capsys.readouterr().err
+
+
+def box(low, high) -> np.ndarray:
+    """Eight corners."""
+    return np.array([[(low, high)[(k >> axis) & 1][axis] for axis in range(3)] for k in range(8)], float)
+
+
+_QUADS = ((0, 4, 6, 2), (1, 3, 7, 5), (0, 1, 5, 4), (2, 6, 7, 3), (0, 2, 3, 1), (4, 5, 7, 6))  # outwards
+
+
+@pytest.fixture(scope="module")
+def makehuman(tmp_path_factory):
+    """A person of boxes, in decimetres, in MakeHuman's files."""
+    data = tmp_path_factory.mktemp("makehuman")
+    heads = {
+        "root": (0, 0.5, 0),
+        "spine05": (0, 0.7, 0),
+        "spine04": (0, 1.2, 0),
+        "spine02": (0, 2.8, 0),
+        "neck01": (0, 5.9, 0),
+        "head": (0, 7, 0),
+    }
+    for letter, sign in (("L", 1), ("R", -1)):
+        for name, (x, y) in {
+            "clavicle": (0.3, 5.2),
+            "upperarm01": (1.7, 5.2),
+            "lowerarm01": (3.1, 3.5),
+            "wrist": (4.4, 2.3),
+        }.items():
+            heads[f"{name}.{letter}"] = (sign * x, y, 0.1)
+        for name, (x, y) in {"upperleg01": (1.1, 0.5), "lowerleg01": (1.3, -3.7), "foot": (1.4, -7.4)}.items():
+            heads[f"{name}.{letter}"] = (sign * x, y, 0)
+    parts = {
+        "body": [],
+        "helper-tights": [],
+        "helper-skirt": [box((-1, -2, -1), (1, 1, 1))],
+        "helper-hair": [box((-0.8, 6, -1), (0.8, 8.5, 0))],
+    }
+    for sign, group in ((1, "helper-l-eye"), (-1, "helper-r-eye")):
+        parts[group] = [box((sign * 0.3 - 0.1, 7.2, 0.7), (sign * 0.3 + 0.1, 7.4, 0.9))]
+    owners = []
+    for name, (x, y, z) in heads.items():
+        solid = [box((x - 0.5, y - 1.0, z - 0.5), (x + 0.5, y + 0.6, z + 0.8))]
+        parts["body"] += solid
+        parts["helper-tights"] += solid if name != "head" else []
+        owners.append(name)
+    lines, number, weights = [], 1, {name: [] for name in heads}
+    for group, boxes in parts.items():
+        lines.append(f"g {group}")
+        for k, corners in enumerate(boxes):
+            lines += [f"v {x} {y} {z}" for x, y, z in corners]
+            lines += ["f " + " ".join(f"{number + corner}/1" for corner in quad) for quad in _QUADS]
+            bone = owners[k] if group in ("body", "helper-tights") else "root" if group == "helper-skirt" else "head"
+            weights[bone] += [[number - 1 + corner, 1.0] for corner in range(8)]
+            number += 8
+    joint_vertices = {}
+    lines.append("g joints")
+    for name, (x, y, z) in heads.items():
+        joint_vertices[name] = list(range(number - 1, number + 7))
+        lines += [f"v {x} {y} {z}"] * 8
+        number += 8
+    files = {
+        "3dobjs/base.obj": "vt 0 0\n" + "\n".join(lines),
+        "rigs/default.mhskel": json.dumps({
+            "weights_file": "w.mhw",
+            "bones": {
+                name: {"head": name, "tail": name, "parent": None if name == "root" else "root"} for name in reversed(heads)
+            },
+            "joints": joint_vertices,
+        }),
+        "rigs/w.mhw": json.dumps({"weights": weights}),
+        "targets/macrodetails/caucasian-male-young.target": "# a comment\n0 0.5 0 0\n3 0 -1 0.25\n",
+        "targets/macrodetails/height/male-young-averagemuscle-averageweight-maxheight.target": "1 0 1 0\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).write_text(text)
+    return data
+
+
+@pytest.fixture(scope="module")
+def body(makehuman):
+    assert import_makehuman.main(["--data", str(makehuman), "--out", str(makehuman / "body.npz")]) == 0
+    return makehuman / "body.npz"
+
+
+def test_makehuman_files_become_a_body_file(body):
+    file = BodyFile(body)
+    assert set(_OURS) <= {str(name) for name in np.load(body)["bone_names"]}
+    assert len(file.faces["body"]) == 6 * len(_OURS)
+    np.testing.assert_allclose(file.weights.sum(1), 1)
+    plain, shaped = file.shaped({}), file.shaped({"caucasian-male-young": 0.5})
+    np.testing.assert_allclose(shaped[0] - plain[0], (0.25, 0, 0), atol=1e-3)
+    np.testing.assert_allclose(shaped[3] - plain[3], (0, -0.5, 0.125), atol=1e-3)
+    np.testing.assert_array_equal(shaped[1], plain[1])
+    np.testing.assert_allclose(file.heads(plain)[BONE["head"]], (0, 7, 0), atol=1e-3)
+
+
+def test_amounts_of_a_group_of_targets_add_up_to_one():
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        amounts = shape_amounts(draw_shape(random), random)
+        ancestry = [value for name, value in amounts.items() if name.split("-")[0] in ("african", "asian", "caucasian")]
+        universal = [value for name, value in amounts.items() if name.startswith("universal")]
+        assert sum(ancestry) == pytest.approx(1)
+        assert sum(universal) == pytest.approx(1)
+        assert min(amounts.values()) >= 0
+
+
+def test_people_with_the_bodies_of_a_file_are_rendered(body, tmp_path):
+    arguments = [
+        "--split",
+        "test",
+        "--identities",
+        "1",
+        "--clips",
+        "1",
+        "--seed",
+        "1",
+        "--frames",
+        "3",
+        "--size",
+        "48",
+        "--body",
+        str(body),
+    ]
+    assert main(["--out", str(tmp_path), *arguments]) == 0
+    assert (tmp_path / "test" / "test0000#000.mp4").is_file()
+    shot = Studio(Plan("test", 1, 3, 25, 64, body=body)).shot(0, 0)
+    assert all((faces >= 0).mean() > 0.02 for _, faces in shot.render())
+
+
+def test_incomplete_makehuman_data_are_refused(makehuman, tmp_path, capsys):
+    assert import_makehuman.main(["--data", str(tmp_path), "--out", str(tmp_path / "b.npz")]) == 2
+    assert "base.obj: cannot be read" in capsys.readouterr().err
+    (tmp_path / "base.obj").write_text("g body\nv 0 0 0\nf 1 1 1 1\n")
+    with pytest.raises(InputError, match=r"helper-tights, helper-skirt, .* has none"):
+        import_makehuman.read_base(tmp_path / "base.obj")
+    (tmp_path / "a.target").write_text("1 2 3\n")
+    with pytest.raises(InputError, match="a vertex number and three offsets"):
+        import_makehuman.read_target(tmp_path / "a.target")
+    np.savez(tmp_path / "b.npz", vertices=np.zeros((1, 3)))
+    with pytest.raises(InputError, match="bone_names"):
+        BodyFile(tmp_path / "b.npz")
+
+
+def test_the_needed_joints_are_those_of_the_data_set():
+    assert len(NEEDED) == 21
+    assert set(NEEDED) | {"lButtock", "rButtock"} == set(standing())
