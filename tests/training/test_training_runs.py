@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -567,6 +568,7 @@ def test_gradients_of_keypoints_and_motion_are_clipped(settings, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a processor")
 def test_compiled_networks_have_the_same_gradients_and_names(settings, tmp_path):
     moments = []
     for name, compiled in (("plain", False), ("compiled", True)):

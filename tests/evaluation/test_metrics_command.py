@@ -1,0 +1,159 @@
+"""`python -m eval.metrics` on folders of videos: those that match, and those that do not."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from evaluation_drawings import Dots, draw_dots
+
+from eval.embedders import EMBEDDERS
+from eval.landmarks import DETECTORS
+from eval.metrics import main
+from motion_core import media
+from motion_core.errors import InputError
+
+SQUARE = ((10, 10), (40, 10), (40, 30), (10, 30))
+
+
+class Failing(Dots):
+    def landmarks(self, image):
+        raise InputError("failing: out of order")
+
+
+@pytest.fixture(autouse=True)
+def _dots(monkeypatch):
+    monkeypatch.setitem(DETECTORS, "dots", "evaluation_drawings:Dots")
+    monkeypatch.setitem(EMBEDDERS, "dots", "evaluation_drawings:Dots")
+    monkeypatch.setitem(DETECTORS, "failing", f"{__name__}:Failing")
+
+
+def write(folder, shift=0, count=3, size=(48, 64), points=SQUARE):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with media.VideoWriter(f"{folder}/", 25) as writer:
+        for t in range(count):
+            places = [point and (point[0] + t, point[1] + shift) for point in points]
+            writer.write(draw_dots(places, *size))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two videos, and results that are 2 and 4 pixels too low."""
+    for name, shift in (("a", 2), ("b", 4)):
+        write(tmp_path / "data" / "test" / name)
+        write(tmp_path / "made" / name, shift)
+    return tmp_path
+
+
+def run(folders, *more):
+    return main([str(each) for each in (folders / "made", "--data", folders / "data", "--device", "cpu", *more)])
+
+
+def read(folders):
+    return json.loads((folders / "made" / "metrics.json").read_text())
+
+
+def test_folders_that_match(folders, capsys):
+    assert run(folders, "--detector", "dots") == 0
+
+    report = read(folders)
+    assert report["overall"]["akd"]["clean"] == 3
+    assert report["overall"]["akd"]["published"] == 1.5
+    assert report["videos"]["a"]["clean"]["akd"] == 2
+    assert report["about"]["detector"] == "dots, 1"
+    assert report["about"]["embedder"] == "none: not measured what needs one, give --embedder"
+    assert report["excluded"] == {}
+    assert "2 videos, 6 frames, 0 videos excluded" in capsys.readouterr().out
+
+
+def test_videos_of_different_length_and_size_are_excluded_and_reported(folders, capsys):
+    write(folders / "data" / "test" / "c", count=5)
+    write(folders / "made" / "c")
+    write(folders / "data" / "test" / "d")
+    write(folders / "made" / "d", size=(48, 66))
+
+    assert run(folders, "--detector", "dots") == 0
+
+    report = read(folders)
+    assert report["excluded"] == {
+        "c": "has 3 frames, the real video 5",
+        "d": "has frames of (48, 66) (h, w), the real video of (48, 64)",
+    }
+    assert report["overall"]["akd"]["clean"] == 3
+    assert "excluded: c: has 3 frames" in capsys.readouterr().out
+
+
+def test_a_damaged_video_is_excluded_and_reported(folders):
+    damaged = folders / "made" / "b" / "000002.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+
+    assert run(folders, "--detector", "dots") == 0
+
+    report = read(folders)
+    assert "000002.png" in report["excluded"]["b"]
+    assert report["overall"]["akd"]["clean"] == 2
+
+
+def test_missing_videos_are_an_error_unless_they_are_allowed(folders, capsys):
+    write(folders / "data" / "test" / "c")
+
+    assert run(folders) == 2
+    assert "1 of 3 videos are missing (c); make them, or give --partial" in capsys.readouterr().err
+    assert run(folders, "--partial") == 0
+    assert read(folders)["excluded"] == {"c": "is missing"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--detector", "dotz"], "detector must be one of mediapipe-body, .*, got 'dotz'"),
+        (["--embedder", "eye"], "embedder must be one of dlib, timm, onnx, dots, got 'eye'"),
+        (["--detector", "failing"], "failing: out of order"),
+        (["--embedder", "dots"], r"dots is of no use here, in 6 frames .*: nothing found in the real frame \(6\)"),
+        (["--split", "val"], "val: must be a folder with videos, but there is no such folder"),
+        (["--device", "abacus"], "device must be auto, cpu, .* got abacus"),
+    ],
+)
+def test_what_cannot_be_used_is_an_error_in_one_line(folders, capsys, options, message):
+    assert run(folders, *options) == 2
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("eval.metrics: ")
+    assert re.search(message, line), line
+    assert not (folders / "made" / "metrics.json").exists()
+
+
+def test_nothing_found_anywhere_is_an_error(folders, capsys):
+    for name in "ab":
+        for folder in (folders / "data" / "test" / name, folders / "made" / name):
+            for file in folder.iterdir():
+                media.save_image(file, np.full((48, 64, 3), 99, np.uint8))
+
+    assert run(folders, "--detector", "dots") == 2
+    assert "dots is of no use here, in 6 frames there is nothing to measure" in capsys.readouterr().err
+
+
+def test_videos_that_belong_to_none_are_an_error(folders, capsys):
+    write(folders / "made" / "z")
+
+    assert run(folders) == 2
+    assert "there is none named 'z'" in capsys.readouterr().err
+
+
+def test_if_no_video_can_be_used_it_is_an_error(folders, capsys):
+    for name in "ab":
+        write(folders / "data" / "test" / f"{name}2")
+        write(folders / "made" / f"{name}2", count=2)
+        for where in ("made", "data/test"):
+            shutil.rmtree(folders / where / name)
+
+    assert run(folders) == 2
+    assert "none of the 2 videos can be measured; a2: has 2 frames, the real video 3" in capsys.readouterr().err
+
+
+def test_a_folder_of_unknown_origin_needs_the_data(folders, capsys):
+    assert main([str(folders / "made")]) == 2
+    assert "has no run.json; say with --data which videos" in capsys.readouterr().err
+    assert main([str(folders / "nowhere")]) == 2
+    assert "must be a folder with videos to measure" in capsys.readouterr().err
