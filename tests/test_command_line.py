@@ -176,6 +176,7 @@ def test_info_warns_of_scene_cuts(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # 2,100 frames, on a machine that may be busy
 def test_memory_does_not_grow_with_the_length_of_the_video(capsys):
     assert run("benchmark", "--memory") == 0
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_used_is_an_error_in_one_line(model, data, tmp_path, caps
 
 
 def start(command, **environment):
-    variables = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
+    variables = os.environ | {"OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, command)], cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
     )
