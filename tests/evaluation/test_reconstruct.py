@@ -196,6 +196,7 @@ def test_two_processes_share_the_videos_and_a_killed_one_leaves_nothing_half_don
 
     assert [process.returncode for process in processes] == [0, 0]
     assert all(f"process {rank} of 2: " in output for rank, output in enumerate(outputs))
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 14
     assert without_times(read(tmp_path / "out")) == without_times(read(tmp_path / "alone"))
 
 

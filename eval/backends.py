@@ -1,0 +1,79 @@
+"""What detectors and embedders have in common: found by name, optional packages imported when used, local files of weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from motion_core.errors import InputError, first_sentence
+
+
+def open_backend(what: str, known: Mapping[str, str], spec: str, device: str) -> Any:
+    """Make the backend of the name before the first colon, from what follows the colon (None where there is none).
+
+    Raises:
+        InputError: no such name, or what the backend needs is missing.
+    """
+    name, colon, argument = spec.partition(":")
+    if name not in known:
+        raise InputError(f"{what} must be one of {', '.join(known)}, got {name!r}")
+    module, factory = known[name].split(":")
+    return getattr(import_module(module), factory)(argument if colon else None, device)
+
+
+def optional(module: str, extra: str, what: str) -> ModuleType:
+    """Import an optional package.
+
+    Raises:
+        InputError: it is not installed, or does not load; the message ends in the line that installs it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        missing = "is not installed" if find_spec(module.split(".")[0]) is None else f"does not load ({error})"
+        raise InputError(f"{what} needs {module}, which {missing}: pip install '.[{extra}]'") from error
+
+
+def weights_file(path: str | None, what: str, source: str) -> Path:
+    """A local file of weights.
+
+    Args:
+        path: of it; None where none was given.
+        what: needs it, for the message, as it is given on the command line: "keypointrcnn:FILE".
+        source: where people get such a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not path:
+        raise InputError(f"{what.partition(':')[0]} needs a local file of weights, give {what}; {source}")
+    if not Path(path).is_file():
+        raise InputError(f"{what}: there is no file {path}; {source}")
+    return Path(path)
+
+
+def digest(path: Path) -> str:
+    """The first 12 letters of a file's SHA-256, for versions."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def no_argument(name: str, argument: str | None) -> None:
+    """Raise InputError if something follows the colon of a backend that takes nothing."""
+    if argument is not None:
+        raise InputError(f"{name} takes nothing after a colon, got {argument!r}")
+
+
+def load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Load a state dict, of a pickle's tensors nothing else; raises InputError where the file does not belong to the module."""
+    try:
+        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch.load raises what the unpickler happens to
+        raise InputError(f"{path}: must be weights of {type(module).__name__} ({first_sentence(error)})") from error

@@ -1,0 +1,187 @@
+"""What is measured: videos that were made, each with the real one it belongs to, frame by frame and of one size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from motion_core.errors import InputError
+from motion_core.framing import from_network, place_in, to_network
+from motion_core.media import FrameAccess, open_frames, to_float, to_uint8
+
+from .measuring import Reference
+from .runs import FAILED, FRAMES, RUN, VIDEOS, Kind, Result, Run, read_result, read_run
+from .videos import FrameSequence, VideoFile, find_videos
+
+
+class UnusableVideoError(InputError):
+    """A video that is left out; the message says why."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A video that was made.
+
+    Attributes:
+        name: of it.
+        made: its file or folder of frames.
+        real: the video that it reconstructs, or whose motion it has.
+        source: the picture that was animated; None for a reconstruction.
+        result: how it was made; None where that is not known.
+        limit: frames of the real video that are used; None is all.
+    """
+
+    name: str
+    made: Path
+    real: Path
+    source: Path | None = None
+    result: Result | None = None
+    limit: int | None = None
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Iterable[np.ndarray], Iterable[np.ndarray], Reference | None]]:
+        """The frames made, the real ones as they were given to the networks, and what an animation is measured against.
+
+        Raises:
+            UnusableVideoError: one cannot be read, also later while they are read, or they have not the same length and size.
+        """
+        made, real = _open(self.made), _open(self.real)
+        count = real.count if self.limit is None else min(real.count, self.limit)
+        if made.count != count:
+            raise UnusableVideoError(f"has {made.count} frames, the real video {count}")
+        frames = _readable(FrameSequence(made))
+        theirs = (self._fitted(frame) for frame in _readable(FrameSequence(real, self.limit)))
+        if self.source is not None and self.result is not None:
+            wanted = (self.source, 0), (self.real, self.result.initial_frame)
+            source, initial = (self._fitted(_frame(path, index)) for path, index in wanted)
+            yield frames, theirs, Reference(source, initial)
+            return
+        size = self._fitted(np.zeros((*real.size, 3), np.uint8)).shape[:2]
+        if made.size != size:
+            raise UnusableVideoError(f"has frames of {made.size} (h, w), the real video of {size}")
+        yield frames, theirs, None
+
+    def _fitted(self, frame: np.ndarray) -> np.ndarray:
+        """A real frame at the size of the results, as it was brought to the networks' size, without padding."""
+        if self.result is None:
+            return frame
+        height, width = self.result.network_size
+        placement = place_in((frame.shape[0], frame.shape[1]), (height, width), self.result.fit)
+        return to_uint8(from_network(to_network(to_float(frame[None]), placement), placement))[0]
+
+
+def _open(path: Path) -> FrameAccess:
+    try:
+        return open_frames(path)
+    except (InputError, OSError) as error:
+        raise UnusableVideoError(f"cannot be read: {error}") from error
+
+
+def _frame(path: Path, index: int) -> np.ndarray:
+    return next(_readable(frame for _, frame in _open(path).frames_at([index])))
+
+
+def _readable(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    try:
+        yield from frames
+    except (InputError, OSError) as error:
+        raise UnusableVideoError(f"cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class Material:
+    """All videos of a folder.
+
+    Attributes:
+        kind: "reconstruction" or "animation".
+        data: folder of the real ones.
+        items: that can be measured.
+        excluded: that cannot, and why, by name.
+        run: what made them; None where that is not known.
+    """
+
+    kind: Kind
+    data: Path
+    items: list[Item]
+    excluded: dict[str, str]
+    run: Run | None = None
+
+
+def collect(folder: Path, data: Path | None = None, split: str | None = None, partial: bool = False) -> Material:
+    """Find the videos in a folder, and the real ones that they belong to.
+
+    Args:
+        folder: of `eval.reconstruct` or `eval.animate`, or any folder with videos.
+        data, split: where the real videos are, in data/split; None is where they were for the former.
+        partial: exclude videos that are missing, and say so in the report, instead of raising an error.
+
+    Raises:
+        InputError: there is nothing to measure, or the folders do not match: videos are missing or belong to none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: must be a folder with videos to measure, but there is no such folder")
+    if (folder / RUN).exists():
+        run = read_run(folder)
+        return _of_run(folder, run, (data or Path(run.data)) / (split or run.split), partial)
+    if data is None:
+        raise InputError(f"{folder}: has no {RUN}; say with --data which videos these are to be compared with")
+    real, made = find_videos(data / (split or "test")), find_videos(folder)
+    _check_known(folder, data, made, real)
+    excluded = _missing(folder, {name: "is missing" for name in real if name not in made}, len(real), partial)
+    items = [Item(name, video.path, real[name].path) for name, video in made.items()]
+    return Material("reconstruction", data, items, excluded)
+
+
+def _of_run(folder: Path, run: Run, data: Path, partial: bool) -> Material:
+    real = {video.name: video for video in find_videos(data).values()}
+    done = {path.name: path for path in _visible(folder / VIDEOS)}
+    failed = {path.stem: _complaint(path) for path in _visible(folder / FAILED)}
+    if not done:
+        raise InputError(f"{folder}: has no finished video; go on with `python -m eval.{_PROGRAM[run.kind]}`")
+    items = []
+    for name, path in done.items():
+        result = read_result(path)
+        for wanted in (result.source, result.driving):
+            if wanted not in real:
+                raise InputError(f"{folder}: {name} was made from {wanted}, which is not in {data}")
+        source = real[result.source].path if run.kind == "animation" else None
+        items.append(Item(name, path / FRAMES, real[result.driving].path, source, result, run.limit))
+    absent = {name: "is not made yet" for name in run.videos if name not in done and name not in failed}
+    excluded = _missing(folder, absent, len(run.videos), partial) | {
+        name: f"could not be made: {reason}" for name, reason in failed.items() if name not in done
+    }
+    return Material(run.kind, data, items, excluded, run)
+
+
+_PROGRAM = {"reconstruction": "reconstruct", "animation": "animate"}
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _complaint(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read, or is not what this version writes ({error})") from error
+
+
+def _check_known(folder: Path, data: Path, made: Iterable[str], real: dict[str, VideoFile]) -> None:
+    strange = [name for name in made if name not in real]
+    if strange:
+        raise InputError(f"{folder}: must have videos named as those in {data}, but there is none named {strange[0]!r}")
+
+
+def _missing(folder: Path, absent: dict[str, str], total: int, partial: bool) -> dict[str, str]:
+    if absent and not partial:
+        names = ", ".join(list(absent)[:3])
+        raise InputError(
+            f"{folder}: {len(absent)} of {total} videos are missing ({names}); make them, or give --partial"
+        )
+    return absent

@@ -1,0 +1,132 @@
+"""A folder of results: what made it (``run.json``), one folder a video (``videos/NAME``), what failed (``failed/NAME.json``)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from motion_core.errors import InputError
+from motion_core.version import __version__
+
+RUN, RESULT, FRAMES, VIDEOS, FAILED = "run.json", "result.json", "frames", "videos", "failed"
+
+Kind = Literal["reconstruction", "animation"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the results of a folder have in common; a folder only takes results of an equal one.
+
+    Attributes:
+        kind: "reconstruction" of videos from their first frame, or "animation" of pictures with videos of others.
+        model, variant, weights: name and variant of the model, and a digest of its weights.
+        data, split: the folder with the videos is data/split.
+        pairs: the csv file, for animations.
+        videos: names of the results that there will be.
+        limit: frames used of each video; None is all.
+        settings: `motion_core.AnimationSettings`, as JSON.
+        dtype: of the convolutions.
+        version: of motion-core.
+    """
+
+    kind: Kind
+    model: str
+    variant: str
+    weights: str
+    data: str
+    split: str
+    pairs: str | None
+    videos: list[str]
+    limit: int | None
+    settings: dict[str, Any]
+    dtype: str
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished video.
+
+    Attributes:
+        source, driving: names under data/split, with their endings.
+        frames: how many.
+        network_size, fit: how source and driving frames were brought to the networks' size, see `motion_core.framing.place_in`.
+        initial_frame: index of the driving frame whose pose counts as the source's, where the motion is relative.
+        seconds: that it took, writing included.
+        records: of each frame, what was selected (t and its scores) and what was diagnosed.
+    """
+
+    source: str
+    driving: str
+    frames: int
+    network_size: tuple[int, int]
+    fit: Literal["pad", "crop", "stretch"]
+    initial_frame: int
+    seconds: float
+    records: list[dict[str, Any]]
+
+
+def claim(folder: Path, run: Run) -> None:
+    """Begin a run in a new or empty folder, or go on with an equal one.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written.
+    """
+    run = Run(**json.loads(json.dumps(asdict(run))))  # as it reads from the file: tuples become lists
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    if found and RUN not in found:
+        raise InputError(f"{folder}: must be empty, new, or hold results of this program, but holds {found[0]}")
+    if found:
+        before, now = asdict(read_run(folder)), asdict(run)
+        for name in before:
+            if before[name] != now[name]:
+                raise InputError(
+                    f"{folder}: holds results of another run, with {_difference(name, before[name], now[name])}; "
+                    "give a new folder"
+                )
+        return
+    write_json(folder / RUN, asdict(run))
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name == "videos":
+        return "other videos"
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next(key for key in {**before, **now} if before.get(key) != now.get(key))
+        return f"{name}.{key} {before.get(key)!r} instead of {now.get(key)!r}"
+    return f"{name} {before!r} instead of {now!r}"
+
+
+def read_run(folder: Path) -> Run:
+    """What made the results in a folder; raises InputError if that cannot be read."""
+    return _read(folder / RUN, Run)
+
+
+def read_result(folder: Path) -> Result:
+    """What is known of a finished video by its own folder; raises InputError if that cannot be read."""
+    return _read(folder / RESULT, Result)
+
+
+def _read(path: Path, cls: Any) -> Any:
+    try:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read, or is not what this version writes ({error})") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file that appears whole, in a folder that is made where it is missing.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
