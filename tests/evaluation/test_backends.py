@@ -125,6 +125,7 @@ def test_keypointrcnn_runs_with_local_weights(tmp_path):
     assert np.isnan(points).all(), "with random weights nobody is found"
 
 
+@pytest.mark.slow
 def test_dlib_finds_a_drawn_face_and_who_it_is():
     pytest.importorskip("dlib", reason="dlib is not installed: pip install '.[faces]'")
     detector, embedder = open_detector("dlib"), open_embedder("dlib")
