@@ -34,8 +34,8 @@ class Similarity:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        self._metrics: Any = optional("torchmetrics.functional.image", "eval", "PSNR and SSIM")
-        from torchmetrics import __version__
+        library: Any = optional("torchmetrics", "eval", "measuring PSNR and SSIM")
+        self._metrics: Any = library.functional.image
         from torchvision.models import AlexNet_Weights
 
         # torchvision would fetch the file if it was not there.
@@ -45,7 +45,7 @@ class Similarity:
         self._lpips = _lpips(file).to(device) if file.is_file() else None
         self.lpips_missing = None if file.is_file() else f"put {url} into {file.parent}"
         lpips = "" if self._lpips is None else ", LPIPS with AlexNet"
-        self.version = f"torchmetrics {__version__}, SSIM with a Gaussian window of {_WINDOW}{lpips}"
+        self.version = f"torchmetrics {library.__version__}, SSIM with a Gaussian window of {_WINDOW}{lpips}"
 
     def psnr(self, made: np.ndarray, real: np.ndarray) -> float:
         """Peak signal to noise ratio in dB; infinite for frames that are the same."""
