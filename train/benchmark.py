@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from motion_core.benchmark import seconds_of
 from motion_core.errors import InputError
 from motion_core.hardware import synchronize
 
@@ -64,8 +65,8 @@ def measure(config: TrainingConfig, steps: int, warmup: int) -> list[str]:
         take_step(batch)
         synchronize(device)
         together.append(time.perf_counter() - began)
-    alone = [seconds(lambda: take_step(batch), device) for _ in range(steps)]
-    loading = [seconds(lambda: next(batches), device) for _ in range(steps)]
+    alone = [seconds_of(lambda: take_step(batch), device) for _ in range(steps)]
+    loading = [seconds_of(lambda: next(batches), device) for _ in range(steps)]
 
     def rate(times: list[float]) -> str:
         return f"{batch_size / statistics.median(times):9.2f} samples/s"
@@ -96,15 +97,6 @@ def stepper(
         update(accelerator, prepared, networks, optimizer, [batch], phase, rate, schedule.clip, signal)
 
     return take
-
-
-def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """How long something takes, the device's work included."""
-    synchronize(device)
-    began = time.perf_counter()
-    run()
-    synchronize(device)
-    return time.perf_counter() - began
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -102,11 +102,22 @@ class MotionStep(nn.Module):
         hops = hops_of(self.networks, kept)
         parts: dict[str, Tensor] = {}
 
-        # 1. The backbone, in both directions if both are trained
+        # 1. Both images and their background motion
         bidirectional = self.config.variant in BIDIRECTIONAL
         there, back = self._ends(hops, source, driving, drawn, phase, parts, bidirectional)
         transform, inverse = self._background(source, driving, phase, parts)
-        direct = hops.motion(there.encoded, driving_points := back.keypoints, transform)
+
+        # 2. The way there, over the preferred candidate; in one hop it is the direct motion
+        if self.config.variant == "tpsmm":
+            t = torch.zeros(len(source), device=source.device)
+            way = self._generate(hops, there, back, transform, t)
+            direct = way.generated.hops[-1]
+        else:
+            t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
+            direct = hops.motion(there.encoded, back.keypoints, transform)
+        parts["reconstruction"] = way.error
+
+        # 3. What shapes the direct motion, in both directions if both are trained
         warp = losses.warp_loss(there.encoded.features, back.encoded.features, direct)
         if bidirectional:
             returning = hops.motion(back.encoded, there.keypoints, inverse)
@@ -116,15 +127,7 @@ class MotionStep(nn.Module):
             image = hops.image_generator(there.encoded.features, direct)
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)
 
-        # 2. The way there, over the preferred candidate
-        if self.config.variant == "tpsmm":
-            t = torch.zeros(len(source), device=source.device)
-            way = self._generate(hops, there, back, transform, t)
-        else:
-            t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
-        parts["reconstruction"] = way.error
-
-        # 3. The way back, over the same pose
+        # 4. The way back, over the same pose
         if bidirectional:
             # At t = 0 the image animated is the source itself; the way back reaches that pose in one hop.
             complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
@@ -138,7 +141,7 @@ class MotionStep(nn.Module):
                 "l1": losses.absolute_difference(way.generated.image, driving),
                 "copy": losses.absolute_difference(source, driving),
                 "t": t,
-                "displacement": displacement(there.keypoints, driving_points),
+                "displacement": displacement(there.keypoints, back.keypoints),
                 "visibility": way.generated.visible.mean(dim=(1, 2, 3)),
             }
             images = {

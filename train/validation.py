@@ -92,4 +92,5 @@ def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Ten
     times, scores = candidate_scores(networks["selector"], hops, detector, encoded, pose, background, "learned")
     best, index = scores.max(dim=1)
     t = torch.where(best > scores[:, 0] + AnimationSettings.hysteresis, times[index], still)
-    return hops.generate([encoded], pose, [background], t).image, straight, t
+    image = hops.generate([encoded], pose, [background], t).image if t.any() else straight
+    return image, straight, t
