@@ -29,7 +29,7 @@ from motion_core import (
 )
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
-from motion_core.networks.blocks import Down, NormReLU, Residual, Same, Shrink, Up, instance_norm
+from motion_core.networks.blocks import Down, NormReLU, Residual, Same, Shrink, Up
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -398,16 +398,16 @@ def test_up_equals_doubling_then_convolution_norm_relu(size):
         torch.testing.assert_close(gradient / scale, wanted / scale, rtol=0, atol=1e-4)
 
 
-def test_a_group_norm_with_one_channel_a_group_is_instance_norm():
-    ours, theirs = instance_norm(6), nn.InstanceNorm2d(6, affine=True)
+@pytest.mark.parametrize("learning", [False, True])
+def test_the_norm_is_instance_norm_with_and_without_gradients(learning):
+    theirs, ours = nn.InstanceNorm2d(6, affine=True), NormReLU(6)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
-    nn.init.normal_(ours.weight), nn.init.normal_(ours.bias)
-    theirs.load_state_dict(ours.state_dict())
-    with_relu = NormReLU(6)
-    with_relu.load_state_dict(ours.state_dict())
+    nn.init.normal_(theirs.weight), nn.init.normal_(theirs.bias)
+    ours.load_state_dict(theirs.state_dict())
     x = torch.randn(3, 6, 9, 7) * 4 + 2
-    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
-    torch.testing.assert_close(with_relu(x), theirs(x).relu(), rtol=0, atol=1e-5)
+    with torch.set_grad_enabled(learning):
+        torch.testing.assert_close(ours(x), theirs(x).relu(), rtol=0, atol=1e-5)
+        assert ours(torch.randn(3, 6, 1, 1)).shape == (3, 6, 1, 1)
 
 
 def test_same_down_and_residual_equal_their_formulas():
@@ -697,3 +697,27 @@ def test_up_keeps_its_kernel_for_inference_until_the_weight_changes():
         layer.to(torch.bfloat16)
         assert layer(x.bfloat16()).dtype == torch.bfloat16
     assert set(layer.state_dict()) == {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}
+
+
+@pytest.mark.parametrize("architecture", ["regnetx_002", "mobilenetv3_small_050"])
+def test_regressors_take_another_architecture_and_smaller_images(architecture, tmp_path):
+    detector = KeypointDetector(3, 5, architecture=architecture, shrink=2).eval()
+    image = torch.rand(2, 3, 64, 64)
+    points = detector(image).points
+    assert points.shape == (2, 3, 5, 2)
+    direct = KeypointDetector(3, 5, architecture=architecture).eval()
+    direct.load_state_dict(detector.state_dict())
+    torch.testing.assert_close(points, direct(Shrink(3, 2)(image)).points, rtol=0, atol=1e-6)
+    detector.save_pretrained(tmp_path)
+    again = KeypointDetector.from_pretrained(tmp_path)(image).points
+    torch.testing.assert_close(again, points, rtol=0, atol=1e-5)
+
+    predictor = BackgroundPredictor(architecture=architecture, shrink=2).eval()
+    torch.testing.assert_close(predictor(image, image), torch.eye(3).expand(2, 3, 3))
+
+
+@pytest.mark.parametrize("name", ["resnet", "hf_hub:timm/resnet18", ""])
+def test_an_architecture_that_timm_does_not_know_is_refused(name):
+    for network in (KeypointDetector, BackgroundPredictor):
+        with pytest.raises(ValueError, match="architecture must be"):
+            network(architecture=name)

@@ -91,6 +91,13 @@ class GeneratorConfig(Section):
     num_down_blocks: Count = 3
 
 
+class RegressorConfig(Section):
+    """Of `motion_core.KeypointDetector` and `motion_core.BackgroundPredictor`."""
+
+    architecture: str = "resnet18"  # by timm's name
+    shrink: Count = 1
+
+
 class AvdConfig(Section):
     """Of `motion_core.AVDNetwork`."""
 
@@ -103,6 +110,7 @@ class ModelConfig(Section):
 
     num_splines: Count = 10
     points_per_spline: Annotated[int, Field(ge=3)] = 5
+    regressor: RegressorConfig = RegressorConfig()
     motion: MotionConfig = MotionConfig()
     generator: GeneratorConfig = GeneratorConfig()
     background: bool = True

@@ -6,6 +6,7 @@ They take images ``(B, 3, H, W)`` in [0, 1] and normalise them as ImageNet's are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,7 +21,14 @@ from motion_core.networks.blocks import Shrink
 from .feature_weights import StateDict, check_weights, file_of, random_weights, read_weights
 
 IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))  # mean and standard deviation of R, G and B
-VGG_CONVOLUTIONS = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,))  # up to relu5_1, a 2x2 maximum between groups
+VGG_WIDTH = 64  # features of the first layer
+VGG_CONVOLUTIONS = (
+    (1, 1),
+    (2, 2),
+    (4,) * 4,
+    (8,) * 4,
+    (8,),
+)  # up to relu5_1, times VGG_WIDTH; a 2x2 maximum between groups
 VGG_TAPS = (1, 6, 11, 20, 29)  # relu1_1 ... relu5_1 in torchvision's numbering of the layers
 VGG_REDUCTION = 16  # of relu5_1
 VGG_NAMES = ("vgg19.tv_in1k",)
@@ -154,19 +162,28 @@ def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFea
 
     Args:
         choice: "vgg19.tv_in1k", timm's name, fetched from the Hub; a .safetensors or .pth file with torchvision's or timm's
-            names; or "random" for untrained features, the same everywhere.
+            names, or of a network that is VGG-19 with fewer features in every layer; "random" for untrained features, the same
+            everywhere; or "random:16" for untrained ones of a network with 16 instead of 64 in the first layer.
         scales: as for `PerceptualFeatures`.
 
     Raises:
         InputError: the weights cannot be had, or are not VGG-19's.
     """
-    with torch.device("meta"):  # no memory, no random numbers
-        layers = vgg_layers()
-    wanted = {f"features.{name}": value for name, value in layers.state_dict().items()}
-    if choice == "random":
-        state = random_weights(wanted, "features.vgg")
+    untrained = re.fullmatch(r"random(?::([1-9]\d{0,2}))?", choice)
+    state: StateDict = {}
+    width = VGG_WIDTH
+    if untrained:
+        width = int(untrained[1] or VGG_WIDTH)
     else:
         state = read_weights(file_of(choice, "features.vgg", VGG_NAMES), "features.vgg")
+        first = state.get("features.0.weight")
+        width = VGG_WIDTH if first is None or not len(first) else len(first)
+    with torch.device("meta"):  # no memory, no random numbers
+        layers = vgg_layers(width)
+    wanted = {f"features.{name}": value for name, value in layers.state_dict().items()}
+    if untrained:
+        state = random_weights(wanted, "features.vgg")
+    else:
         check_weights(wanted, state, choice, "features.vgg")
     layers.load_state_dict(
         {name: state[f"features.{name}"].to(torch.float32, copy=True) for name in layers.state_dict()}, assign=True
@@ -174,13 +191,14 @@ def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFea
     return PerceptualFeatures(layers, scales)
 
 
-def vgg_layers() -> nn.Sequential:
-    """VGG-19 up to relu5_1, numbered as in torchvision's `features`."""
+def vgg_layers(features: int = VGG_WIDTH) -> nn.Sequential:
+    """VGG-19 up to relu5_1, numbered as in torchvision's `features`, with so many features in the first layer."""
     layers: list[nn.Module] = []
     channels = 3
     for group in VGG_CONVOLUTIONS:
         layers += [nn.MaxPool2d(2)] if layers else []
-        for width in group:
+        for times in group:
+            width = features * times
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
     return nn.Sequential(*layers)

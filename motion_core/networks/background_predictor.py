@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..geometry import geometry_precision
 from .base import CoordinateModel, public_component
-from .resnet import resnet18
+from .blocks import Shrink
+from .regressor import regressor
 
 
 @public_component
@@ -19,14 +20,20 @@ class BackgroundPredictor(CoordinateModel):
 
     Args:
         image_channels: of each of the two images.
+        architecture: of the backbone, by timm's name.
+        shrink: whole factor that the images are reduced by first.
+
+    Raises:
+        ValueError: an unknown architecture, or `shrink` below 1.
     """
 
     _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
 
     @register_to_config
-    def __init__(self, image_channels: int = 3) -> None:
+    def __init__(self, image_channels: int = 3, architecture: str = "resnet18", shrink: int = 1) -> None:
         super().__init__()
-        self.backbone = resnet18(2 * image_channels, 6)
+        self.shrink_image = Shrink(2 * image_channels, shrink)
+        self.backbone = regressor(architecture, 2 * image_channels, 6)
         head = self.backbone.get_classifier()
         torch.nn.init.zeros_(head.weight)
         with torch.no_grad():
@@ -36,6 +43,6 @@ class BackgroundPredictor(CoordinateModel):
         """The transform ``(B, 3, 3)`` of images ``(B, 3, H, W)`` in [0, 1]; the last row is (0, 0, 1)."""
         pair = torch.cat((source_image, driving_image), dim=1)
         with geometry_precision(pair):
-            rows = self.backbone(self.compute(pair)).unflatten(1, (2, 3))  # (B, 2, 3)
+            rows = self.backbone(self.compute(self.shrink_image(pair))).unflatten(1, (2, 3))  # (B, 2, 3)
         last = rows.new_tensor([0.0, 0, 1]).expand(rows.shape[0], 1, 3)
         return torch.cat((rows, last), dim=1)

@@ -16,21 +16,20 @@ def conv(in_features: int, out_features: int, kernel_size: int) -> nn.Conv2d:
     return nn.Conv2d(in_features, out_features, kernel_size, padding=kernel_size // 2)
 
 
-def instance_norm(features: int) -> nn.GroupNorm:
-    """InstanceNorm2d(affine=True) as a GroupNorm with one channel a group: the same function and parameter names.
-
-    GroupNorm has a channels_last kernel on the CPU; InstanceNorm2d copies to the contiguous layout and back.
-    """
-    return nn.GroupNorm(features, features)
-
-
 class NormReLU(nn.GroupNorm):
-    """Instance norm, then ReLU in place."""
+    """InstanceNorm2d(affine=True), then ReLU in place.
+
+    It is a GroupNorm with one channel a group: the same function and parameter names. GroupNorm has a channels_last kernel on
+    the CPU; InstanceNorm2d copies to the contiguous layout and back.
+    """
 
     def __init__(self, features: int) -> None:
         super().__init__(features, features)
 
     def forward(self, input: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and input.device.type == "cpu" and input[0, 0].numel() > 1:
+            # Backwards, the channels_last GroupNorm takes five times as long as this with its copies.
+            return F.relu_(F.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps))
         return F.relu_(super().forward(input))
 
 

@@ -1,4 +1,4 @@
-"""Image to keypoints: a ResNet-18 that regresses K groups of N points."""
+"""Image to keypoints: a network (ResNet-18, as published) that regresses K groups of N points."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from torch import Tensor
 from ..geometry import geometry_precision
 from ..structures import Keypoints
 from .base import CoordinateModel, public_component
-from .resnet import resnet18
+from .blocks import Shrink
+from .regressor import regressor
 
 
 @public_component
@@ -19,26 +20,36 @@ class KeypointDetector(CoordinateModel):
         num_splines: K, groups of points, one thin-plate spline each.
         points_per_spline: N, three or more.
         image_channels: of the input.
+        architecture: of the backbone, by timm's name.
+        shrink: whole factor that the image is reduced by first.
 
     Raises:
-        ValueError: fewer than one spline, or than three points each.
+        ValueError: fewer than one spline, or than three points each; an unknown architecture; `shrink` below 1.
     """
 
     _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
 
     @register_to_config
-    def __init__(self, num_splines: int = 10, points_per_spline: int = 5, image_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_splines: int = 10,
+        points_per_spline: int = 5,
+        image_channels: int = 3,
+        architecture: str = "resnet18",
+        shrink: int = 1,
+    ) -> None:
         super().__init__()
         if num_splines < 1:
             raise ValueError(f"num_splines must be 1 or more, got {num_splines}")
         if points_per_spline < 3:
             raise ValueError(f"points_per_spline must be 3 or more for a spline to exist, got {points_per_spline}")
         self.num_splines, self.points_per_spline = num_splines, points_per_spline
-        self.backbone = resnet18(image_channels, num_splines * points_per_spline * 2)
+        self.shrink_image = Shrink(image_channels, shrink)
+        self.backbone = regressor(architecture, image_channels, num_splines * points_per_spline * 2)
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
         with geometry_precision(image):
-            logits = self.backbone(self.compute(image))  # (B, K * N * 2)
+            logits = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N * 2)
             points = logits.sigmoid() * 2 - 1
         return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline, 2)))  # (B, K, N, 2)

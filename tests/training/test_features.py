@@ -132,6 +132,18 @@ def test_random_features_are_the_same_everywhere_and_say_so(load, caplog):
     assert all(value.equal(second[name]) for name, value in first.items())
 
 
+def test_a_narrower_vgg_is_drawn_or_read_off_its_file(tmp_path):
+    narrow = load_vgg("random:8", scales=(1,))
+    shapes = [tuple(feature.shape) for feature in narrow(torch.rand(1, 3, 32, 32))]
+    assert shapes == [(1, 8, 32, 32), (1, 16, 16, 16), (1, 32, 8, 8), (1, 64, 4, 4), (1, 64, 2, 2)]
+    file = tmp_path / "narrow.safetensors"
+    save_file({f"features.{name}": value.contiguous() for name, value in narrow.layers.state_dict().items()}, file)
+    again = load_vgg(str(file), scales=(1,))
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in narrow.state_dict().items())
+    with pytest.raises(InputError, match=r"features\.vgg must be"):
+        load_vgg("random:0")
+
+
 def test_random_weights_are_scaled_as_he_et_al_do():
     weight = random_vgg().layers[0].weight
     expected = np.random.default_rng(0).standard_normal((64, 3, 3, 3), dtype=np.float32) * np.sqrt(2 / 27)
