@@ -44,7 +44,8 @@ class MotionStages(SavedPipeline):
     @property
     def size_multiple(self) -> int:
         """Height and width of the networks' images must be multiples of this."""
-        return max(self.dense_motion_network.size_multiple, self.image_generator.size_multiple)
+        networks = (self.keypoint_detector, self.dense_motion_network, self.image_generator)
+        return max(network.size_multiple for network in networks)
 
     def read_picture(self, source: media.ImageSource, settings: AnimationSettings) -> Tensor:
         """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""

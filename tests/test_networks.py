@@ -721,3 +721,23 @@ def test_an_architecture_that_timm_does_not_know_is_refused(name):
     for network in (KeypointDetector, BackgroundPredictor):
         with pytest.raises(ValueError, match="architecture must be"):
             network(architecture=name)
+
+
+@torch.no_grad()
+def test_points_of_heat_maps_are_the_mean_places_under_them(tmp_path):
+    detector = KeypointDetector(2, 3, architecture="hourglass", shrink=2).eval()
+    assert detector.size_multiple == 32
+    image = torch.rand(2, 3, 64, 96)
+    points = detector(image).points
+    assert points.shape == (2, 2, 3, 2)
+    seen = []
+    detector.backbone.maps.register_forward_hook(lambda _layer, _input, output: seen.append(output))
+    detector(image)
+    weights = (seen[0] * 10).flatten(2).softmax(dim=2).unflatten(2, seen[0].shape[2:])  # (B, P, h, w)
+    x = (weights.sum(dim=2) * torch.linspace(-1, 1, weights.shape[3])).sum(dim=2)
+    y = (weights.sum(dim=3) * torch.linspace(-1, 1, weights.shape[2])).sum(dim=2)
+    torch.testing.assert_close(points.flatten(1, 2), torch.stack((x, y), dim=-1), rtol=0, atol=1e-5)
+
+    detector.save_pretrained(tmp_path)
+    again = KeypointDetector.from_pretrained(tmp_path)
+    torch.testing.assert_close(again(image).points, points, rtol=0, atol=1e-5)

@@ -91,10 +91,17 @@ class GeneratorConfig(Section):
     num_down_blocks: Count = 3
 
 
-class RegressorConfig(Section):
-    """Of `motion_core.KeypointDetector` and `motion_core.BackgroundPredictor`."""
+class KeypointConfig(Section):
+    """Of `motion_core.KeypointDetector`."""
 
-    architecture: str = "resnet18"  # by timm's name
+    architecture: str = "resnet18"  # or another of timm's networks, or "hourglass"
+    shrink: Count = 1
+
+
+class BackgroundConfig(Section):
+    """Of `motion_core.BackgroundPredictor`."""
+
+    architecture: str = "resnet18"  # or another of timm's networks
     shrink: Count = 1
 
 
@@ -110,7 +117,8 @@ class ModelConfig(Section):
 
     num_splines: Count = 10
     points_per_spline: Annotated[int, Field(ge=3)] = 5
-    regressor: RegressorConfig = RegressorConfig()
+    keypoints: KeypointConfig = KeypointConfig()
+    background_motion: BackgroundConfig = BackgroundConfig()
     motion: MotionConfig = MotionConfig()
     generator: GeneratorConfig = GeneratorConfig()
     background: bool = True

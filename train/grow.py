@@ -2,7 +2,7 @@
 
 A processor without GPU learns motion on small images several times as fast. The pipeline that comes out finds keypoints and
 motion at the size that it was trained at, as before, and paints images of twice the size; train it on with `init_from: LARGE`,
-and with `data.image_size`, `model.motion.shrink` and `model.regressor.shrink` doubled.
+and with `data.image_size` and the three `shrink` of `model` doubled.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     model = config.model
     points = {"num_splines": model.num_splines, "points_per_spline": model.points_per_spline}
     made: dict[str, nn.Module] = {
-        "keypoint_detector": KeypointDetector(**points, **model.regressor.model_dump()),
+        "keypoint_detector": KeypointDetector(**points, **model.keypoints.model_dump()),
         "dense_motion_network": DenseMotionNetwork(**points, **model.motion.model_dump()),
         "image_generator": ImageGenerator(**model.generator.model_dump(), num_masks=model.motion.num_masks),
     }
     if model.background:
-        made["background_predictor"] = BackgroundPredictor(**model.regressor.model_dump())
+        made["background_predictor"] = BackgroundPredictor(**model.background_motion.model_dump())
     if config.variant != "tpsmm":
         made["selector"] = OptimalInterpolationSelector(model.candidates)
     if config.variant == "v2":

@@ -8,6 +8,7 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
       animations             GIF, WebP, PNG       resuming    SegmentedWriter, for long jobs
       timing                 rates and times      inspecting  describe, scene cuts
       files, matroska        whole, unchanged?    comparison  side by side, by moviepy
+    layouts     folders of videos, lists of pairs
 """
 
 from __future__ import annotations

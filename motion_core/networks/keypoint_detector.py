@@ -1,6 +1,8 @@
-"""Image to keypoints: a network (ResNet-18, as published) that regresses K groups of N points."""
+"""Image to keypoints: a network (ResNet-18, as published) that finds K groups of N points."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
@@ -9,7 +11,10 @@ from ..geometry import geometry_precision
 from ..structures import Keypoints
 from .base import CoordinateModel, public_component
 from .blocks import Shrink
+from .heatmap_regressor import HeatmapRegressor
 from .regressor import regressor
+
+HOURGLASS = "hourglass"
 
 
 @public_component
@@ -20,7 +25,7 @@ class KeypointDetector(CoordinateModel):
         num_splines: K, groups of points, one thin-plate spline each.
         points_per_spline: N, three or more.
         image_channels: of the input.
-        architecture: of the backbone, by timm's name.
+        architecture: of the backbone: timm's name of a network that regresses the coordinates, or "hourglass" for heat maps.
         shrink: whole factor that the image is reduced by first.
 
     Raises:
@@ -45,11 +50,22 @@ class KeypointDetector(CoordinateModel):
             raise ValueError(f"points_per_spline must be 3 or more for a spline to exist, got {points_per_spline}")
         self.num_splines, self.points_per_spline = num_splines, points_per_spline
         self.shrink_image = Shrink(image_channels, shrink)
-        self.backbone = regressor(architecture, image_channels, num_splines * points_per_spline * 2)
+        count = num_splines * points_per_spline
+        self.backbone: Any
+        if architecture == HOURGLASS:
+            self.backbone = HeatmapRegressor(image_channels, count)
+        else:
+            self.backbone = regressor(architecture, image_channels, 2 * count)
+
+    @property
+    def size_multiple(self) -> int:
+        """Image sides must be multiples of this."""
+        return self.shrink_image.factor * getattr(self.backbone, "size_multiple", 1)
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
         with geometry_precision(image):
-            logits = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N * 2)
-            points = logits.sigmoid() * 2 - 1
-        return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline, 2)))  # (B, K, N, 2)
+            points = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N, 2), or (B, K * N * 2) logits
+            if not isinstance(self.backbone, HeatmapRegressor):
+                points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
+        return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline)))  # (B, K, N, 2)

@@ -1,0 +1,164 @@
+"""The ablation: its configuration, the tables and plots of planted scores, and a whole run at toy size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from eval import ablation
+from eval.ablation_plots import plot_all
+from eval.ablation_table import Scores, spread, tables
+from motion_core import InputError
+
+
+def planted(label, akd, variant=None, ts=(None,) * 8, interpolation=None, training=None):
+    """Scores of eight pairs, two of each quartile, whose AKD is given; L1 is a tenth of it."""
+    rows = [
+        {"quartile": k // 2 + 1, "displacement_percent": float(k), "akd_percent": value, "l1": value / 10, "t": t}
+        for k, (value, t) in enumerate(zip(akd, ts, strict=True))
+    ]
+    groups = {"all": rows} | {f"q{q}": [row for row in rows if row["quartile"] == q] for q in (1, 2, 3, 4)}
+    summary = {
+        name: {column: {"mean": float(np.mean([row[column] for row in group]))} for column in ("akd_percent", "l1")}
+        for name, group in groups.items()
+    }
+    content = {"rows": rows, "summary": summary, "interpolation": interpolation or {}, "about": {}}
+    return Scores(label, variant or label, content | {"training": training or {}})
+
+
+def cells(text, start, column=None):
+    """The cells of the table row that begins so."""
+    found = [line for line in text.splitlines() if line.startswith(f"| `{start}` |") and (column or "") in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+
+
+def test_tables_give_means_spread_quartiles_and_paired_differences():
+    plain = [2.0, 2.0, 4.0, 4.0, 6.0, 6.0, 8.0, 8.0]
+    better = [2.0, 2.0, 4.0, 4.0, 6.0, 6.0, 5.0, 7.0]  # 2 better in q4, with a standard error of 1
+    scores = [
+        planted("tpsmm", plain),
+        planted("tpsmm", [value + 1 for value in plain]),
+        planted("full", [value + 0.5 for value in better]),
+    ]
+    text = tables(scores)
+    overall = text[: text.index("By quartile")]
+    assert cells(overall, "tpsmm")[0][1:3] == ["0.5500 ± 0.0500", "5.50 ± 0.50"]
+    assert cells(overall, "full")[0][2] == "5.00"
+    quartiles = text[text.index("By quartile") : text.index("Pair by pair")]
+    assert cells(quartiles, "full", "AKD")[0][2:] == ["2.50", "4.50", "6.50", "6.50"]
+    against = text[text.index("Pair by pair") :]
+    row = cells(against, "full", "AKD")[0]
+    assert row[3] == "+0.000 ± 0.000", "q1"
+    assert row[6] == "-2.000 ± 1.000", "q4"
+    assert "copy" not in text
+
+
+def test_a_pair_without_a_figure_in_one_model_is_not_compared():
+    plain, other = planted("tpsmm", [1.0] * 8), planted("int", [3.0] * 8)
+    other.content["rows"][7]["akd_percent"] = None
+    text = tables([plain, other])
+    assert cells(text[text.index("Pair by pair") :], "int", "AKD")[0][6] == "-", "one pair is left of q4"
+    assert spread([None, None], 2) == "-"
+    assert spread([1.0, None], 2) == "1.00"
+
+
+def test_plots_show_what_there_is(tmp_path):
+    interpolation = {
+        t: {group: {"identity": {"mean": float(t)}} for group in ("all", "q4")} for t in ("0.25", "0.5", "0.75")
+    }
+    scores = [
+        planted("tpsmm", [1.0, 2, 3, 4, 5, 6, 7, 8]),
+        planted("full", [1.0, 2, 3, 4, 4, 4, 4, 4], ts=(0, 0, 0, 0, 0.5, 0.5, 0.5, 0.875), interpolation=interpolation),
+    ]
+    plot_all(scores, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"akd.png", "identity.png", "times.png"}
+    for path in tmp_path.iterdir():
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 20, "something is drawn"
+
+    (tmp_path / "plain").mkdir()
+    plot_all(scores[:1], tmp_path / "plain")
+    assert [path.name for path in (tmp_path / "plain").iterdir()] == ["akd.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rows": {"tpsmmm": [0]}}, "rows"),
+        ({"rows": {}}, "rows"),
+        ({"batch": 0}, "batch"),
+        ({"epochs": 3}, "epochs"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, change, sentence):
+    settings = {"output": "out", "training": "t.yaml", "data": "root", "rows": {"tpsmm": [0]}} | change
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(InputError, match=sentence):
+        ablation.load_ablation(tmp_path / "a.yaml")
+
+
+def test_all_first_seeds_come_before_the_second_ones():
+    settings = ablation.Ablation(
+        output="out", training="t.yaml", data="root", rows={"tpsmm": [0, 1], "int": [0], "full": [4, 5]}
+    )
+    assert [name for name, _, _ in settings.names()] == ["tpsmm-0", "int-0", "full-4", "tpsmm-1", "full-5"]
+
+
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    settings = ablation.Ablation(output=tmp_path, training="t.yaml", data="root", rows={"tpsmm": [0]})
+    ablation.write_config(settings)
+    ablation.write_config(settings.model_copy(update={"rows": {"tpsmm": [0, 1]}}))
+    with pytest.raises(InputError, match="other settings"):
+        ablation.write_config(settings.model_copy(update={"overrides": ["schedule.steps=9"]}))
+
+
+@pytest.mark.slow
+def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
+    from eval.benchmark import render
+
+    root = tmp_path / "root"
+    for split in ("train", "test"):
+        arguments = ["--out", str(root), "--split", split, "--identities", "2", "--clips", "1", "--seed", "1"]
+        assert render.main([*arguments, "--frames", "6", "--size", "64", "--pairs", "3"]) == 0
+    training = {
+        "variant": "tpsmm",
+        "data": {"root": str(root), "image_size": 32, "workers": 0},
+        "model": {
+            "num_splines": 3,
+            "keypoints": {"architecture": "hourglass"},
+            "background_motion": {"architecture": "mobilenetv3_small_050"},
+            "motion": {"block_expansion": 4, "max_features": 8, "num_blocks": 3, "shrink": 2},
+            "generator": {"block_expansion": 4, "max_features": 8},
+        },
+        "losses": {"scales": [1]},
+        "features": {"vgg": "random:4", "vit": "random", "vit_size": 16},
+        "schedule": {"steps": 2, "batch_size": 2, "milestones": [], "dropout": {"until": 0}},
+        "output": {"folder": "unused", "validate_every": 0, "images_every": 0},
+    }
+    (tmp_path / "training.yaml").write_text(yaml.safe_dump(training))
+    settings = {
+        "output": str(tmp_path / "out"),
+        "training": str(tmp_path / "training.yaml"),
+        "rows": {"tpsmm": [0, 1], "v2": [0]},
+        "data": str(root),
+        "tai_chi": True,
+    }
+    (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(settings))
+    assert ablation.main(["--config", str(tmp_path / "ablation.yaml")]) == 0
+    text = capsys.readouterr().out
+    assert [row[0] for row in cells(text[: text.index("By quartile")], "tpsmm")] == ["`tpsmm`"]
+    assert "EPE, %" in text
+    assert "Published, Tai-Chi-HD" in text
+    assert cells(text[text.index("How the rows") :], "v2")[0][2:4] == ["2", "4"], "steps, pairs seen"
+    scores = json.loads((tmp_path / "out" / "scores" / "v2-0-learned.json").read_text())
+    assert len(scores["rows"]) == 6
+    assert scores["interpolation"]
+
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "scores").iterdir()}
+    assert ablation.main(["--config", str(tmp_path / "ablation.yaml")]) == 0
+    assert times == {path: path.stat().st_mtime_ns for path in times}, "nothing is done twice"
