@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess, natural_key, open_frames
+from motion_core.media import FrameAccess, layouts, open_frames
+from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
 
-ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class VideoFile:
-    """A video of a split: a file, a folder with its frames, or a picture with square frames side by side."""
-
-    name: str  # under the split, with its ending
-    path: Path
-
-    @property
-    def stem(self) -> str:
-        """The name without a video's ending; results have this name."""
-        stem, ending = os.path.splitext(self.name)
-        return stem if ending.lower() in ENDINGS else self.name
-
-    @property
-    def identity(self) -> str:
-        """What stands before the first #."""
-        return self.stem.partition("#")[0]
+__all__ = ["FrameSequence", "VideoFile", "find_videos", "first_frame", "read_pairs"]
 
 
 def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
@@ -45,42 +25,20 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: must be a folder with videos, but there is no such folder")
     videos: dict[str, VideoFile] = {}
-    for entry in sorted(Path(folder).iterdir(), key=lambda entry: (natural_key(entry.name), entry.name)):
-        if entry.name.startswith(".") or not (entry.is_dir() or entry.suffix.lower() in ENDINGS):
-            continue
-        video = VideoFile(entry.name, entry)
+    for video in layouts.videos_in(Path(folder)):
         if video.stem in videos:
             raise InputError(
                 f"{folder}: {video.name} and {videos[video.stem].name} would have results of the same name"
             )
         videos[video.stem] = video
     if not videos:
-        raise InputError(f"{folder}: must hold videos ({', '.join(ENDINGS)} or folders of frames), but has none")
+        raise InputError(f"{folder}: must hold videos ({', '.join(VIDEO_ENDINGS)} or folders of frames), but has none")
     return videos
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """The (source, driving) names of a csv file with these two columns; further columns do not matter.
-
-    Raises:
-        InputError: it cannot be read, has not got the columns, or has no rows or an empty name.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or ()
-            if not {"source", "driving"} <= set(columns):
-                raise InputError(
-                    f"{path}: must have the columns source and driving, got {', '.join(columns) or 'none'}"
-                )
-            pairs = [(row["source"], row["driving"]) for row in reader]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: must be a csv file in UTF-8, but is not ({error})") from error
-    if not pairs or not all(source and driving for source, driving in pairs):
-        raise InputError(f"{path}: must have a source and a driving name in every row, and at least one row")
-    return pairs
+    """The (source, driving) names of a csv file, see `motion_core.media.layouts.read_pairs`."""
+    return layouts.read_pairs(path, f"{path}:", " ({})")
 
 
 class FrameSequence(Sequence[np.ndarray]):

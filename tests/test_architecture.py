@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "motion_core"
-SHARED_BY_NETWORKS = {"base", "blocks", "resnet"}
+SHARED_BY_NETWORKS = {"base", "blocks", "regressor", "heatmap_regressor"}
 COMPONENTS = (
     "AVDNetwork",
     "BackgroundPredictor",

@@ -725,7 +725,7 @@ def test_an_architecture_that_timm_does_not_know_is_refused(name):
 
 @torch.no_grad()
 def test_points_of_heat_maps_are_the_mean_places_under_them(tmp_path):
-    detector = KeypointDetector(2, 3, architecture="hourglass", shrink=2).eval()
+    detector = KeypointDetector(2, 3, architecture="heatmaps", shrink=2).eval()
     assert detector.size_multiple == 32
     image = torch.rand(2, 3, 64, 96)
     points = detector(image).points

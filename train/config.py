@@ -94,7 +94,7 @@ class GeneratorConfig(Section):
 class KeypointConfig(Section):
     """Of `motion_core.KeypointDetector`."""
 
-    architecture: str = "resnet18"  # or another of timm's networks, or "hourglass"
+    architecture: str = "resnet18"  # or another of timm's networks, or "heatmaps"
     shrink: Count = 1
 
 

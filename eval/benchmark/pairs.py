@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from .annotations import Annotations, mean_displacement
 
 COLUMNS = ("source", "driving", "source_frame", "driving_frame", "displacement", "quartile")
 _CANDIDATES = 400
-_LEAST = 8  # joints that must be in both pictures
+LEAST = 8  # joints that must be in both pictures
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,35 @@ class Pair:
 
 def draw_pairs(clip: Annotations, video: str, count: int, random: np.random.Generator) -> list[Pair]:
     """Pairs of one clip whose displacements are spread evenly from the smallest to the largest that it offers."""
-    drawn = random.integers(len(clip.joints), size=(_CANDIDATES, 2))
+
+    def displacement(i: int, j: int) -> float | None:
+        both = ((clip.visibility[i] > 0) & (clip.visibility[j] > 0)).sum()
+        return mean_displacement(clip, i, j) if i != j and both >= LEAST else None
+
+    return spread_pairs(video, range(len(clip.joints)), displacement, count, random)
+
+
+def spread_pairs(
+    video: str,
+    frames: Sequence[int],
+    displacement: Callable[[int, int], float | None],
+    count: int,
+    random: np.random.Generator,
+) -> list[Pair]:
+    """Pairs of one clip whose displacements are spread evenly from the smallest to the largest among pairs drawn at random.
+
+    Args:
+        video: the clip's name in its split, with its ending.
+        frames: the numbers of those that may be used.
+        displacement: of two frames, source and driving; None where they are no pair.
+        count: how many; fewer where the clip does not offer as many.
+    """
+    drawn = random.integers(len(frames), size=(_CANDIDATES, 2))
     found: dict[tuple[int, int], float] = {}
     for i, j in drawn.tolist():
-        both = ((clip.visibility[i] > 0) & (clip.visibility[j] > 0)).sum()
-        if i != j and both >= _LEAST:
-            found[i, j] = mean_displacement(clip, i, j)
+        amount = displacement(frames[i], frames[j])
+        if amount is not None:
+            found[frames[i], frames[j]] = amount
     if not found:
         return []
     keys, values = list(found), np.array(list(found.values()))
@@ -56,9 +79,13 @@ def draw_pairs(clip: Annotations, video: str, count: int, random: np.random.Gene
     return [Pair(video, *keys[k], round(float(values[k]), 4)) for k in chosen]
 
 
-def with_quartiles(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with their quartile among all of them, in the order given; four equal groups (to one pair)."""
-    order = np.argsort([pair.displacement for pair in pairs], kind="stable")
+def with_quartiles(pairs: Sequence[Pair], sides: Mapping[str, int] | None = None) -> list[Pair]:
+    """The pairs with their quartile among all of them, in the order given; four equal groups (to one pair).
+
+    Args:
+        sides: of each clip's picture, in pixels, where they differ: displacements are then compared as shares of these.
+    """
+    order = np.argsort([pair.displacement / (sides[pair.video] if sides else 1) for pair in pairs], kind="stable")
     rank = np.empty(len(pairs), int)
     rank[order] = np.arange(len(pairs))
     return [
@@ -80,15 +107,22 @@ def read_pairs(path: str | Path) -> list[Pair]:
     """Read what `write_pairs` wrote.
 
     Raises:
-        InputError: it is not there, or has other columns.
+        InputError: it is not there, has other columns, or a pair of two clips.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(f"{path}: no such list of pairs; it is made by eval.benchmark.render") from error
+        raise InputError(
+            f"{path}: no such list of pairs; eval.benchmark.render or eval.make_pairs makes one"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: must be a csv file in UTF-8, but is not ({error})") from error
     if not rows or any(name not in rows[0] for name in COLUMNS):
         raise InputError(f"{path}: must have rows with the columns {', '.join(COLUMNS)}")
+    for row in rows:
+        if row["source"] != row["driving"]:
+            raise InputError(f"{path}: both frames must be of one clip, got {row['source']!r} and {row['driving']!r}")
     try:
         return [
             Pair(

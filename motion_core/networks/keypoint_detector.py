@@ -14,7 +14,7 @@ from .blocks import Shrink
 from .heatmap_regressor import HeatmapRegressor
 from .regressor import regressor
 
-HOURGLASS = "hourglass"
+HEATMAPS = "heatmaps"
 
 
 @public_component
@@ -25,7 +25,7 @@ class KeypointDetector(CoordinateModel):
         num_splines: K, groups of points, one thin-plate spline each.
         points_per_spline: N, three or more.
         image_channels: of the input.
-        architecture: of the backbone: timm's name of a network that regresses the coordinates, or "hourglass" for heat maps.
+        architecture: of the backbone: timm's name of a network that regresses the coordinates, or "heatmaps" for heat maps.
         shrink: whole factor that the image is reduced by first.
 
     Raises:
@@ -52,7 +52,7 @@ class KeypointDetector(CoordinateModel):
         self.shrink_image = Shrink(image_channels, shrink)
         count = num_splines * points_per_spline
         self.backbone: Any
-        if architecture == HOURGLASS:
+        if architecture == HEATMAPS:
             self.backbone = HeatmapRegressor(image_channels, count)
         else:
             self.backbone = regressor(architecture, image_channels, 2 * count)

@@ -130,7 +130,7 @@ def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
         "data": {"root": str(root), "image_size": 32, "workers": 0},
         "model": {
             "num_splines": 3,
-            "keypoints": {"architecture": "hourglass"},
+            "keypoints": {"architecture": "heatmaps"},
             "background_motion": {"architecture": "mobilenetv3_small_050"},
             "motion": {"block_expansion": 4, "max_features": 8, "num_blocks": 3, "shrink": 2},
             "generator": {"block_expansion": 4, "max_features": 8},

@@ -1,0 +1,122 @@
+"""Detectors and embedders that look at each real frame once, also over several runs, and at small pictures enlarged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+
+from motion_core.errors import InputError
+from motion_core.media import to_float, to_uint8
+
+from ..embedders import IdentityEmbedder
+from ..landmarks import LandmarkDetector
+
+
+def resized(image: np.ndarray, side: int | None) -> np.ndarray:
+    """An image ``(H, W, 3)`` uint8 with its longer side brought to `side` (bicubic, without aliasing); None leaves it."""
+    longer = max(image.shape[:2])
+    if side is None or longer == side:
+        return image
+    size = [max(1, round(length * side / longer)) for length in image.shape[:2]]
+    pixels = F.interpolate(to_float(image[None]), size=size, mode="bicubic", antialias=True, align_corners=False)
+    return to_uint8(pixels)[0]
+
+
+class RememberedDetector:
+    """A `LandmarkDetector` in front of another one; landmarks are in pixels of the image that was given.
+
+    Args:
+        detector: the one that finds them.
+        side: the longer side that it gets images with; None is as they are.
+        folder: where `keep` puts its answers; None is nowhere.
+    """
+
+    def __init__(self, detector: LandmarkDetector, side: int | None = None, folder: Path | None = None) -> None:
+        self.name, self.version, self.joints = detector.name, detector.version, detector.joints
+        self._side = side
+        self._answers = _Answers(detector.landmarks, f"landmarks {detector.name} {detector.version}", folder)
+
+    def landmarks(self, image: np.ndarray) -> np.ndarray:
+        """See `eval.landmarks.LandmarkDetector`."""
+        return self._find(image, keep=False)
+
+    def keep(self, image: np.ndarray) -> np.ndarray:
+        """The same for a real frame, which other runs will ask for again."""
+        return self._find(image, keep=True)
+
+    def _find(self, image: np.ndarray, keep: bool) -> np.ndarray:
+        shown = resized(image, self._side)
+        points = self._answers(shown, keep)  # (J, 2)
+        scale = np.array([image.shape[1] / shown.shape[1], image.shape[0] / shown.shape[0]])  # (x, y)
+        return (points + 0.5) * scale - 0.5  # (0, 0) is the middle of the first pixel
+
+
+class RememberedEmbedder:
+    """The same for an `IdentityEmbedder`."""
+
+    def __init__(self, embedder: IdentityEmbedder, side: int | None = None, folder: Path | None = None) -> None:
+        self.name, self.version = embedder.name, embedder.version
+        self._side = side
+
+        def embed(image: np.ndarray) -> np.ndarray:
+            embedding = embedder.embed(image)
+            return np.zeros(0) if embedding is None else embedding
+
+        self._answers = _Answers(embed, f"identity {embedder.name} {embedder.version}", folder)
+
+    def embed(self, image: np.ndarray) -> np.ndarray | None:
+        """See `eval.embedders.IdentityEmbedder`."""
+        return self._find(image, keep=False)
+
+    def keep(self, image: np.ndarray) -> np.ndarray | None:
+        """The same for a real frame, which other runs will ask for again."""
+        return self._find(image, keep=True)
+
+    def _find(self, image: np.ndarray, keep: bool) -> np.ndarray | None:
+        embedding = self._answers(resized(image, self._side), keep)
+        return embedding if embedding.size else None
+
+
+class _Answers:
+    """What was computed of images, by their bytes; in memory, and what is to be kept in files."""
+
+    def __init__(self, compute: Callable[[np.ndarray], np.ndarray], key: str, folder: Path | None) -> None:
+        self._compute = compute
+        self._folder = None if folder is None else folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+        self._known: dict[str, np.ndarray] = {}
+
+    def __call__(self, image: np.ndarray, keep: bool) -> np.ndarray:
+        digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+        if digest not in self._known:
+            file = self._folder / f"{digest}.npy" if keep and self._folder is not None else None
+            if file is not None and file.is_file():
+                self._known[digest] = _read(file)
+            else:
+                self._known[digest] = self._compute(image)
+                if file is not None:
+                    _write(file, self._known[digest])
+        return self._known[digest]
+
+
+def _read(file: Path) -> np.ndarray:
+    try:
+        answer: np.ndarray = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{file}: cannot be read, delete it and it is made again ({error})") from error
+    return answer
+
+
+def _write(file: Path, answer: np.ndarray) -> None:
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            np.save(stream, answer, allow_pickle=False)
+        partial.replace(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror})") from error
