@@ -52,7 +52,8 @@ class Ablation(BaseModel):
     pairs: Path | None = None  # None: those that were rendered with the data
     detector: str | None = None
     embedder: str | None = None
-    detector_size: int | None = None
+    detector_size: int | None = None  # pixels that the two get pictures enlarged to
+    image_size: int | None = None  # for the source itself, which has no size of its own: the models'
     strategies: list[Strategy] = [
         "learned"
     ]  # of the variants with interpolation; the first one's figures are the table
@@ -126,6 +127,7 @@ def score(ablation: Ablation, name: str, strategy: Strategy | None = None) -> No
         batch=ablation.batch,
         interpolation=ablation.interpolation and pipeline is not None and strategy in (None, ablation.strategies[0]),
         strategy=strategy,
+        image_size=ablation.image_size if pipeline is None else None,
         detector_size=ablation.detector_size,
         cache=ablation.output / "cache",
     )
