@@ -7,6 +7,7 @@
     pictures     camera, rasterizer, shading, scene, picture                what is seen
     data         clip, annotations, flow, pairs, render                     what is written, and read again
     scores       error of a deformation against the exact flow
+    instruments  joint_detector, identity_embedder, train_instruments; instrument_* are their parts
     importers    import_bvh, import_makehuman                               motion and body files from public sources
 
 Lengths are metres, y is up, a person at rest faces +z with the arms stretched out to the sides (the left one to +x).

@@ -108,7 +108,7 @@ def test_missing_videos_are_an_error_unless_they_are_allowed(folders, capsys):
     ("options", "message"),
     [
         (["--detector", "dotz"], "detector must be one of mediapipe-body, .*, got 'dotz'"),
-        (["--embedder", "eye"], "embedder must be one of dlib, timm, onnx, dots, got 'eye'"),
+        (["--embedder", "eye"], "embedder must be one of dlib, timm, onnx, benchmark, dots, got 'eye'"),
         (["--detector", "failing"], "failing: out of order"),
         (["--embedder", "dots"], r"dots is of no use here, in 6 frames .*: nothing found in the real frame \(6\)"),
         (["--split", "val"], "val: must be a folder with videos, but there is no such folder"),
