@@ -1,0 +1,57 @@
+"""Files that visitors of the app might send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from media_files import write_sound
+from PIL import Image
+
+from space.showcase import EXAMPLES, read_examples
+
+_examples = read_examples()
+PICTURE = str(_examples.pictures[0].path)
+OTHER_PICTURE = str(_examples.pictures[2].path)
+DRIVING = str(EXAMPLES / "dancing.mp4")  # 2 s with sound
+SILENT = str(EXAMPLES / "large-poses.mp4")
+
+
+def bad_pictures(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no source picture, each with a part of the sentence that refuses it."""
+    text = folder / "text.png"
+    text.write_text("not a picture\n" * 20)
+    huge = folder / "huge.png"
+    Image.new("1", (10_000, 10_000)).save(huge)
+    animated = folder / "moving.gif"
+    frames = [Image.fromarray(np.full((32, 32, 3), shade, np.uint8)) for shade in (0, 120, 250)]
+    frames[0].save(animated, save_all=True, append_images=frames[1:], duration=100)
+    heic = folder / "phone.heic"
+    heic.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(200))
+    cut = folder / "cut.png"
+    cut.write_bytes(Path(PICTURE).read_bytes()[:2000])
+    empty = folder / "empty.png"
+    empty.write_bytes(b"")
+    return {
+        "text as a picture": (text, "must be a picture"),
+        "100 megapixels": (huge, "must have at most"),
+        "an animated GIF": (animated, "is an animation of 3 frames"),
+        "HEIC": (heic, "HEIC pictures cannot be read here"),
+        "a picture that is cut off": (cut, "cut off"),
+        "an empty file": (empty, "empty.png"),
+    }
+
+
+def bad_videos(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no driving video, each with a part of the sentence that refuses it."""
+    text = folder / "text.mp4"
+    text.write_text("#EXTM3U\nfile:///etc/passwd\n")
+    sound = write_sound(folder / "sound.mp4")
+    cut = folder / "cut.mp4"
+    cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
+    return {
+        "text as mp4": (text, "must be a video"),
+        "no frames": (sound, "no video track"),
+        "a video that is cut off": (cut, "cut.mp4"),
+        "a picture": (Path(PICTURE), "at least 2 frames"),
+    }

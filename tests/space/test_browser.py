@@ -1,0 +1,272 @@
+"""The app as a person uses it, in a real browser: Debian's Chromium, or the one that playwright has installed.
+
+Screenshots of every tab go to the folder that MOTION_CORE_SCREENSHOTS names, or to a temporary one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from space_files import bad_pictures, bad_videos
+
+pytest.importorskip("gradio", reason="the app's tests need gradio: pip install gradio")
+pytest.importorskip("playwright", reason='the browser tests need playwright: pip install -e ".[browser]"')
+
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+
+from space.limits import Limits
+from space.make_gallery import make_gallery
+from space.models import SHIPPED, Models
+from space.service import Service
+from space.serving import serving
+from space.showcase import Examples, read_examples
+
+pytestmark = pytest.mark.slow
+TABS = ("Animate", "Interpolate", "Gallery", "Compare", "Models")
+PATIENCE = 60_000  # milliseconds; the machine may be busy
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory, variant_pipeline):
+    """A small gallery: one animation and one interpolation."""
+    folder = tmp_path_factory.mktemp("gallery")
+    service = Service(folder / "work", Limits(seconds=0.2), Models(Limits(), lambda: (variant_pipeline("v2"), "")))
+    whole = read_examples()
+    few = Examples(whole.pictures[:1], whole.movements[:2], whole.same[:1])
+    assert make_gallery(service, SHIPPED, "a small model", folder / "made", few) == 2
+    service.close()
+    return folder / "made"
+
+
+@pytest.fixture(scope="module")
+def served(variant_pipeline, gallery):
+    models = lambda limits: Models(limits, lambda: (variant_pipeline("v2"), "A notice about this model."))  # noqa: E731
+    with serving(Limits(), models, gallery=gallery) as server:
+        server.service.result(60).model()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; the tests skip where there is none."""
+    with sync_playwright() as playwright:
+        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        try:
+            chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root, in CI
+        except Error as error:
+            pytest.skip(f"no browser: apt-get install chromium, or playwright install chromium ({error.message[:80]})")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, served):
+    """The app in a window of its own, which asks nobody outside for anything."""
+    page, outside = opened(browser, served.url, 1280)
+    yield page
+    page.close()
+    assert outside == []
+
+
+def opened(browser: Browser, url: str, width: int, scheme: str = "light") -> tuple[Page, list[str]]:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_default_timeout(PATIENCE)
+    outside: list[str] = []
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((url, "data:", "blob:")) else outside.append(request.url),
+    )
+    page.goto(url)
+    expect(page.locator(".mc-notice")).to_be_visible()
+    return page, outside
+
+
+def go_to(page: Page, name: str) -> None:
+    """Open a tab; narrow windows have the last ones in a menu."""
+    tab = page.locator("[role=tab]:visible", has_text=name)
+    if not tab.count():
+        page.get_by_label("More tabs").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.click()
+
+
+def shorten(page: Page) -> None:
+    """Use a second of the video, which is enough to see something."""
+    page.get_by_role("button", name="Picture and part of the video").click()
+    page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
+
+
+def picture_of(page: Page, name: str, otherwise: Path) -> None:
+    """Keep a screenshot of the whole page, where somebody wants to look at it."""
+    folder = Path(os.environ.get("MOTION_CORE_SCREENSHOTS") or otherwise)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def status(page: Page, tab: str = "animate"):
+    return page.locator(f"#{tab}-status")
+
+
+def test_an_example_is_animated_and_the_result_plays(page: Page, tmp_path: Path):
+    page.get_by_role("button", name="Dancing, with a beat").locator("visible=true").click()
+    page.get_by_role("button", name="A person in a checked shirt, arms out").locator("visible=true").click()
+    expect(page.get_by_text("with sound; all of it is used: 50 frames")).to_be_visible()
+    shorten(page)
+    expect(page.get_by_text("1.0 s of it are used: 25 frames")).to_be_visible()
+    page.locator("#animate-go").click()
+    expect(status(page)).to_contain_text(re.compile(r"\d+ of 25 frames"))
+    expect(status(page).locator("img")).to_have_attribute("alt", re.compile("The newest frame"))
+    expect(status(page)).to_contain_text("left")
+    expect(status(page)).to_contain_text("Done: 25 frames.")
+    video = page.locator("#animate-result video")
+    page.wait_for_function("() => document.querySelector('#animate-result video')?.duration > 0")
+    assert video.evaluate("video => video.duration") == pytest.approx(1.0, abs=0.1)
+    video.evaluate("video => { video.muted = true; return video.play() }")
+    page.wait_for_function("() => document.querySelector('#animate-result video').currentTime > 0")
+    expect(page.locator("#animate-diagnosis")).to_contain_text("displacement", ignore_case=True)
+    expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("Timeline of 1.0 s"))
+    expect(page.get_by_text("Animate only people who agreed to it").first).to_be_visible()
+    expect(page.locator("#animate-go")).to_be_enabled()
+    picture_of(page, "animated", tmp_path)
+
+
+def test_a_run_is_stopped(page: Page):
+    page.locator("#animate-go").click()
+    expect(status(page)).to_contain_text(re.compile(r"[1-9]\d* of 50 frames"))
+    expect(page.locator("#animate-go")).to_be_disabled()
+    page.locator("#animate-stop").click()
+    expect(status(page)).to_contain_text(re.compile(r"Stopped after \d+ of 50 frames"), timeout=15_000)
+    expect(page.locator("#animate-go")).to_be_enabled()  # which is after the run has cleared up
+
+
+def test_a_page_that_is_closed_stops_its_run(browser: Browser, served):
+    page, _ = opened(browser, served.url, 1280)
+    page.locator("#animate-go").click()
+    expect(status(page)).to_contain_text(re.compile(r"[1-9]\d* of 50 frames"))
+    page.close()
+    other, _ = opened(browser, served.url, 1280)
+    for _ in range(100):
+        if len(served.handlers.runs) == 0:
+            break
+        other.wait_for_timeout(100)
+    assert len(served.handlers.runs) == 0
+    other.close()
+
+
+def test_two_pictures_are_interpolated_and_the_slider_shows_any_moment(page: Page, tmp_path: Path):
+    go_to(page, "Interpolate")
+    page.get_by_role("button", name="Bent down, to: Arms up").click()
+    page.locator("#interpolate-go").click()
+    moment = page.locator("#interpolate-moment img")
+    expect(moment).to_be_visible()
+    before = moment.get_attribute("src")
+    slider = page.locator("#interpolate-t input[type=range]")
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(moment).not_to_have_attribute("src", before or "")
+    page.get_by_role("button", name="Keypoints and their paths").click()
+    expect(page.locator(".mc-keypoints")).to_have_attribute("aria-label", re.compile("groups of 5 keypoints"))
+    page.get_by_role("button", name="Deformation, contribution").click()
+    page.get_by_role("button", name="Export").first.click()
+    page.locator("#interpolate-export").click()
+    expect(page.get_by_role("row", name=re.compile("interpolated.gif"))).to_be_visible()
+    picture_of(page, "interpolated", tmp_path)
+
+
+def test_broken_files_are_refused_with_a_message(page: Page, tmp_path: Path):
+    text, words = bad_videos(tmp_path)["text as mp4"]
+    page.get_by_label("Clear").locator("visible=true").last.click()
+    page.locator("input[type=file][accept*=video]").first.set_input_files(text)
+    expect(page.get_by_text(words)).to_be_visible()
+    picture_of(page, "refused", tmp_path)
+    huge, words = bad_pictures(tmp_path)["100 megapixels"]
+    page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
+    page.locator("input[type=file][accept*=image]").first.set_input_files(huge)
+    expect(page.get_by_text(words)).to_be_visible()
+
+
+def test_the_gallery_opens_in_its_tab(page: Page):
+    go_to(page, "Gallery")
+    expect(page.get_by_text("Made with a small model")).to_be_visible()
+    page.get_by_role("button", name="Open in Interpolate").first.click()
+    expect(page.locator("#interpolate-go")).to_be_visible()
+    go_to(page, "Gallery")
+    page.get_by_role("button", name="Open in Animate").first.click()
+    expect(page.locator("#animate-go")).to_be_visible()
+    expect(page.get_by_text("without sound; all of it is used: 50 frames")).to_be_visible()  # its driving video
+
+
+def test_compare_has_a_slider_between_the_videos(page: Page, tmp_path: Path):
+    go_to(page, "Compare")
+    page.get_by_role("button", name="Part of the video, and t").click()
+    page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
+    page.locator("#compare-go").click()
+    expect(page.locator("#compare-wipe video")).to_have_count(2)
+    slider = page.locator("#compare-wipe input[type=range]")
+    slider.focus()
+    page.keyboard.press("End")
+    assert page.locator(".mc-wipe").evaluate("wipe => wipe.style.getPropertyValue('--cut')") == "100%"
+    page.locator("#compare-wipe button").click()
+    expect(page.locator("#compare-wipe button")).to_have_text("Play")
+    picture_of(page, "compared", tmp_path)
+
+
+def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
+    go_to(page, "Models")
+    page.get_by_label("A folder on this computer").check()
+    page.get_by_label("Folder, or name on the Hub").fill("/nowhere")
+    page.locator("#models-load").click()
+    expect(page.get_by_text("there is no such folder")).to_be_visible()
+    page.get_by_label("The shipped model").check()
+    page.locator("#models-load").click()
+    expect(page.locator("#models-about")).to_contain_text("variant v2")
+
+
+def test_all_can_be_reached_with_the_keyboard(page: Page):
+    """Tab goes through the examples, the choices and the buttons; Enter on an example takes it."""
+    page.locator("[role=tab]").first.focus()
+    reached = []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("(e => e.id || e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)")
+        )
+        if reached[-1] == "Walking":
+            page.keyboard.press("Enter")
+        if reached[-1] == "animate-go":
+            break
+    assert "animate-go" in reached
+    assert {"A person in a brown dress, arms half raised", "Walking"} <= set(reached)
+    assert any("Strength" in name for name in reached)
+    expect(page.get_by_text("without sound; all of it is used: 50 frames")).to_be_visible()
+
+
+def test_pictures_have_texts(page: Page):
+    for tab in TABS:
+        go_to(page, tab)
+        silent = page.locator("img:visible:not([alt])")
+        assert silent.count() == 0, tab
+        for image in page.locator("img:visible[alt='']").all():  # only inside of something that has a name
+            assert image.evaluate("image => Boolean(image.closest('[aria-label]'))"), tab
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_every_tab_fits_its_window(browser: Browser, served, tmp_path: Path, width: int, scheme: str):
+    page, outside = opened(browser, served.url, width, scheme)
+    colors = []
+    for tab in TABS:
+        go_to(page, tab)
+        page.wait_for_timeout(500)
+        picture_of(page, f"{tab.lower()}-{width}-{scheme}", tmp_path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    brightness = sum(map(int, re.findall(r"\d+", colors[0])[:3])) / 3
+    assert brightness < 60 if scheme == "dark" else brightness > 200
+    assert outside == []
+    page.close()

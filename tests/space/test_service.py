@@ -1,0 +1,408 @@
+"""The app's work without Gradio: what is taken and refused, what comes out, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from published import write_checkpoint
+from space_files import DRIVING, OTHER_PICTURE, PICTURE, SILENT, bad_pictures, bad_videos
+
+from motion_core import InputError, media
+from motion_core.animation import FrameDiagnosis
+from space.choices import Choices
+from space.limits import Limits
+from space.models import Models, as_variant
+from space.reading import open_driving, read_picture, smaller
+from space.runs import Runs, Stop, temporary_folder
+from space.service import Service
+
+SHORT = Choices(longest=0.24)  # 6 frames
+
+
+@pytest.fixture
+def service(tmp_path, variant_pipeline):
+    models = Models(Limits(), lambda: (variant_pipeline("v2"), "a notice"))
+    made = Service(tmp_path / "work", Limits(), models)
+    yield made
+    made.close()
+
+
+def last(updates):
+    *_, update = updates
+    return update
+
+
+def says_synthetic(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return container.metadata.get("comment", "").startswith("Synthetic")
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.rglob("*")) if folder.exists() else []
+
+
+# What is taken
+
+
+@pytest.mark.parametrize(
+    "case", ["text as a picture", "100 megapixels", "an animated GIF", "HEIC", "a picture that is cut off"]
+)
+def test_a_file_that_is_no_picture_is_refused_with_a_sentence(tmp_path, case):
+    path, words = bad_pictures(tmp_path)[case]
+    with pytest.raises(InputError, match=words):
+        read_picture(str(path), Limits())
+
+
+@pytest.mark.parametrize("case", ["text as mp4", "no frames", "a video that is cut off"])
+def test_a_file_that_is_no_video_is_refused_with_a_sentence(tmp_path, case):
+    path, words = bad_videos(tmp_path)[case]
+    with pytest.raises(InputError, match=words):
+        open_driving(str(path), Choices(), Limits())
+
+
+def test_missing_and_too_large_files_are_refused_with_a_sentence():
+    with pytest.raises(InputError, match="the picture is missing"):
+        read_picture(None, Limits())
+    with pytest.raises(InputError, match="not there any more"):
+        read_picture("/nowhere/at-all.png", Limits())
+    with pytest.raises(InputError, match="may have at most 0 MB"):
+        read_picture(PICTURE, Limits(picture_megabytes=0))
+
+
+def test_a_driving_video_keeps_to_the_limits():
+    assert open_driving(DRIVING, Choices(), Limits()).frame_count == 50
+    part = open_driving(DRIVING, Choices(start=0.4, end=1.2), Limits())
+    assert (float(part.start), part.frame_count) == (0.4, 20)
+    assert open_driving(DRIVING, Choices(start=0.4, longest=1), Limits()).frame_count == 25
+    assert open_driving(DRIVING, Choices(longest=60), Limits(seconds=1)).frame_count == 25
+    for limits, choices, words in (
+        (Limits(video_seconds=1), Choices(), "at most 1 s are taken"),
+        (Limits(frames=10), Choices(), "50 frames would be made, at most 10"),
+        (Limits(video_pixels=100), Choices(), "at most 100 pixels"),
+        (Limits(), Choices(longest=0), "above 0 seconds"),
+        (Limits(), Choices(start=9), "start must be within"),
+    ):
+        with pytest.raises(InputError, match=words):
+            open_driving(DRIVING, choices, limits)
+
+
+def test_a_large_picture_is_made_smaller_and_keeps_its_aspect():
+    pixels = np.zeros((300, 1200, 3), np.uint8)
+    assert smaller(pixels, 400).shape == (100, 400, 3)
+    assert smaller(pixels, 1200) is pixels
+
+
+def test_choices_become_the_library_s_settings():
+    settings = Choices(best_frame=True, smooth=True, selector="fixed", t=0.25, crop="subject", end=3).settings()
+    assert (settings.initial_frame, settings.t, settings.strategy, settings.crop, settings.end) == (
+        "best",
+        0.25,
+        None,
+        "subject",
+        3,
+    )
+    assert settings.smoothing is not None
+    assert settings.diagnose
+    assert Choices(selector="none").settings().strategy == "none"
+    for wrong in (
+        {"selector": "random"},
+        {"crop": "half"},
+        {"mode": "slow"},
+        {"strength": -1},
+        {"selector": "fixed", "t": 2},
+    ):
+        with pytest.raises(InputError):
+            Choices(**wrong).settings()
+
+
+# Animate
+
+
+def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path):
+    updates = []
+    for update in service.animate(PICTURE, DRIVING, SHORT, Stop()):
+        updates.append(update)
+        if update.result is None:
+            continue
+        result = update.result
+        about = media.describe(result.video)
+        assert (about.frame_count, about.has_audio, about.size) == (6, True, (128, 128))
+        both = media.describe(result.comparison)
+        assert (both.frame_count, both.has_audio) == (6, True)
+        assert both.size[1] > 2.5 * both.size[0] * 0.8  # three beside each other, under captions
+        assert says_synthetic(result.video)
+        assert says_synthetic(result.comparison)
+        assert len(result.moments) == 6
+        records = json.loads(result.records.read_text())
+        assert [record["frame"] for record in records] == list(range(6))
+        assert set(FrameDiagnosis.__annotations__) | {"frame", "t"} == set(records[0])
+        assert sum(int(text.split(": ")[1].split()[0]) for _, text in result.used) == 6
+        assert all(media.load_image(path).shape == (128, 128, 3) for path, _ in result.used)
+        assert result.sentences
+    assert updates[0].total == 6
+    assert [update.done for update in updates] == sorted(update.done for update in updates)
+    assert any(update.frame is not None for update in updates)
+    assert update.result is not None
+    assert left_in(tmp_path / "work") == []
+
+
+def test_the_frames_are_those_of_the_library(service, tmp_path):
+    choices = replace(SHORT, selector="fixed", t=0.5)
+    for update in service.animate(PICTURE, DRIVING, choices, Stop()):
+        if update.result is not None:
+            made = np.stack(list(media.open_video(update.result.video)))
+    expected = tmp_path / "expected.mp4"
+    service.model().pipeline(PICTURE, DRIVING, t=0.5, end=0.24).save(expected)
+    assert np.array_equal(made, np.stack(list(media.open_video(expected))))
+
+
+def test_the_image_that_was_animated_is_shown(service):
+    choices = replace(SHORT, selector="fixed", t=0.5, mode="standard", longest=0.08)
+    for update in service.animate(PICTURE, SILENT, choices, Stop()):
+        if update.result is not None:
+            (path, text) = update.result.used[0]
+            shown = media.load_image(path).astype(int)
+            furthest = max(range(2), key=lambda index: update.result.moments[index].displacement)
+    assert text == "t = 0.50: 2 frames"
+    pipeline = service.model().pipeline
+    driving = list(media.open_video(SILENT))[furthest]
+    expected = pipeline.interpolate(PICTURE, driving, [0.5]).images[0]
+    assert np.abs(shown - expected).max() <= 2
+
+
+def test_a_run_does_not_mind_that_its_file_is_uploaded_again(service, tmp_path):
+    """Gradio keeps equal files of all visitors at one path, and writes it anew with each upload."""
+    driving = tmp_path / "shared.mp4"
+    driving.write_bytes(Path(DRIVING).read_bytes())
+    finished = []
+    for update in service.animate(PICTURE, str(driving), SHORT, Stop()):
+        driving.write_bytes(Path(DRIVING).read_bytes())
+        finished.append(update.result is not None)
+    assert finished[-1]
+
+
+def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
+    for driving, choices in ((SILENT, SHORT), (DRIVING, replace(SHORT, keep_audio=False))):
+        for update in service.animate(PICTURE, driving, choices, Stop()):
+            if update.result is not None:
+                assert not media.describe(update.result.video).has_audio
+
+
+def test_paste_back_keeps_the_picture_s_size(service):
+    for update in service.animate(PICTURE, DRIVING, replace(SHORT, crop="subject", paste_back=True), Stop()):
+        if update.result is not None:
+            assert media.describe(update.result.video).size == (256, 256)
+
+
+def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
+    stop = Stop()
+    updates = []
+    for update in service.animate(PICTURE, DRIVING, Choices(), stop):
+        updates.append(update)
+        if update.frame is not None:
+            stop()
+        if update.result is not None:
+            assert media.describe(update.result.video).frame_count == update.done
+    assert updates[-1].stopped
+    assert 1 <= updates[-1].done < 10
+    assert left_in(tmp_path / "work") == []
+
+
+def test_a_visitor_who_leaves_in_the_middle_leaves_no_file(service, tmp_path):
+    run = service.animate(PICTURE, DRIVING, Choices(), Stop())
+    assert next(run).done == 0
+    assert next(run).done == 1
+    assert left_in(tmp_path / "work")
+    run.close()
+    assert left_in(tmp_path / "work") == []
+
+
+def test_a_failing_job_does_not_hurt_the_next(service, tmp_path):
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
+    with pytest.raises(InputError):
+        last(service.animate(PICTURE, str(cut), SHORT, Stop()))
+    with pytest.raises(InputError, match="variant must be one of"):
+        last(service.animate(PICTURE, DRIVING, replace(SHORT, variant="nonsense"), Stop()))
+    assert last(service.animate(PICTURE, DRIVING, SHORT, Stop())).result is not None
+    assert left_in(tmp_path / "work") == []
+
+
+# The rest
+
+
+def test_preview_and_description(service):
+    pixels, words = service.preview(PICTURE, Choices(fit="crop"))
+    assert pixels.shape == (256, 256, 3)
+    assert words == "all of the 256 x 256 picture, as 128 x 128"
+    assert service.preview(PICTURE, Choices(crop="subject"))[0].shape == (256, 256, 3)
+    text = service.describe(DRIVING, Choices(longest=1))
+    assert text == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
+    assert "all of it is used: 50 frames" in service.describe(SILENT, Choices())
+
+
+def test_interpolated_images_are_those_of_the_library(service):
+    times = [0.0, 0.37, 1.0]
+    views = service.interpolate(PICTURE, OTHER_PICTURE, times)
+    expected = service.model().pipeline.interpolate(PICTURE, OTHER_PICTURE, times)
+    for index, view in enumerate(views):
+        assert np.abs(view.image.astype(int) - expected.images[index]).max() <= 1
+        assert np.allclose(view.keypoints, expected.keypoints[index], atol=1e-5)  # a square picture has no padding
+        for drawn in (view.deformation, view.contributions, view.occlusion):
+            assert drawn.shape == view.image.shape
+    with pytest.raises(InputError, match="at most 24 images"):
+        service.interpolate(PICTURE, OTHER_PICTURE, [0.5] * 25)
+    with pytest.raises(InputError, match="times must be"):
+        service.interpolate(PICTURE, OTHER_PICTURE, [1.5])
+    with pytest.raises(InputError, match="needs a video"):
+        service.interpolate(PICTURE, OTHER_PICTURE, [0.5], mode="relative")
+
+
+def test_exports(service, tmp_path):
+    views = service.interpolate(PICTURE, OTHER_PICTURE, [0, 0.5, 1])
+    for kind in ("GIF", "MP4"):
+        assert media.describe(service.export(views, kind, tmp_path)).frame_count == 3
+    assert says_synthetic(tmp_path / "interpolated.mp4")
+    with zipfile.ZipFile(service.export(views, "PNG", tmp_path)) as archive:
+        assert len(archive.namelist()) == 3
+    with pytest.raises(InputError, match="format must be one of"):
+        service.export(views, "AVI", tmp_path)
+
+
+@pytest.mark.parametrize(("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "one hop at t = 0.50")])
+def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
+    service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
+    done = []
+    for update, videos, both in service.compare(PICTURE, DRIVING, SHORT, Stop()):
+        done.append((update.done, update.total))
+        if both is not None:
+            assert [name for _, name in videos] == ["tpsmm: the picture itself is animated", second]
+            if variant == "tpsmm":  # the other one's selector may find that no hop is best
+                plain, hop = (np.stack(list(media.open_video(path))).astype(int) for path, _ in videos)
+                assert np.abs(plain - hop).mean() > 0.5
+            assert media.describe(both).frame_count == 6
+            assert says_synthetic(both)
+    assert done == sorted(done)
+    assert done[-1] == (12, 12)
+    assert left_in(tmp_path / "work") == []
+
+
+# Models
+
+
+def test_variants_share_the_weights_and_say_what_is_missing(variant_pipeline):
+    full = variant_pipeline("v2")
+    plain = as_variant(full, "tpsmm")
+    assert plain.config["variant"] == "tpsmm"
+    assert plain.image_generator is full.image_generator
+    assert as_variant(full, "full").view_fusion is None
+    assert as_variant(full, "v2") is full
+    for wanted, words in (("full", "needs a model with a selector"), ("v2", "needs a model"), ("x", "must be one of")):
+        with pytest.raises(InputError, match=words):
+            as_variant(plain, wanted)
+
+
+def test_a_checkpoint_and_a_folder_become_models(tmp_path, golden, variant_pipeline):
+    models = Models(Limits(), lambda: (variant_pipeline("v2"), ""))
+    file = write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts())
+    converted = models.load("checkpoint", checkpoint=str(file), size=128)
+    assert converted.title == "tiny.pth.tar, converted"
+    assert "variant tpsmm" in converted.describe()
+    assert models.load("checkpoint", checkpoint=str(file), size=128) is converted
+    variant_pipeline("v2").save_pretrained(tmp_path / "saved")
+    assert models.load("folder", str(tmp_path / "saved")).pipeline.config["variant"] == "v2"
+    assert models.load("shipped").key == "shipped"
+
+
+def test_a_model_of_the_hub_is_fetched_by_its_name(tmp_path, variant_pipeline, monkeypatch):
+    """`tests/test_hub.py` has the fetching itself."""
+    variant_pipeline("full").save_pretrained(tmp_path / "fetched")
+    asked = []
+    monkeypatch.setattr("space.models.fetch", lambda name, options: asked.append(name) or tmp_path / "fetched")
+    models = Models(Limits(), lambda: (variant_pipeline("v2"), ""))
+    model = models.load("hub", " someone/model ")
+    assert (asked, model.title, model.pipeline.config["variant"]) == (["someone/model"], "someone/model", "full")
+
+
+def test_what_is_no_model_is_refused_with_a_sentence(tmp_path, variant_pipeline):
+    models = Models(Limits(), lambda: (variant_pipeline("v2"), ""))
+    for kind, given, words in (
+        ("folder", {"name": "/nowhere"}, "no such folder"),
+        ("folder", {"name": str(tmp_path)}, "not a saved pipeline"),
+        ("folder", {"name": " "}, "name is missing"),
+        ("hub", {"name": "../../etc"}, "not a Hub id"),
+        ("hub", {"name": "/etc"}, "not a Hub id"),
+        ("checkpoint", {"checkpoint": PICTURE}, "not a checkpoint"),
+        ("checkpoint", {}, "the checkpoint is missing"),
+        ("pickle", {}, "must be one of"),
+    ):
+        with pytest.raises(InputError, match=words):
+            models.load(kind, **given)
+
+
+def test_on_a_space_no_folder_can_be_loaded(tmp_path):
+    limits = Limits.of({"SPACE_ID": "someone/app"})
+    with pytest.raises(InputError, match="only where the app runs on your own computer"):
+        Models(limits).load("folder", str(tmp_path))
+    assert limits.seconds < Limits.of({}).seconds
+
+
+def test_the_last_models_are_kept_and_the_shipped_one_always(tmp_path, golden, variant_pipeline):
+    models = Models(Limits(models=2), lambda: (variant_pipeline("v2"), ""))
+    models.get()
+    file = str(write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts()))
+    first, second = (models.load("checkpoint", checkpoint=file, size=size) for size in (128, 256))
+    assert models.get(second.key) is second
+    assert models.get().key == "shipped"
+    with pytest.raises(InputError, match="not loaded any more"):
+        models.get(first.key)
+
+
+# Runs
+
+
+def test_a_run_is_stopped_for_its_visitor_only():
+    runs = Runs()
+    with runs.take("anna") as annas, runs.take("ben") as bens:
+        assert runs.stop("anna") == 1
+        assert (annas.asked, bens.asked) == (True, False)
+    assert len(runs) == 0
+    assert runs.stop("anna") == 0
+
+
+def test_a_run_can_be_stopped_while_it_waits_for_its_turn():
+    runs = Runs()
+    runs.announce("anna")
+    runs.stop("anna")
+    with runs.take("anna") as stop:
+        assert stop.asked
+    with runs.take("anna") as stop:
+        assert not stop.asked
+
+
+def test_who_leaves_stops_everything_and_is_forgotten():
+    runs = Runs()
+    runs.announce("anna")
+    with runs.take("anna") as stop:
+        runs.announce("anna")
+        runs.leave("anna")
+        assert stop.asked
+        assert len(runs) == 1
+    assert len(runs) == 0
+
+
+def test_a_temporary_folder_goes_even_when_the_job_fails(tmp_path):
+    def fail() -> None:
+        with temporary_folder(tmp_path) as folder:
+            (folder / "file").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert left_in(tmp_path) == []

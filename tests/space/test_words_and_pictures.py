@@ -1,0 +1,235 @@
+"""What the app says and draws of a run, its examples and gallery, and how it is pushed; no server and no browser."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from space_files import DRIVING, PICTURE
+
+from motion_core import media
+from space import drawing, push, zerogpu
+from space.limits import Limits
+from space.make_gallery import make_gallery, row
+from space.models import SHIPPED, Models
+from space.runs import Stopwatch
+from space.service import Service
+from space.showcase import EXAMPLES, Examples, read_examples, read_gallery
+from space.words import Moment, diagnosis, duration, passages, spans
+
+ROOT = Path(__file__).parents[2]
+
+
+def moments(*runs: tuple[int, float, float], **faults: float) -> list[Moment]:
+    """Frames: (how many, t, displacement)."""
+    rest = {"remaining": 0.1, "visibility": 0.9, "fold_over": 0.0, "cycle_error": 0.0, **faults}
+    return [Moment(t=t, displacement=moved, **rest) for count, t, moved in runs for _ in range(count)]
+
+
+def test_a_large_displacement_is_told_with_its_time_and_its_hop():
+    sentences = diagnosis(moments((30, 0, 0.1), (20, 0.5, 0.6), (10, 0, 0.1)), 25)
+    assert sentences == [
+        "Large displacement in 1.2 s - 2.0 s: one hop used, over the interpolated image at t = 0.50.",
+        "Elsewhere no hop was used, the picture itself was animated.",
+    ]
+
+
+def test_small_motion_and_hops_in_a_part_of_it():
+    assert diagnosis(moments((10, 0, 0.1)), 25) == [
+        "The displacement is small throughout: no hop was used, the picture itself was animated."
+    ]
+    assert "one hop used in 4 of 10 frames, over the interpolated image at t = 0.25 to 0.50" in " ".join(
+        diagnosis(moments((6, 0, 0.1), (2, 0.25, 0.1), (2, 0.5, 0.1)), 25)
+    )
+    assert diagnosis([], 25) == ["No frame was made."]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"visibility": 0.2}, "had to be painted"),
+        ({"fold_over": 0.3}, "folds over"),
+        ({"cycle_error": 0.5}, "not quite"),
+    ],
+)
+def test_what_is_wrong_with_frames_is_told(fault, words):
+    told = diagnosis([*moments((10, 0, 0.1)), *moments((10, 0, 0.1), **fault)], 10)
+    assert any(sentence.startswith("In 1.0 s - 2.0 s") and words in sentence for sentence in told)
+    assert not any(words in sentence for sentence in diagnosis(moments((10, 0, 0.1)), 10))
+
+
+def test_passages_ignore_short_pauses_and_the_longest_are_told():
+    flags = [True, False, False, True, True, False, False, False, False, True]
+    frames = [Moment(0, float(flag), 0, 1, 0, 0) for flag in flags]
+    assert passages(frames, lambda moment: moment.displacement > 0.5) == [(0, 5), (9, 10)]
+    assert spans([(0, 5), (9, 10)], 10, most=1) == "0.0 s - 0.5 s and 1 more places"
+
+
+def test_the_time_left_comes_from_the_frames_after_the_first():
+    watch = Stopwatch(11)
+    assert watch.seconds_left(1, now=100.0) is None
+    assert watch.seconds_left(3, now=104.0) == pytest.approx(16)
+    assert [watch.is_due(1, now=now) for now in (0, 0.5, 1.0, 1.5, 2.0)] == [True, False, True, False, True]
+    assert (duration(0.2), duration(89), duration(200)) == ("1 s", "89 s", "3 min")
+
+
+def test_a_timeline_is_a_picture_with_a_text():
+    figure = ElementTree.fromstring(drawing.timeline(moments((5, 0, 0.1), (5, 0.5, 0.4)), 5))
+    svg = figure.find("svg")
+    assert svg is not None
+    assert svg.get("aria-label", "").startswith("Timeline of 2.0 s. Chosen t: 0.00 in 5 frames, 0.50 in 5 frames.")
+    lines = {line.get("class"): line.get("points", "").split() for line in svg.iter("polyline")}
+    assert set(lines) == {"line t", "line moved", "line left"}
+    heights = [float(y) for y in lines["line t"][1::2]]
+    assert heights[0] > heights[-1]  # 0 is below 0.5
+    assert drawing.timeline([], 5) == ""
+
+
+def test_keypoints_are_drawn_where_they_are():
+    picture = np.zeros((41, 81, 3), np.uint8)
+    paths = np.array([[[[-1.0, -1.0]]], [[[1.0, 1.0]]]])  # (2, 1, 1, 2): from corner to corner
+    svg = ElementTree.fromstring(drawing.keypoint_paths(picture, paths, np.array([[[0.0, 0.0]]]))).find("svg")
+    assert svg is not None
+    assert svg.find("polyline").get("points") == "0.5,0.5 80.5,40.5"
+    ring, dot = svg.findall("circle")
+    assert (ring.get("cx"), ring.get("cy"), dot.get("cx"), dot.get("cy")) == ("0.5", "0.5", "40.5", "20.5")
+
+
+def test_words_cannot_become_markup():
+    for html in (
+        drawing.progress("<b>&", tone="ended"),
+        drawing.picker("<i>", [(["a.png"], '"><script>')]),
+    ):
+        assert "<script" not in html
+        assert "<b>" not in html
+        assert "<i>" not in html
+
+
+def test_examples_are_all_there_small_and_named():
+    examples = read_examples()
+    items = [
+        *examples.pictures,
+        *examples.movements,
+        *(item for pair in (*examples.same, *examples.different) for item in pair),
+    ]
+    assert len(examples.pictures) >= 5
+    assert len(examples.movements) >= 5
+    for item in items:
+        assert item.path.is_file()
+        assert Path(item.thumbnail.removeprefix("gradio_api/file=")).is_file()
+        assert len(item.title) >= 7
+    assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 3_000_000
+    assert media.describe(DRIVING).has_audio
+
+
+def test_the_gallery_is_made_by_a_model_and_read_again(tmp_path, variant_pipeline):
+    service = Service(tmp_path / "work", Limits(seconds=0.2), Models(Limits(), lambda: (variant_pipeline("v2"), "")))
+    whole = read_examples()
+    few = Examples(whole.pictures[:1], whole.movements[:2], whole.same[:1], whole.different[:1])
+    assert make_gallery(service, SHIPPED, "a model", tmp_path / "made", few) == 3
+    gallery = read_gallery(tmp_path / "made")
+    assert gallery.model == "a model"
+    assert [piece.kind for piece in gallery.pieces] == ["animation", "interpolation", "interpolation"]
+    assert media.describe(gallery.pieces[0].shown.path).frame_count == 5
+    assert media.load_image(gallery.pieces[1].shown.path).shape == (128, 9 * 128 + 8 * 4, 3)
+    assert all(piece.first.is_file() and piece.second.is_file() for piece in gallery.pieces)
+    assert read_gallery(tmp_path / "nothing").pieces == ()
+    assert row([np.zeros((8, 6, 3), np.uint8), np.ones((4, 4, 3), np.uint8)]).shape == (4, 3 + 4 + 4, 3)
+
+
+@pytest.mark.slow
+def test_the_examples_are_made_by_their_script(tmp_path):
+    command = [sys.executable, "-m", "space.make_examples", "--out", str(tmp_path), "--size", "32", "--frames", "6"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    made, shipped = (json.loads((folder / "index.json").read_text()) for folder in (tmp_path, EXAMPLES))
+    assert made == shipped
+    assert len(read_examples(tmp_path).pictures) == len(shipped["pictures"])
+
+
+def test_push_uploads_the_app_and_nothing_else(monkeypatch):
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
+    calls = []
+
+    class Url(str):
+        repo_id = "name/space"
+
+    monkeypatch.setattr(HfApi, "create_repo", lambda self, *given, **named: calls.append(named) or Url("address"))
+    monkeypatch.setattr(HfApi, "upload_folder", lambda self, **named: calls.append(named))
+    assert push.push("name/space", hardware="zero-a10g") == "address"
+    assert calls[0]["space_sdk"] == "gradio"
+    assert Path(calls[1]["folder_path"]) == ROOT
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    chosen = set(
+        filter_repo_objects(
+            tracked.splitlines(), allow_patterns=calls[1]["allow_patterns"], ignore_patterns=calls[1]["ignore_patterns"]
+        )
+    )
+    assert {
+        "app.py",
+        "README.md",
+        "requirements.txt",
+        "space/layout.py",
+        "space/page.css",
+        "motion_core/media/mp4.py",
+    } <= chosen
+    assert "space/examples/index.json" in chosen
+    assert not any(name.startswith(("tests/", "train/", "eval/", "docs/")) or "make_" in name for name in chosen)
+
+
+def test_a_push_that_the_hub_refuses_ends_with_a_sentence(monkeypatch, capsys):
+    from huggingface_hub import HfApi
+
+    def refuse(self, *given, **named):
+        raise OSError("Token is required. More about it at ...")
+
+    monkeypatch.setattr(HfApi, "create_repo", refuse)
+    assert push.main(["name/space"]) == 2
+    assert capsys.readouterr().err == "error: name/space: Token is required\n"
+
+
+def test_on_zerogpu_all_that_goes_to_the_gpu_and_back_can_be_pickled(monkeypatch, tmp_path, variant_pipeline):
+    """There a call runs in another process; this stand-in for its package pickles as that does."""
+
+    def travelled(value):
+        return pickle.loads(pickle.dumps(value))
+
+    class GPU:
+        def __init__(self, duration: int) -> None:
+            assert duration > 0
+
+        def __call__(self, function):
+            def call(*given, **named):
+                given, named = travelled(given), travelled(named)
+                result = function(*given, **named)
+                if isinstance(result, Iterator):
+                    return (travelled(item) for item in result)
+                return travelled(result)
+
+            return call
+
+    from space import compute
+    from space.choices import Choices
+    from space.runs import Stop
+
+    monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=GPU))
+    for name in ("frames", "used_images", "views"):
+        monkeypatch.setattr(compute, name, zerogpu.on_gpu(getattr(compute, name)))
+    monkeypatch.setattr(compute, "preview_of_subject", zerogpu.on_gpu(compute.preview))
+    service = Service(tmp_path, Limits(), Models(Limits(), lambda: (variant_pipeline("v2"), "")))
+    choices = Choices(longest=0.12, selector="fixed", crop="subject")
+    *_, last = service.animate(PICTURE, DRIVING, choices, Stop())
+    assert last.result is not None
+    assert len(service.interpolate(PICTURE, PICTURE, [0, 1])) == 2
+    assert service.preview(PICTURE, choices)[1]
