@@ -29,7 +29,7 @@ from .networks import build_networks
 from .phase import phase_at
 from .preparation import build_step, compile_networks, pair_options, start_processes
 from .train import numbered_batches
-from .update import StopSignal, learning_rate_at, update
+from .update import StopSignal, build_optimizer, learning_rate_at, update
 
 
 def measure(config: TrainingConfig, steps: int, warmup: int) -> list[str]:
@@ -88,7 +88,7 @@ def stepper(
 ) -> Callable[[dict[str, Tensor]], None]:
     """One optimiser step on a batch, as a run would take it at its end."""
     schedule = config.schedule
-    optimizer = torch.optim.Adam(step.parameters(), schedule.learning_rate, schedule.betas)
+    optimizer = build_optimizer(step, networks, schedule)
     prepared, last = accelerator.prepare_model(step), schedule.steps - 1
     prepared.train()
     phase, rate, signal = phase_at(config, last), learning_rate_at(schedule, last), StopSignal()

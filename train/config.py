@@ -180,6 +180,7 @@ class ScheduleConfig(Section):
     clip: Annotated[float, Field(gt=0)] = 10  # largest gradient entry of keypoints, dense motion and background
     background_from: Steps = 0
     dropout: DropoutConfig = DropoutConfig()
+    selector_rate: Annotated[float, Field(gt=0)] = 1  # learning rate of the selector, times that of the others
     selector_warmup: Steps = 0  # the loss flows through a random candidate before this step
     max_skipped: Count = 10  # steps in a row with a loss that is not finite, before the run stops
 

@@ -16,7 +16,6 @@ from typing import NoReturn
 if not __package__:  # run as a file: this folder's train.py must not stand for the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -51,7 +50,7 @@ from train.preparation import (
     start_processes,
 )
 from train.summaries import VALIDATION, Summaries, Window, end_lines, last_line, start_lines
-from train.update import StopSignal, in_main_process, learning_rate_at, outlive_sigterm, update
+from train.update import StopSignal, build_optimizer, in_main_process, learning_rate_at, outlive_sigterm, update
 from train.validation import validate
 
 
@@ -103,9 +102,7 @@ def train(
     # 5. Optimiser and averaged weights, all as it was
     if config.sync_batchnorm:
         nn.SyncBatchNorm.convert_sync_batchnorm(networks)
-    optimizer = torch.optim.Adam(
-        step.parameters(), schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay
-    )
+    optimizer = build_optimizer(step, networks, schedule)
     averaged = AveragedNetworks(networks, config.ema) if config.ema else None
     if checkpoint is not None:
         restore(checkpoint, networks, optimizer, averaged)

@@ -79,7 +79,7 @@ def update(
         kept.restore()
     else:
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("rate", 1.0)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return Update([] if bad else outputs, bad, stopped)
@@ -131,6 +131,20 @@ def in_main_process(accelerator: Accelerator, write: Callable[..., object], *arg
     failed = accelerator.reduce(torch.tensor([float(problem is not None)], device=accelerator.device), "sum")
     if failed.item():
         raise problem or TrainingError("the main process could not write")
+
+
+def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:
+    """Adam for what a step trains, with a learning rate of its own for the selector.
+
+    The selector starts with equal scores and learns from one comparison a pair, so a short run moves it too little otherwise.
+    """
+    selector = set(networks["selector"].parameters()) if "selector" in networks else set()
+    others = [parameter for parameter in step.parameters() if parameter not in selector]
+    groups: list[dict[str, Any]] = [{"params": others, "rate": 1.0}]
+    chosen = [parameter for parameter in step.parameters() if parameter in selector]
+    if chosen:
+        groups.append({"params": chosen, "rate": schedule.selector_rate})
+    return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
 
 
 def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
