@@ -114,9 +114,9 @@ def score(ablation: Ablation, name: str, strategy: Strategy | None = None) -> No
     pairs = read_pairs(ablation.pairs or folder_of(ablation.data, ablation.split) / "pairs.csv")
     if target.is_file():
         return
-    pipeline = None
+    pipeline, folder = None, ablation.models.get(name, ablation.output / name / PIPELINE)
     if name != COPY:
-        pipeline = MotionInterpPipeline.from_pretrained(ablation.models.get(name, ablation.output / name / PIPELINE))
+        pipeline = MotionInterpPipeline.from_pretrained(folder)
     report = score_pairs(
         pipeline,
         ablation.data,
@@ -131,7 +131,7 @@ def score(ablation: Ablation, name: str, strategy: Strategy | None = None) -> No
         detector_size=ablation.detector_size,
         cache=ablation.output / "cache",
     )
-    write_json(target, report.as_json() | {"training": _training(ablation.output / name)})
+    write_json(target, report.as_json() | {"training": _training(folder.parent)})
 
 
 def scores_file(ablation: Ablation, name: str, strategy: Strategy | None) -> Path:
@@ -140,7 +140,7 @@ def scores_file(ablation: Ablation, name: str, strategy: Strategy | None) -> Pat
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """What the newest checkpoint says of the run: steps, pairs of images, seconds."""
+    """What the newest checkpoint beside a pipeline says of its training: steps, pairs of images, seconds."""
     found = sorted(folder.glob("checkpoint-*/state.json"))
     if not found:
         return {}

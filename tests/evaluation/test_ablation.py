@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from eval import ablation
 from eval.ablation_plots import plot_all
 from eval.ablation_table import Scores, spread, tables
 from motion_core import InputError
+from train.config_file import load_config
 
 
 def planted(label, akd, variant=None, ts=(None,) * 8, interpolation=None, training=None):
@@ -115,6 +117,13 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
     ablation.write_config(settings.model_copy(update={"rows": {"tpsmm": [0, 1]}}))
     with pytest.raises(InputError, match="other settings"):
         ablation.write_config(settings.model_copy(update={"overrides": ["schedule.steps=9"]}))
+
+
+@pytest.mark.parametrize("path", sorted(Path("eval/configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_configurations_that_come_along_can_be_used(path):
+    settings = ablation.load_ablation(path)
+    assert {name for _, name, _ in settings.names()} == {"tpsmm", "int", "int_bt", "full", "v2"}
+    load_config(settings.training, settings.overrides)
 
 
 @pytest.mark.slow
