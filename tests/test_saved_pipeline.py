@@ -142,6 +142,8 @@ CONFIGURATIONS = {
         "num_splines": 5,
         "points_per_spline": 5,
         "image_channels": 3,
+        "architecture": "resnet18",
+        "shrink": 1,
     },
     "dense_motion_network": {
         "_class_name": "DenseMotionNetwork",
@@ -172,7 +174,12 @@ CONFIGURATIONS = {
         "pose_features": 128,
         "hidden_features": [256, 512, 1024],
     },
-    "background_predictor": {"_class_name": "BackgroundPredictor", "image_channels": 3},
+    "background_predictor": {
+        "_class_name": "BackgroundPredictor",
+        "image_channels": 3,
+        "architecture": "resnet18",
+        "shrink": 1,
+    },
 }
 
 
