@@ -123,7 +123,9 @@ def test_timm_is_imported_when_it_is_used(path):
     assert not any(is_part_of(module, "timm") for module in imported_on_import(path))
 
 
-@pytest.mark.parametrize("path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids)
+@pytest.mark.parametrize(
+    "path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids
+)
 def test_only_geometry_samples(path):
     if not is_part_of(name(path), "motion_core.geometry"):
         assert "grid_sample" not in set(identifiers(path))
@@ -138,7 +140,9 @@ def test_only_the_conversion_knows_published_names(path):
             assert not any(word in text.replace("num_down_blocks", "") for word in PUBLISHED_WORDS), text
 
 
-@pytest.mark.parametrize("path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids)
+@pytest.mark.parametrize(
+    "path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids
+)
 def test_only_media_knows_codecs_and_pictures(path):
     if not is_part_of(name(path), "motion_core.media"):
         for module in imported(path):
