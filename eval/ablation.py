@@ -63,16 +63,12 @@ class Ablation(BaseModel):
 
     def names(self) -> list[tuple[str, Variant, int]]:
         """Name, variant and seed of every row: first seeds of all, so that a table is there early, then the others."""
-        pairs = [
-            (place, f"{variant}-{seed}", variant, seed)
-            for variant in self.rows
-            for place, seed in _seeds(self, variant)
+        return [
+            (f"{variant}-{seeds[place]}", variant, seeds[place])
+            for place in range(max(map(len, self.rows.values())))
+            for variant, seeds in self.rows.items()
+            if place < len(seeds)
         ]
-        return [row[1:] for row in sorted(pairs, key=lambda row: row[0])]
-
-
-def _seeds(ablation: Ablation, variant: Variant) -> list[tuple[int, int]]:
-    return list(enumerate(ablation.rows[variant]))
 
 
 def load_ablation(path: Path) -> Ablation:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("all", "q1", "q2", "q3", "q4")
+from .pairs.report import GROUPS
+
 # Column, heading, digits; of the figures of `pair_scores`. AKD and EPE are in percent of the image's longer side.
 COLUMNS = (
     ("l1", "L1", 4),
