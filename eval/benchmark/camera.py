@@ -9,7 +9,6 @@ import numpy as np
 from .rotations import rounded, unit
 
 _UPPER = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 15, 16, 17]  # joints from the hips up
-_FAR = 1.6  # metres; who goes further is followed, or would be small in the picture
 MOVES = ("static", "static", "static", "follow", "orbit", "handheld", "dolly")
 
 
@@ -50,7 +49,9 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0)
     return np.concatenate((turn, -(turn @ eye[..., None])), axis=-1)
 
 
-def draw_camera(random: np.random.Generator, joints: np.ndarray, size: tuple[int, int], rate: float) -> Camera:
+def draw_camera(
+    random: np.random.Generator, joints: np.ndarray, size: tuple[int, int], rate: float, roaming: float = 1.6
+) -> Camera:
     """A random camera that keeps a moving person in view.
 
     Args:
@@ -58,6 +59,7 @@ def draw_camera(random: np.random.Generator, joints: np.ndarray, size: tuple[int
         joints: ``(T, 18, 3)`` in the world.
         size: (h, w) in pixels.
         rate: frames a second.
+        roaming: metres; who goes further is followed, or would be small in the picture.
     """
     frames = len(joints)
     move = str(random.choice(MOVES))
@@ -66,7 +68,7 @@ def draw_camera(random: np.random.Generator, joints: np.ndarray, size: tuple[int
     close = random.uniform() < 0.25  # from the hips up
     shown = joints[:, _UPPER] if close else joints
     centre = (shown.min((0, 1)) + shown.max((0, 1))) / 2
-    if move == "follow" or np.ptp(shown.mean(1)[:, [0, 2]], axis=0).max() > _FAR:
+    if move == "follow" or np.ptp(shown.mean(1)[:, [0, 2]], axis=0).max() > roaming:
         move, centre = "follow", _smoothed((shown.min(1) + shown.max(1)) / 2, round(rate))
     centre = np.broadcast_to(centre, (frames, 3))
     time = np.arange(frames) / rate

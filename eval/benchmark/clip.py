@@ -38,6 +38,7 @@ class Plan:
         size: side of the square pictures in pixels.
         motion: a motion file instead of choreography, or None.
         body: a body file instead of simple bodies, or None.
+        roaming: metres that a person may go before the camera follows; with less, people are larger in the picture.
     """
 
     split: str
@@ -47,6 +48,7 @@ class Plan:
     size: int = 256
     motion: Path | None = None
     body: Path | None = None
+    roaming: float = 1.6
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -55,6 +57,8 @@ class Plan:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name}: must be in {low}..{high}, got {value}")
+        if not 0 <= self.roaming <= 100:  # False for a NaN
+            raise InputError(f"roaming: must be in 0..100 metres, got {self.roaming}")
 
     def random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, SPLITS.index(self.split), *stream))
@@ -113,7 +117,7 @@ class Studio:
         motion = self._motion(random, identity, clip)
         transforms = pose(figure, motion)
         places = joints(figure, transforms)
-        camera = draw_camera(random, places, (plan.size, plan.size), plan.rate)
+        camera = draw_camera(random, places, (plan.size, plan.size), plan.rate, plan.roaming)
         facing = -camera.poses[:, 2, :3].mean(0)  # from the figure to the camera
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))

@@ -118,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--frames", type=int, default=Plan.frames, help="of a clip (default: %(default)s)")
     add("--rate", type=int, default=Plan.rate, help="frames a second (default: %(default)s)")
     add("--size", type=int, default=Plan.size, help="side of the pictures (default: %(default)s)")
+    add(
+        "--roaming",
+        type=float,
+        default=Plan.roaming,
+        metavar="METRES",
+        help="that a person may go before the camera follows (default: %(default)s); with less, people are larger",
+    )
     add("--png", action="store_true", help="folders of PNG files instead of MP4: exact pictures, larger files")
     add("--pairs", type=int, default=8, help="pairs for evaluation from each clip (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes; the result does not depend on it (default: %(default)s)")
@@ -129,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     began = time.perf_counter()
     try:
-        names = ("split", "seed", "frames", "rate", "size", "motion", "body")
+        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming")
         plan = Plan(**{name: getattr(options, name) for name in names})
         kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
         frames = render_split(plan, options.out, options.identities, options.clips, **kinds)
