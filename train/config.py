@@ -175,12 +175,14 @@ class ScheduleConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
     weight_decay: Weight = 1e-4
+    warmup: Steps = 0  # in which the learning rate rises, at the start and where the optimiser begins anew
     milestones: tuple[Steps, ...] = (210_000, 270_000)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 10  # largest gradient entry of keypoints, dense motion and background
     background_from: Steps = 0
     dropout: DropoutConfig = DropoutConfig()
     selector_rate: Annotated[float, Field(gt=0)] = 1  # learning rate of the selector, times that of the others
+    fusion_rate: Annotated[float, Field(gt=0)] = 1  # likewise of v2's fusion of views
     selector_warmup: Steps = 0  # the loss flows through a random candidate before this step
     max_skipped: Count = 10  # steps in a row with a loss that is not finite, before the run stops
 
@@ -207,9 +209,9 @@ class TrainingConfig(Section):
     """A training run."""
 
     variant: Variant
-    stage: Literal["motion", "avd"] = "motion"
+    stage: Literal["motion", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    init_from: str | None = None  # a saved pipeline to start from; the AVD stage needs one
+    init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
     data: DataConfig
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()
@@ -231,7 +233,7 @@ class TrainingConfig(Section):
                 f"data.image_size must be multiples of {multiple} (model.motion.shrink * 2^num_blocks), got {list(sides)}"
             )
         coarsest = max(self.losses.scales)
-        if self.stage == "motion" and min(sides) <= (VGG_REDUCTION - 1) * coarsest:
+        if self.stage != "avd" and min(sides) <= (VGG_REDUCTION - 1) * coarsest:
             raise ValueError(
                 f"losses.scales must leave {VGG_REDUCTION} pixels of data.image_size {list(sides)} for VGG-19, got {coarsest}"
             )
@@ -239,8 +241,11 @@ class TrainingConfig(Section):
             raise ValueError(f"model.candidates must be 2 or more for {self.variant}, got {self.model.candidates}")
         if self.model.composed_view and self.variant != "v2":
             raise ValueError(f"model.composed_view must be false for variants other than v2, got {self.variant}")
-        if self.stage == "avd" and self.init_from is None:
-            raise ValueError("init_from must name the saved pipeline whose AVD network is trained, got null")
+        if self.stage != "motion" and self.init_from is None:
+            network = {"selector": "selector", "avd": "AVD network"}[self.stage]
+            raise ValueError(f"init_from must name the saved pipeline whose {network} is trained, got null")
+        if self.stage == "selector" and self.variant == "tpsmm":
+            raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

@@ -18,6 +18,7 @@ from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
 from .motion_step import WITH_TRANSFORMER, MotionStep
+from .selector_step import SelectorStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -100,14 +101,18 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     for kind, name in needed_features(config).items():
         loaded = load_vgg(name, config.losses.scales) if kind == "vgg" else load_vit(name, config.features.vit_size)
         features[kind] = loaded.to(device)
-    return MotionStep(networks, config, features)
+    return (SelectorStep if config.stage == "selector" else MotionStep)(networks, config, features)
 
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
     """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
     if config.stage == "avd":
         return {}
-    with_vit = config.variant in WITH_TRANSFORMER and (config.losses.appearance or config.losses.structure)
+    with_vit = (
+        config.stage == "motion"
+        and config.variant in WITH_TRANSFORMER
+        and (config.losses.appearance or config.losses.structure)
+    )
     return {"vgg": config.features.vgg} | ({"vit": config.features.vit} if with_vit else {})
 
 

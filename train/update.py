@@ -134,22 +134,29 @@ def in_main_process(accelerator: Accelerator, write: Callable[..., object], *arg
 
 
 def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:
-    """Adam for what a step trains, with a learning rate of its own for the selector.
+    """Adam for what a step trains, with learning rates of their own for the selector and the fusion of views.
 
-    The selector starts with equal scores and learns from one comparison a pair, so a short run moves it too little otherwise.
+    Both start from nearly nothing, and a step of Adam has the size of the rate: a short run moves them too little otherwise.
     """
-    selector = set(networks["selector"].parameters()) if "selector" in networks else set()
-    others = [parameter for parameter in step.parameters() if parameter not in selector]
-    groups: list[dict[str, Any]] = [{"params": others, "rate": 1.0}]
-    chosen = [parameter for parameter in step.parameters() if parameter in selector]
-    if chosen:
-        groups.append({"params": chosen, "rate": schedule.selector_rate})
+    trained = list(step.parameters())
+    rates = dict.fromkeys(trained, 1.0)
+    for name, rate in (("selector", schedule.selector_rate), ("view_fusion", schedule.fusion_rate)):
+        if name in networks:
+            rates |= {parameter: rate for parameter in networks[name].parameters() if parameter in rates}
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if rates[parameter] == rate], "rate": rate}
+        for rate in sorted(set(rates.values()))
+    ]
     return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
 
 
-def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
-    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on."""
-    return schedule.learning_rate * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
+def learning_rate_at(schedule: ScheduleConfig, step: int, began: int = 0) -> float:
+    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on.
+
+    It rises over `schedule.warmup` steps from step `began` on, where the optimiser knew nothing yet.
+    """
+    rise = min((step - began + 1) / max(schedule.warmup, 1), 1.0)
+    return schedule.learning_rate * rise * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
 
 
 class StopSignal:
