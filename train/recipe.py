@@ -1,13 +1,14 @@
 """A whole training of several stages, in slices of minutes: ``python -m train.recipe --recipe FILE --data PACK --out RUN``.
 
 A recipe is a YAML file: a configuration that all stages share, and the stages, each with settings of its own and the stage that it
-goes on from. The same command again goes on where the last slice ended, and does nothing when all is done.
+goes on from. Settings that some stages have in common are in `sizes`. The same command again goes on where the last slice ended, and does nothing when all is done.
 
     shared: small.yaml                # a configuration beside the recipe
     settings: [precision=bf16]        # of all stages
+    sizes: {large: [data.image_size=128]}
     stages:
       - {name: motion, settings: [schedule.steps=2000]}
-      - {name: larger, from: motion, grow: true, settings: [schedule.steps=1000]}
+      - {name: larger, from: motion, grow: true, size: large, settings: [schedule.steps=1000]}
 
 With ``--state FOLDER`` the run can wander from machine to machine: `train.run_state` packs it there after each slice, and an empty
 RUN begins from what is there.
@@ -47,7 +48,8 @@ class Stage(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     begin: Annotated[str | None, Field(alias="from")] = None  # the stage whose pipeline this one goes on from
     grow: bool = False  # to twice the image size first
-    settings: tuple[str, ...] = ()  # KEY=VALUE
+    size: str | None = None  # of `Recipe.sizes`
+    settings: tuple[str, ...] = ()  # KEY=VALUE, where {data} is the data root
 
 
 class Recipe(BaseModel):
@@ -56,6 +58,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     shared: str  # a configuration, beside the recipe
     settings: tuple[str, ...] = ()
+    sizes: dict[str, tuple[str, ...]] = {}  # settings that several stages have in common, by name
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
 
@@ -82,13 +85,19 @@ def read_recipe(path: Path) -> Recipe:
             raise InputError(f"{path}: stage {stage.name} must go on from an earlier stage, got {stage.begin}")
         if stage.grow and stage.begin is None:
             raise InputError(f"{path}: stage {stage.name} must go on from another to grow")
+        if stage.size is not None and stage.size not in recipe.sizes:
+            raise InputError(
+                f"{path}: stage {stage.name} must have a size of {', '.join(recipe.sizes) or 'none'}, got {stage.size}"
+            )
         known.add(stage.name)
     return recipe
 
 
 def stage_arguments(path: Path, recipe: Recipe, stage: Stage, data: Path, out: Path) -> list[str]:
     """Arguments of ``train.py`` for a stage."""
-    settings = [*recipe.settings, *stage.settings, f"data.root={data}", f"output.folder={out / stage.name / 'run'}"]
+    common = recipe.sizes[stage.size] if stage.size is not None else ()
+    settings = [text.replace("{data}", str(data)) for text in (*recipe.settings, *common, *stage.settings)]
+    settings += [f"data.root={data}", f"output.folder={out / stage.name / 'run'}"]
     if stage.begin is not None:
         settings.append(f"init_from={start_of(stage, out)}")
     return ["--config", str(path.parent / recipe.shared), *settings]

@@ -68,6 +68,7 @@ def test_the_shipped_models_recipe_is_whole(tmp_path):
             "{shared: a.yaml, stages: [{name: a, from: b}, {name: b}]}",
             "stage a must go on from an earlier stage, got b",
         ),
+        ("{shared: a.yaml, stages: [{name: a, size: b}]}", "stage a must have a size of none, got b"),
         ("{shared: a.yaml, stages: [{name: a, grow: true}]}", "stage a must go on from another to grow"),
     ],
 )
@@ -94,12 +95,13 @@ def test_a_stages_configuration_is_checked_before_any_stage_runs(tmp_path):
 def test_what_a_stage_begins_with(tmp_path):
     path = written(
         tmp_path,
-        "{shared: s.yaml, settings: [seed=3], stages: [{name: a}, {name: b, from: a, grow: true}, {name: c, from: b}]}",
+        "{shared: s.yaml, settings: [seed=3], sizes: {large: ['features.vgg={data}/f']},"
+        " stages: [{name: a}, {name: b, from: a, grow: true, size: large, settings: [ema=0]}, {name: c, from: b}]}",
     )
     recipe = read_recipe(path)
     first, second, third = recipe.stages
     arguments = stage_arguments(path, recipe, second, Path("pack"), tmp_path)
-    assert arguments[:3] == ["--config", str(tmp_path / "s.yaml"), "seed=3"]
+    assert arguments[:5] == ["--config", str(tmp_path / "s.yaml"), "seed=3", "features.vgg=pack/f", "ema=0"]
     assert f"init_from={tmp_path / 'b' / 'start'}" in arguments
     assert f"output.folder={tmp_path / 'b' / 'run'}" in arguments
     assert start_of(third, tmp_path) == tmp_path / "b" / "run" / "pipeline"
@@ -228,23 +230,13 @@ def test_the_learning_rate_rises_where_the_optimiser_begins():
 RECIPE = """
 shared: shared.yaml
 settings: [schedule.batch_size=2, output.log_every=1]
+sizes:
+  large: [data.image_size=64, model.motion.shrink=4, model.keypoints.shrink=2, model.background_motion.shrink=2]
 stages:
-  - {name: motion, settings: [variant=tpsmm, schedule.steps=2]}
-  - name: larger
-    from: motion
-    grow: true
-    settings: [data.image_size=64, model.motion.shrink=4, model.keypoints.shrink=2, model.background_motion.shrink=2, schedule.steps=3]
-  - &v2
-    name: v2
-    from: larger
-    settings: &large
-      - variant=v2
-      - data.image_size=64
-      - model.motion.shrink=4
-      - model.keypoints.shrink=2
-      - model.background_motion.shrink=2
-      - schedule.steps=2
-  - {name: selector, from: v2, settings: [variant=v2, stage=selector, data.image_size=64, model.motion.shrink=4, model.keypoints.shrink=2, model.background_motion.shrink=2, schedule.steps=2]}
+  - {name: motion, settings: [schedule.steps=2]}
+  - {name: larger, from: motion, grow: true, size: large, settings: [schedule.steps=3]}
+  - {name: v2, from: larger, size: large, settings: [variant=v2]}
+  - {name: selector, from: v2, size: large, settings: [variant=v2, stage=selector]}
 """
 SHARED = """
 variant: tpsmm

@@ -27,7 +27,12 @@ def pack(tmp_path) -> Path:
         folder.mkdir(parents=True)
         for frame in range(2):
             media.save_image(folder / f"{frame}.png", generator.integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    rows = ["video,split,origin,licence", "a.mp4,train,somewhere,CC0", "b.mp4,train,somewhere,CC0", "v0,test,elsewhere,MIT"]
+    rows = [
+        "video,split,origin,licence",
+        "a.mp4,train,somewhere,CC0",
+        "b.mp4,train,somewhere,CC0",
+        "v0,test,elsewhere,MIT",
+    ]
     (tmp_path / "pack" / "contents.csv").write_text("\n".join(rows) + "\n")
     return tmp_path / "pack"
 

@@ -1,0 +1,89 @@
+"""Pairs of frames and what models make of them, as one picture: ``python -m eval.contact_sheet --model M --data ROOT --out FILE.png``.
+
+A row is a pair: the source, the driving image, each model's result, and with ``--between`` the first model's images on the way. Pairs
+are of one quartile of displacement, evenly from its smallest to its largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from motion_core import MotionInterpPipeline, media
+from motion_core.errors import InputError
+
+from .benchmark.annotations import folder_of
+from .benchmark.pairs import Pair, read_pairs
+from .pair_scores import evenly
+from .pairs.frames import open_clips, read_frames, shown
+from .pairs.model import PairModel
+from .pairs.moving import pair_settings
+
+_GAP = 3  # white pixels between pictures
+
+
+@torch.inference_mode()
+def contact_sheet(
+    models: Sequence[MotionInterpPipeline], root: Path, split: str, pairs: Sequence[Pair], between: bool = False
+) -> np.ndarray:
+    """The picture, ``(H, W, 3)`` uint8: a row for each pair, in the order of the list.
+
+    Args:
+        models: at least one, all of one image size.
+        root, split: the clips are in root/split.
+        pairs: from `eval.benchmark.pairs.read_pairs`.
+        between: also the first model's images at the times t that a selector chooses from.
+
+    Raises:
+        InputError: no pairs, clips that cannot be used, or models of different sizes.
+    """
+    if not pairs:
+        raise InputError("there must be pairs to show, got none")
+    makers = [PairModel(model, pair_settings(model, None, None, None, "auto")) for model in models]
+    if len({maker.size for maker in makers}) > 1:
+        raise InputError(f"the models must be of one image size, got {sorted({maker.size for maker in makers})}")
+    rows: dict[int, np.ndarray] = {}
+    for place, frames in read_frames(open_clips(root, split, pairs), pairs, makers[0].size):
+        moved = [maker.move([frames]) for maker in makers]
+        pictures = [frames.source, frames.driving, *(each.at(0, frames.placement).image for each in moved)]
+        if between:
+            pictures += [shown(images.images, frames.placement) for images in makers[0].between(moved[0])]
+        rows[place] = np.concatenate([_framed(picture) for picture in pictures], axis=1)
+    return np.concatenate([rows[place] for place in range(len(pairs))])[:-_GAP, :-_GAP]
+
+
+def _framed(picture: np.ndarray) -> np.ndarray:
+    return np.pad(picture, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, or 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m eval.contact_sheet", description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--model", required=True, nargs="+", help="saved pipelines: folders or Hub ids")
+    add("--data", required=True, type=Path, help="the folder that holds the split")
+    add("--split", default="test", help="folder with the clips (default: %(default)s)")
+    add("--quartile", type=int, choices=(1, 2, 3, 4), default=4, help="of displacement (default: 4, the largest)")
+    add("--rows", type=int, default=8, help="pairs to show (default: %(default)s)")
+    add("--between", action="store_true", help="also the images on the way")
+    add("--out", required=True, type=Path, help="the picture to write")
+    options = parser.parse_args(arguments)
+    try:
+        pairs = read_pairs(folder_of(options.data, options.split) / "pairs.csv")
+        chosen = evenly([pair for pair in pairs if pair.quartile == options.quartile], options.rows)
+        models = [MotionInterpPipeline.from_pretrained(name) for name in options.model]
+        media.save_image(options.out, contact_sheet(models, options.data, options.split, chosen, options.between))
+    except InputError as error:
+        print(f"eval.contact_sheet: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {len(chosen)} pairs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
