@@ -197,13 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = read_recipe(options.recipe)
         if options.state is not None and options.state.is_dir() and not options.out.exists():
             unpack_run(options.state, options.out)
-        done = run_recipe(options.recipe, options.data, options.out, options.minutes)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what preempted machines get
+        try:
+            done = run_recipe(options.recipe, options.data, options.out, options.minutes)
+        except KeyboardInterrupt:
+            done = False
         if options.state is not None:
             pack_run(options.out, needed(recipe, options.out), options.state)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print("all stages are done" if done else "time is up; the same command goes on from there")
+    print("all stages are done" if done else "stopped; the same command goes on from there")
     return 0
 
 

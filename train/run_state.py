@@ -24,7 +24,7 @@ from motion_core.errors import InputError, first_sentence
 from .checkpoints import STATE, newest_checkpoint, writing
 
 INDEX = "state.json"
-LARGEST_FILE = 15_000_000  # bytes of tensors in a file
+LARGEST_FILE = 14_900_000  # bytes of tensors in a file, which has names as well and stays below 15 MB
 _HALF_MAX = torch.finfo(torch.float16).max
 _TEXTS = (".json", ".jsonl", ".yaml", ".md")
 
@@ -115,7 +115,7 @@ def unpack_run(folder: Path, run: Path) -> None:
 
 
 def _needed(run: Path, pipelines: Sequence[Path]) -> Iterator[Path]:
-    """The files to keep: of pipelines, and of unfinished training runs in folders ``STAGE/run`` and ``STAGE/start``."""
+    """The files to keep: of pipelines, and of unfinished training runs in folders ``STAGE/run``."""
     for folder in pipelines:
         yield from sorted(path for path in folder.rglob("*") if path.suffix in (*_TEXTS, ".safetensors"))
     for stage in sorted(run.glob("*/run")):
@@ -124,9 +124,6 @@ def _needed(run: Path, pipelines: Sequence[Path]) -> Iterator[Path]:
             continue
         yield from sorted(path for path in stage.glob("*") if path.suffix in _TEXTS)
         yield from sorted(checkpoint.iterdir())
-        yield from sorted(
-            path for path in (stage.parent / "start").rglob("*") if path.suffix in (*_TEXTS, ".safetensors")
-        )
 
 
 def _halved(tensor: Tensor) -> Tensor:

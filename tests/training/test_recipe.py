@@ -288,7 +288,7 @@ def test_a_whole_recipe_in_slices_and_on_two_machines(tmp_path):
         return done.stdout
 
     # The first machine has time for hardly anything, so it stops in the midst
-    assert "time is up; the same command goes on" in command(first, "--minutes", "0.25")
+    assert "stopped; the same command goes on" in command(first, "--minutes", "0.25")
     shutil.rmtree(first)
     # The second one goes on from the state, and ends
     assert "all stages are done" in command(second)
@@ -299,3 +299,28 @@ def test_a_whole_recipe_in_slices_and_on_two_machines(tmp_path):
     before = load_file(next((second / "v2/run/pipeline/image_generator").glob("*.safetensors")))
     after = load_file(next((second / "selector/run/pipeline/image_generator").glob("*.safetensors")))
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_recipe_that_is_told_to_stop_tells_its_training_and_packs(tmp_path, monkeypatch):
+    """The training is played by a program that ends with a word when it is told to."""
+    player = tmp_path / "train.py"
+    player.write_text(
+        "import pathlib, signal, sys, time\n"
+        "def stop(*_):\n    pathlib.Path(sys.argv[-1].partition('=')[2]).mkdir(parents=True); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, stop)\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    )
+    (tmp_path / "small.yaml").write_text((ROOT / "train/configs/small.yaml").read_text())
+    path = written(tmp_path, "{shared: small.yaml, stages: [{name: a}]}")
+    code = (
+        "import sys, train.recipe as r\nfrom pathlib import Path\n"
+        f"r._SCRIPT = Path({str(player)!r})\nsys.exit(r.main(sys.argv[1:]))"
+    )
+    words = ["--recipe", str(path), "--data", "d", "--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
+    with subprocess.Popen([sys.executable, "-c", code, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        while process.stdout.readline() != "ready\n":
+            assert process.poll() is None
+        process.terminate()
+        assert "stopped; the same command goes on" in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert (tmp_path / "out" / "a" / "run").is_dir()  # the training was told, and waited for
+    assert (tmp_path / "state" / "state.json").is_file()
