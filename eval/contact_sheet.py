@@ -1,7 +1,9 @@
-"""Pairs of frames and what models make of them, as one picture: ``python -m eval.contact_sheet --model M --data ROOT --out FILE.png``.
+"""Pairs of frames and what models make of them, in one picture.
 
-A row is a pair: the source, the driving image, each model's result, and with ``--between`` the first model's images on the way. Pairs
-are of one quartile of displacement, evenly from its smallest to its largest.
+python -m eval.contact_sheet --model M --data ROOT --out FILE.png
+
+A row is a pair: the source, the driving image, each model's result, and with ``--between`` the first model's images on the way.
+Pairs are of one quartile of displacement, evenly from its smallest to its largest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A whole training of several stages, in slices of minutes: ``python -m train.recipe --recipe FILE --data PACK --out RUN``.
 
-A recipe is a YAML file: a configuration that all stages share, and the stages, each with settings of its own and the stage that it
-goes on from. Settings that some stages have in common are in `sizes`. The same command again goes on where the last slice ended, and does nothing when all is done.
+A recipe is a YAML file: a configuration that all stages share, and the stages, each with settings of its own and the stage
+that it goes on from. Settings that some stages have in common are in `sizes`. The same command again goes on where the last
+slice ended, and does nothing when all is done.
 
     shared: small.yaml                # a configuration beside the recipe
     settings: [precision=bf16]        # of all stages
@@ -10,8 +11,8 @@ goes on from. Settings that some stages have in common are in `sizes`. The same 
       - {name: motion, settings: [schedule.steps=2000]}
       - {name: larger, from: motion, grow: true, size: large, settings: [schedule.steps=1000]}
 
-With ``--state FOLDER`` the run can wander from machine to machine: `train.run_state` packs it there after each slice, and an empty
-RUN begins from what is there.
+With ``--state FOLDER`` the run can wander from machine to machine: `train.run_state` packs it there after each slice, and
+a RUN that is not there yet begins from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One batch of pairs to the loss of the selector; everything else is frozen.
 
-In the motion stage the selector learns from one comparison a pair. Here every candidate's final image is made, without gradient, and
-all of them are compared, so that few pairs say much: which time is best for this displacement, and how much it matters.
+In the motion stage the selector learns from one comparison a pair. Here every candidate's final image is made, without
+gradient, and all of them are compared, so that few pairs say much: which time is best for this displacement, and how
+much it matters.
 """
 
 from __future__ import annotations

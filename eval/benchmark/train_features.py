@@ -1,4 +1,4 @@
-"""Trains a narrow VGG-19 on what the benchmark knows of its pictures, for perceptual losses where the pretrained one cannot be had.
+"""Trains a narrow VGG-19 on what the benchmark knows of its pictures, for losses where the pretrained one cannot be had.
 
 python -m eval.benchmark.train_features --data DATA/body DATA/simple --out features.safetensors
 
@@ -104,7 +104,7 @@ def equalise(trainer: FeatureTrainer, frames: Frames) -> None:
     """
     images, _ = batch_of(frames, np.linspace(0, len(frames) - 1, min(_LOOK, len(frames))).astype(int))
     x, before = (images - trainer.mean) / trainer.deviation, 1.0
-    for index, layer in enumerate(trainer.features):
+    for layer in trainer.features:
         if isinstance(layer, nn.Conv2d):
             layer.weight.mul_(before)
             size = layer(x).relu().square().mean().sqrt().clamp_min(1e-6).item()  # of what the layer gave before

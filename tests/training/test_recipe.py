@@ -87,7 +87,7 @@ def test_a_stages_configuration_is_checked_before_any_stage_runs(tmp_path):
     path = written(
         tmp_path, "{shared: small.yaml, stages: [{name: a}, {name: b, from: a, settings: [schedule.stepz=3]}]}"
     )
-    with pytest.raises(InputError, match="stage b: .*stepz"):
+    with pytest.raises(InputError, match=r"stage b: .*stepz"):
         run_recipe(path, tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -117,7 +117,7 @@ def test_psnr_is_against_the_driving_image(pipeline, pack, monkeypatch):
 def test_data_that_was_not_packed_is_told(content, tmp_path):
     if content is not None:
         (tmp_path / "contents.csv").write_text(content)
-    with pytest.raises(InputError, match="must be a folder that `train.pack_data` has made"):
+    with pytest.raises(InputError, match=r"must be a folder that `train\.pack_data` has made"):
         provenance(tmp_path)
 
 
