@@ -1,4 +1,4 @@
-"""The command line: ``python -m motion_core animate | interpolate | info | convert | benchmark | demo``."""
+"""The command line: ``python -m motion_core animate | interpolate | info | convert | benchmark``."""
 
 from __future__ import annotations
 
@@ -94,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(subparsers)
     _add_convert(subparsers)
     _add_benchmark(subparsers)
-    _add_demo(subparsers)
     return parser
 
 
@@ -136,7 +135,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="FOLDER_OR_HUB_ID",
-        help="a saved pipeline, e.g. from `convert`; without it, a small one of random weights, which makes nonsense",
+        help="a saved pipeline, e.g. from `convert`; without it, the one that comes with the package",
     )
     parser.add_argument("--device", default="auto", help="auto (the best there is), cpu, cuda, cuda:N or mps")
 
@@ -353,12 +352,6 @@ def _add_benchmark(subparsers: Any) -> None:
         help="instead, print what the variants and strategies cost beside the plain backbone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="times that each thing is timed; medians count")
-
-
-def _add_demo(subparsers: Any) -> None:
-    parser = _command(subparsers, "demo", commands.run_demo)
-    parser.add_argument("-o", "--output", default="demo", help="folder for the pictures and videos")
-    parser.add_argument("--frames", type=int, default=48, help="length of the video it draws")
 
 
 if __name__ == "__main__":

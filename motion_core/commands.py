@@ -106,7 +106,7 @@ def info(options: argparse.Namespace) -> None:
     about = media.describe(options.file)
     for line in media_lines(about):
         print(line)
-    pipeline = _load(options, notice=settings.crop == "subject")
+    pipeline = _load(options)
     if about.kind != "picture":
         placement = place_in(about.size, pipeline.network_size(settings), settings.fit)
         for line in driving_lines(about, placement.describe()):
@@ -150,27 +150,6 @@ def benchmark(options: argparse.Namespace) -> None:
     results = measure(load, source, frames, [DTYPES[name] for name in options.dtypes], options.rounds)
     print(report(results, device, (options.size, options.size)))
     print(f"for comparison: a frame of the published program at 256 x 256 needs {PUBLISHED_GMACS} GMACs")
-
-
-def run_demo(options: argparse.Namespace) -> None:
-    """Animate a picture and a video that the program draws itself."""
-    from . import demo, media
-    from .media.outputs import naming
-
-    folder = Path(options.output)
-    with naming(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    source, driving, result = folder / "source.png", folder / "driving.mp4", folder / "animated.mp4"
-    media.save_image(source, demo.source_picture())
-    with media.VideoWriter(driving, 24) as writer:
-        for frame in demo.driving_frames(options.frames):
-            writer.write(frame)
-    print(f"drew {source} and {driving}")
-    animation = _load(argparse.Namespace(model=None, device="auto")).stream(source, driving)
-    with animation.writer(result) as writer:
-        for made in animation:
-            writer.write(made.image)
-    print(f"{result}: {writer.frame_count} frames of the picture, moved by the video")
 
 
 def settings_of(options: argparse.Namespace) -> AnimationSettings:
@@ -267,19 +246,15 @@ def _compare(options: argparse.Namespace, animation: Animation) -> None:
     print(f"{options.compare}: source, driving video and result side by side")
 
 
-def _load(options: argparse.Namespace, dtype: torch.dtype | None = None, notice: bool = True) -> MotionInterpPipeline:
-    """The pipeline that the options name, on their device; `notice` says when its weights are random."""
+def _load(options: argparse.Namespace, dtype: torch.dtype | None = None) -> MotionInterpPipeline:
+    """The pipeline that the options name, or the one that comes with the package, on their device."""
     from diffusers.utils import logging
 
-    from . import demo
     from .hardware import choose_device, choose_dtype
     from .pipeline import MotionInterpPipeline
+    from .saved_pipeline import SHIPPED
 
     device = choose_device(options.device)
     dtype = dtype or choose_dtype(device, getattr(options, "dtype", "auto"))
-    if options.model is None:
-        if notice:
-            print(demo.RANDOM_WEIGHTS_NOTICE, file=sys.stderr)
-        return demo.random_pipeline().to(device, dtype, silence_dtype_warnings=True)
     logging.disable_progress_bar()  # it loads in a second
-    return MotionInterpPipeline.from_pretrained(options.model, dtype=dtype).to(device)
+    return MotionInterpPipeline.from_pretrained(options.model or SHIPPED, dtype=dtype).to(device)

@@ -1,4 +1,4 @@
-"""What the project can show before trained weights ship: pictures it draws itself, and a pipeline of random weights."""
+"""What measurements and tests need and no file provides: drawn pictures, and pipelines of any size with random weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ from .networks.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .pipeline import MotionInterpPipeline
 from .settings import Variant
-
-RANDOM_WEIGHTS_NOTICE = (
-    "NOTE: no trained weights ship with this version. This pipeline has RANDOM weights: "
-    "the path from picture to video is real, the picture it makes is nonsense."
-)
 
 
 @dataclass(frozen=True)
@@ -100,10 +95,10 @@ def draw_figure(size: int, phase: float, colour: tuple[int, int, int], backgroun
 
 
 def source_picture(size: int = 256) -> np.ndarray:
-    """The picture of the demonstration, ``(size, size, 3)`` uint8."""
+    """A figure that stands still, ``(size, size, 3)`` uint8."""
     return draw_figure(size, 0.1, (210, 90, 60), (190, 215, 235))
 
 
 def driving_frames(count: int = 48, size: int = 256) -> list[np.ndarray]:
-    """The driving video of the demonstration, ``count`` frames ``(size, size, 3)`` uint8: one wave of the arm."""
+    """Frames of a driving video, ``count`` frames ``(size, size, 3)`` uint8: one wave of the arm."""
     return [draw_figure(size, index / count, (60, 110, 170), (235, 225, 200)) for index in range(count)]

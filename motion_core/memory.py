@@ -12,7 +12,7 @@ from . import demo, media
 from .errors import InputError
 
 LENGTHS = (100, 2000)  # driving frames
-SIZE = 128  # of the pictures; a small model, so that 2000 frames take a minute
+SIZE = 128  # of the pictures; the shipped model is small, so 2000 frames take a minute or two
 
 
 def peak_memory(arguments: list[str]) -> float:
@@ -33,7 +33,7 @@ def peak_memory(arguments: list[str]) -> float:
 
 
 def measure_animation(frames: int) -> float:
-    """Peak memory, in MB, of ``animate`` with a driving video of that many frames, the small model of random weights."""
+    """Peak memory, in MB, of ``animate`` with a driving video of that many frames, the shipped model."""
     with tempfile.TemporaryDirectory() as folder:
         source, driving, result = (Path(folder) / name for name in ("source.png", "driving.mp4", "result.mp4"))
         media.save_image(source, demo.source_picture(SIZE))
@@ -48,7 +48,7 @@ def measure_animation(frames: int) -> float:
 def memory_report() -> str:
     """A table to print: peak memory by length, and the difference."""
     peaks = [measure_animation(frames) for frames in LENGTHS]
-    lines = ["peak memory of `animate` on the CPU, small model, pictures of 128 x 128, H.264 in and out"]
+    lines = ["peak memory of `animate` on the CPU, the shipped model, pictures of 128 x 128, H.264 in and out"]
     lines += [f"{frames:>8} frames {peak:>8.0f} MB" for frames, peak in zip(LENGTHS, peaks, strict=True)]
     lines.append(f"difference {peaks[-1] - peaks[0]:>10.0f} MB")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from .errors import InputError, first_sentence
 from .networks.base import without_path
 
 INDEX = "model_index.json"
+SHIPPED = Path(__file__).resolve().parent / "weights" / "people"  # the model that comes with the package
 _FILES = [INDEX, "*/config.json", "*/*.safetensors", "*/*.safetensors.index.json", "README.md"]
 _HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -28,8 +29,8 @@ class SavedPipeline(DiffusionPipeline):
     """A pipeline that is loaded with more care than diffusers takes, and saved without the paths of this machine."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Self:
-        """Load a saved pipeline from a folder or from the Hub.
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str] = SHIPPED, **kwargs: Any) -> Self:
+        """Load a saved pipeline from a folder or from the Hub; without a name, the one that comes with the package.
 
         Args:
             pretrained_model_name_or_path: a folder, or a Hub id such as "name/model".

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_args
 
-from motion_core import InputError, MotionInterpPipeline, demo
+from motion_core import InputError, MotionInterpPipeline
 from motion_core.checkpoint_conversion import convert, read_checkpoint
 from motion_core.commands import describe_pipeline
 from motion_core.hardware import choose_device, choose_dtype
@@ -20,6 +20,10 @@ from .choices import SHIPPED, AppliedVariant, Kind
 from .limits import Limits
 from .reading import existing
 
+SMALL_MODEL_NOTICE = (
+    "A small model, trained without a GPU on pictures of 128 x 128: what moves gets soft, faces and hands most of all."
+)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -28,7 +32,7 @@ class Model:
     Attributes:
         key: by which `Models.get` finds it.
         title: for people.
-        notice: what they should know before they judge its pictures; empty for a trained model.
+        notice: what they should know before they judge its pictures, or nothing.
     """
 
     key: str
@@ -42,8 +46,8 @@ class Model:
 
 
 def open_shipped() -> tuple[MotionInterpPipeline, str]:
-    """The model that comes with the app, and what to say about it. The one place to change when another one ships."""
-    return demo.random_pipeline(image_size=128, variant="v2"), demo.RANDOM_WEIGHTS_NOTICE
+    """The model that comes with the app, and what to say about it."""
+    return MotionInterpPipeline.from_pretrained(), SMALL_MODEL_NOTICE
 
 
 class Models:

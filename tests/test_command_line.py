@@ -11,6 +11,7 @@ from published import write_checkpoint
 
 from motion_core import MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
+from motion_core.saved_pipeline import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_info_tells_what_a_file_is_and_what_becomes_of_it(files, tmp_path, capsy
     assert run("info", files / "me.png", "--crop", "10,20,60,40", "--preview", tmp_path / "preview.png") == 0
     text = capsys.readouterr().out
     assert "me.png: a picture, 128 x 128" in text
-    assert "40 x 60 of 128 x 128, as 170 x 256 in the middle of 256 x 256" in text
+    assert "40 x 60 of 128 x 128, as 86 x 128 in the middle of 128 x 128" in text
     assert media.load_image(tmp_path / "preview.png").shape == (128, 128, 3)
 
     assert run("info", files / "dance.mp4") == 0
@@ -185,19 +186,13 @@ def test_memory_does_not_grow_with_the_length_of_the_video(capsys):
     assert float(rows[2][-2]) < 50
 
 
-def test_without_a_model_it_says_that_the_weights_are_random(files, tmp_path, capsys):
+def test_without_a_model_it_takes_the_one_that_comes_with_the_package(files, tmp_path, capsys):
     assert run("animate", files / "me.png", files / "dance.mp4", "-o", tmp_path / "out.gif") == 0
-
-    assert "RANDOM weights" in capsys.readouterr().err
     assert (tmp_path / "out.gif").is_file()
 
-
-def test_demo_animates_what_it_draws(tmp_path, capsys):
-    assert run("demo", "-o", tmp_path / "demo", "--frames", "3") == 0
-
-    assert "RANDOM weights" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["animated.mp4", "driving.mp4", "source.png"]
-    assert media.open_video(tmp_path / "demo" / "animated.mp4").frame_count == 3
+    given = ("--model", SHIPPED, "-o", tmp_path / "given.gif")
+    assert run("animate", files / "me.png", files / "dance.mp4", *given) == 0
+    assert (tmp_path / "given.gif").read_bytes() == (tmp_path / "out.gif").read_bytes()
 
 
 def test_convert_says_what_it_found(files, tmp_path, capsys):
@@ -216,7 +211,7 @@ def test_convert_says_what_it_found(files, tmp_path, capsys):
         (["animate", "me.png", "dance.mp4", "-o", "x.txt"], "x.txt"),
         (["animate", "me.png", "dance.mp4", "-o", "nowhere/x.mp4"], "nowhere"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--model", "./nothing"], "./nothing: no such folder"),
-        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--size", "100"], "multiples of 128"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--size", "100"], "multiples of 64"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--device", "warp"], "device must be"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--dtype", "int8"], "dtype must be"),
         (["convert", "me.png", "out"], "me.png: not a checkpoint"),
@@ -230,16 +225,14 @@ def test_bad_input_is_one_line_and_status_2(files, tmp_path, capsys, monkeypatch
 
     assert main(arguments) == 2
 
-    error = [
-        line for line in capsys.readouterr().err.splitlines() if not line.startswith("NOTE") and "used" not in line
-    ]
+    error = [line for line in capsys.readouterr().err.splitlines() if "used" not in line]
     assert len(error) == 1, error
     assert error[0].startswith("motion_core: ")
     assert message in error[0]
     assert sorted(files.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", [[], ["animate"], ["interpolate"], ["info"], ["convert"], ["benchmark"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["animate"], ["interpolate"], ["info"], ["convert"], ["benchmark"]])
 def test_help_explains(command, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

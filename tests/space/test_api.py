@@ -24,7 +24,6 @@ import httpx  # noqa: E402  gradio brings it
 from gradio_client import Client, handle_file  # noqa: E402
 
 from space.limits import Limits  # noqa: E402
-from space.models import Models  # noqa: E402
 from space.serving import NO_ADDRESSES, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +33,8 @@ ENDPOINTS = {
 
 
 @pytest.fixture(scope="module")
-def served(variant_pipeline):
-    with serving(Limits(), lambda limits: Models(limits, lambda: (variant_pipeline("v2"), "a notice"))) as server:
+def served():
+    with serving(Limits()) as server:
         server.service.result(60).model()
         yield server
 

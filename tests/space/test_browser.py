@@ -19,11 +19,7 @@ pytest.importorskip("playwright", reason='the browser tests need playwright: pip
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from space.limits import Limits
-from space.make_gallery import make_gallery
-from space.models import SHIPPED, Models
-from space.service import Service
 from space.serving import serving
-from space.showcase import Examples, read_examples
 
 pytestmark = pytest.mark.slow
 TABS = ("Animate", "Interpolate", "Gallery", "Compare", "Models")
@@ -32,21 +28,9 @@ expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory, variant_pipeline):
-    """A small gallery: one animation and one interpolation."""
-    folder = tmp_path_factory.mktemp("gallery")
-    service = Service(folder / "work", Limits(seconds=0.2), Models(Limits(), lambda: (variant_pipeline("v2"), "")))
-    whole = read_examples()
-    few = Examples(whole.pictures[:1], whole.movements[:2], whole.same[:1])
-    assert make_gallery(service, SHIPPED, "a small model", folder / "made", few) == 2
-    service.close()
-    return folder / "made"
-
-
-@pytest.fixture(scope="module")
-def served(variant_pipeline, gallery):
-    models = lambda limits: Models(limits, lambda: (variant_pipeline("v2"), "A notice about this model."))  # noqa: E731
-    with serving(Limits(), models, gallery=gallery) as server:
+def served():
+    """The app as it ships: its own model, examples and gallery."""
+    with serving(Limits()) as server:
         server.service.result(60).model()
         yield server
 
@@ -193,7 +177,7 @@ def test_broken_files_are_refused_with_a_message(page: Page, tmp_path: Path):
 
 def test_the_gallery_opens_in_its_tab(page: Page):
     go_to(page, "Gallery")
-    expect(page.get_by_text("Made with a small model")).to_be_visible()
+    expect(page.get_by_text("Made with people")).to_be_visible()
     page.get_by_role("button", name="Open in Interpolate").first.click()
     expect(page.locator("#interpolate-go")).to_be_visible()
     go_to(page, "Gallery")
