@@ -33,7 +33,15 @@ from .ema import AveragedNetworks
 TENSORS, STATE = "state.safetensors", "state.json"
 _NAME = re.compile(r"checkpoint-(\d{8,})")
 # What does not change the result, or only where the weights of a checkpoint, which has them all, once began.
-_MAY_CHANGE = ("init_from", "schedule.steps", "schedule.max_skipped", "output.", "data.workers", "data.cache_mb", "compile")
+_MAY_CHANGE = (
+    "init_from",
+    "schedule.steps",
+    "schedule.max_skipped",
+    "output.",
+    "data.workers",
+    "data.cache_mb",
+    "compile",
+)
 _TOGETHER = ("schedule.batch_size", "schedule.accumulation")  # only their product with the processes counts
 
 
