@@ -48,7 +48,9 @@ def measure_animation(frames: int) -> float:
 def memory_report() -> str:
     """A table to print: peak memory by length, and the difference."""
     peaks = [measure_animation(frames) for frames in LENGTHS]
-    lines = ["peak memory of `animate` on the CPU, the shipped model in one hop, pictures of 128 x 128, H.264 in and out"]
+    lines = [
+        "peak memory of `animate` on the CPU, the shipped model in one hop, pictures of 128 x 128, H.264 in and out"
+    ]
     lines += [f"{frames:>8} frames {peak:>8.0f} MB" for frames, peak in zip(LENGTHS, peaks, strict=True)]
     lines.append(f"difference {peaks[-1] - peaks[0]:>10.0f} MB")
     return "\n".join(lines)
