@@ -11,8 +11,8 @@ from pathlib import Path
 from . import demo, media
 from .errors import InputError
 
-LENGTHS = (100, 2000)  # driving frames
-SIZE = 128  # of the pictures; the shipped model is small, so 2000 frames take a minute or two
+LENGTHS = (100, 1000)  # driving frames
+SIZE = 128  # of the pictures; the shipped model is small, so 1000 frames take a minute or two
 
 
 def peak_memory(arguments: list[str]) -> float:
