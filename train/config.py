@@ -56,6 +56,7 @@ class DataConfig(Section):
     min_stride: Steps = 1  # frames between source and driving, at least
     max_stride: Count | None = None  # and at most; null is any
     flip: bool = True
+    zoom: Annotated[float, Field(ge=1, le=8)] = 1  # see pairs from so much nearer at most, where their images differ
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
@@ -145,6 +146,7 @@ class LossConfig(Section):
     structure: Weight = 0.8
     ranking: Weight = 1
     direct: Weight = 0
+    tracks: Weight = 0  # of points known to correspond, where the data have any
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.geometry import geometry_precision, resize_aligned, warp
+from motion_core.geometry import geometry_precision, resize_aligned, sample, warp
 from motion_core.structures import DenseMotion, SourceFeatures
 
 
@@ -200,6 +200,23 @@ def ranking_loss(scores: Tensor, errors: Tensor) -> Tensor:
     first_is_worse = errors[:, 0] > errors[:, 1]
     margin = torch.where(first_is_worse, scores[:, 0] - scores[:, 1], scores[:, 1] - scores[:, 0])
     return torch.where(known, F.softplus(margin.float()), 0.0)
+
+
+def track_loss(deformation: Tensor, source: Tensor, driving: Tensor, tracked: Tensor) -> Tensor:
+    """Mean distance, over the points that are tracked, between where a point is and where the deformation looks for it.
+
+    Args:
+        deformation: of the driving pose, ``(B, h, w, 2)``, absolute backward grid.
+        source, driving: places of the points in both images, ``(B, N, 2)`` network coordinates, without gradient.
+        tracked: ``(B, N)`` bool, which of them are known; 0 for a sample that has none.
+
+    >>> still = torch.tensor([[[[-1.0, -1.0], [1.0, -1.0]], [[-1.0, 1.0], [1.0, 1.0]]]])
+    >>> track_loss(still, torch.tensor([[[0.3, 0.4], [9, 9]]]), torch.zeros(1, 2, 2), torch.tensor([[True, False]]))
+    tensor([0.5000])
+    """
+    looked_at = sample(deformation.movedim(-1, 1), driving[:, None].detach(), padding="border")  # (B, 2, 1, N)
+    distances = torch.linalg.vector_norm(looked_at[:, :, 0].mT - source.detach(), dim=-1)  # (B, N)
+    return (distances * tracked).sum(dim=1) / tracked.sum(dim=1).clamp(min=1)
 
 
 def avd_loss(decoded: Tensor, driving: Tensor) -> Tensor:

@@ -93,7 +93,8 @@ class MotionStep(nn.Module):
         """Losses of pairs.
 
         Args:
-            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample.
+            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample; "points"
+                ``(B, 2, N, 2)`` and "tracked" ``(B, N)`` where the tracks' loss has a weight.
             phase: of the training.
         """
         source, driving = batch["source"], batch["driving"]
@@ -123,6 +124,12 @@ class MotionStep(nn.Module):
             returning = hops.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
+        if phase.weights["tracks"]:
+            here, goal = batch["points"].unbind(dim=1)  # in the source and in the driving image
+            tracks = losses.track_loss(direct.deformation, here, goal, batch["tracked"])
+            if bidirectional:
+                tracks = (tracks + losses.track_loss(returning.deformation, goal, here, batch["tracked"])) / 2
+            parts["tracks"] = tracks
         if phase.weights["direct"]:
             image = hops.image_generator(there.encoded.features, direct)
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)

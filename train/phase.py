@@ -42,6 +42,7 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "structure",
         "ranking",
         "direct",
+        "tracks",
     )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}
     probability = 0.0

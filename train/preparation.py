@@ -133,7 +133,8 @@ def compile_networks(networks: nn.ModuleDict) -> None:
 def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
-    return PairOptions(**values, jitter=Jitter(**config.data.jitter.model_dump()))
+    jitter = Jitter(**config.data.jitter.model_dump())
+    return PairOptions(**values, jitter=jitter, tracks=config.losses.tracks > 0 and config.stage == "motion")
 
 
 def rank() -> int:

@@ -56,13 +56,11 @@ def flow(clip: Annotations, i: int, j: int) -> Flow:
     displacement[rows, columns] = places - np.stack((columns, rows), axis=1)
     visible = np.zeros((height, width), bool)
     same_side = facing(before, faces) == facing(after, faces)
-    visible[rows, columns] = same_side & _in_front(clip, j, after, points, places)
+    visible[rows, columns] = same_side & in_front(clip, j, after, points, places)
     return Flow(displacement, clip.seen[i] >= 0, visible)
 
 
-def _in_front(
-    clip: Annotations, frame: int, vertices: np.ndarray, points: np.ndarray, places: np.ndarray
-) -> np.ndarray:
+def in_front(clip: Annotations, frame: int, vertices: np.ndarray, points: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Whether points (N, 3), seen at places (N, 2), have nothing of the figure in front of them."""
     height, width = clip.size
     nearest = np.round(places)

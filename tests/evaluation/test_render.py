@@ -22,7 +22,8 @@ from eval.benchmark.render import main, render_split
 from eval.benchmark.rotations import turn
 from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
-from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS_AT_JOINT
+from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
+from eval.benchmark.tracks import PER_PART, tracks, write_tracks
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
@@ -198,6 +199,31 @@ def test_a_frame_warped_by_the_exact_flow_is_the_other_frame():
             wrong.append(np.abs(images[j].astype(float) - images[i])[where].mean())
     assert np.mean(right) < 5, (right, wrong)
     assert np.mean(right) < 0.2 * np.mean(wrong), (right, wrong)
+
+
+def test_tracks_follow_the_exact_flow(clips, data):
+    """Where a tracked point is in two frames: the flow of the pixel that shows it in the first leads to the second."""
+    compared = 0
+    for clip in clips:
+        places, visible = tracks(clip)
+        assert visible.shape == (len(clip.joints), PER_PART * (len(PARTS) - 1))
+        for i, j in ((1, 6), (5, 2)):
+            exact, pixels = flow(clip, i, j), places * SIZE - 0.5
+            for point in np.flatnonzero(visible[i] & visible[j]):
+                column, row = np.round(pixels[i, point]).astype(int)
+                shown = (
+                    clip.parts[i, row, column] == point // PER_PART + 1
+                )  # at its edge, the pixel may show what is behind
+                if shown and exact.visible[row, column]:
+                    moved = pixels[j, point] - pixels[i, point]
+                    assert np.linalg.norm(exact.displacement[row, column] - moved) < 2.5
+                    compared += 1
+    assert compared > 50
+    assert write_tracks(data) == len(clips)
+    with np.load(data / "tracks" / "test" / f"{clips[0].name}.npz") as file:
+        places, visible = tracks(clips[0])
+        assert (file["places"].any(axis=-1) == visible).all()
+        assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
 
 
 def test_flow_there_and_back_is_nothing(clips):

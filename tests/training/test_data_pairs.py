@@ -143,6 +143,47 @@ def test_half_of_the_pairs_are_mirrored_both_images_alike(root):
     assert 10 < flips < 30
 
 
+def test_zoom_shows_what_moves_from_nearer(tmp_path):
+    """A square that moves by its own width in a corner of a still picture: windows hold it, larger, at the same places."""
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    for k in range(2):
+        picture = Image.new("RGB", (64, 64))
+        picture.paste((255, 255, 255), (48 + 6 * k, 50, 54 + 6 * k, 56))
+        picture.save(tmp_path / "train" / "a" / f"{k}.png")
+    options = {"image_size": 32, "flip": False, "jitter": STILL}
+    whole, near = (PairDataset(tmp_path, PairOptions(**options, zoom=zoom)) for zoom in (1, 2))
+    assert whole[0]["source"].sum().item() == pytest.approx(3 * 9, rel=0.1)  # white pixels, in three channels
+
+    zooms = [near.plan(n).zoom for n in range(40)]
+    assert min(zooms) < 1.1
+    assert max(zooms) > 1.8
+    for n in range(40):
+        sample, enlarged = near[n], near.plan(n).zoom ** 2
+        assert sample["source"].shape == (3, 32, 32)
+        sums = torch.stack((sample["source"], sample["driving"])).sum((1, 2, 3))
+        assert sums.max().item() == pytest.approx(27 * enlarged, rel=0.15)  # at least one of the two is seen whole
+        if (sums > 24 * enlarged).all():
+            places = [
+                (image[0].sum(0) * torch.arange(32)).sum() / image[0].sum()
+                for image in (sample["source"], sample["driving"])
+            ]
+            assert abs(places[1] - places[0]) == pytest.approx(3 * near.plan(n).zoom, abs=0.3)
+
+
+def test_without_zoom_samples_are_as_they_were(root):
+    """The draws of the zoom come last."""
+    plain, near = (PairDataset(root, PairOptions(**(PLAIN | {"zoom": zoom}))) for zoom in (1, 2))
+    for n in range(10):
+        a, b = plain.plan(n), near.plan(n)
+        assert (a.zoom, a.source_frame, a.driving_frame, a.colors) == (1, b.source_frame, b.driving_frame, b.colors)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 9, float("nan")])
+def test_zoom_out_of_range_is_refused(zoom):
+    with pytest.raises(InputError, match="zoom: must be in"):
+        PairOptions(zoom=zoom)
+
+
 def test_both_images_get_the_same_colours(tmp_path):
     """Two frames that are the same picture stay the same, and change from pair to pair."""
     for k in range(2):

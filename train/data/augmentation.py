@@ -1,4 +1,4 @@
-"""Changes of both images of a pair alike: mirroring and colours."""
+"""Changes of both images of a pair alike: a closer view and colours."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core.errors import InputError
+from motion_core.framing import Size
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # BT.601
 # RGB to YIQ: hue is the angle in the plane of I and Q.
@@ -77,3 +79,49 @@ def change_colors(images: Tensor, colors: Colors) -> Tensor:
     mean = colors.brightness * _LUMA @ images.mean(dim=(0, 2, 3))
     changed = torch.matmul(colors.contrast * matrix, images.flatten(2)).view_as(images)  # (B, 3, H, W)
     return changed.add_((1 - colors.contrast) * mean).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, images: Tensor, size: Size) -> Tensor:
+        """What images ``(B, C, H, W)`` show in the window, brought to (h, w): ``(B, C, h, w)``."""
+        cut = images[..., self.top : self.top + self.height, self.left : self.left + self.width]
+        if (self.height, self.width) == size:
+            return cut
+        return F.interpolate(cut, size, mode="bilinear", align_corners=False, antialias=True)
+
+    def shares(self, places: Tensor, size: Size) -> Tensor:
+        """Shares of the window from shares ``(..., 2)``, (x, y), of the whole image, which has (h, w) pixels."""
+        pixels = places * places.new_tensor((size[1], size[0]))
+        return (pixels - places.new_tensor((self.left, self.top))) / places.new_tensor((self.width, self.height))
+
+
+def nearer_window(images: Tensor, zoom: float, place: float) -> Window:
+    """A window to see both images of a pair through, from nearer.
+
+    Its centre is drawn from the pixels, each in proportion to how much the two images differ there, so that it shows what
+    moves; at the borders it is moved inwards.
+
+    Args:
+        images: source and driving image, ``(2, 3, H, W)`` in [0, 1].
+        zoom: the window has 1 / zoom of each side, 1 or more.
+        place: a uniform draw from [0, 1), which says which pixel it is.
+    """
+    height, width = images.shape[-2:]
+    window = round(height / zoom), round(width / zoom)
+    difference = (images[0] - images[1]).abs().mean(dim=0).flatten().double() + 1e-6  # equal images: anywhere
+    shares = difference.cumsum(0)
+    pixel = min(int(torch.searchsorted(shares, place * shares[-1])), height * width - 1)
+    centre = divmod(pixel, width)
+    top, left = (
+        min(max(at - side // 2, 0), whole - side)
+        for at, side, whole in zip(centre, window, (height, width), strict=True)
+    )
+    return Window(top, left, *window)

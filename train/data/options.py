@@ -27,7 +27,10 @@ class PairOptions:
         min_stride, max_stride: how many frames apart the two are, at least and at most (None: no limit). In a video that
             is too short for `min_stride` they are the first and the last.
         flip: mirror half of the pairs.
+        zoom: how much nearer a pair is seen at most, in [1, 8]: both images are cut to a window where they differ. Half of the
+            pairs are nearer than sqrt(zoom) times. Frames are decoded so much larger than `image_size`. 1: the whole image.
         jitter: of the colours.
+        tracks: samples have points known to correspond, where ROOT/tracks has any; see `tracks.Tracks`.
         cache_mb: memory for decoded frames of one process with all its workers, in 2**20 bytes.
         skip_broken: leave out videos that cannot be opened, instead of refusing to start.
 
@@ -42,7 +45,9 @@ class PairOptions:
     min_stride: int = 1
     max_stride: int | None = None
     flip: bool = True
+    zoom: float = 1
     jitter: Jitter = field(default_factory=Jitter)
+    tracks: bool = False
     cache_mb: float = 2048
     skip_broken: bool = False
 
@@ -51,6 +56,11 @@ class PairOptions:
         """(h, w) of the images."""
         sides = (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
         return sides[0], sides[1]
+
+    @property
+    def decoded_size(self) -> Size:
+        """(h, w) of the frames that windows are cut from."""
+        return math.ceil(self.size[0] * self.zoom), math.ceil(self.size[1] * self.zoom)
 
     def __post_init__(self) -> None:
         sides = [self.image_size] * 2 if isinstance(self.image_size, int) else list(self.image_size)
@@ -64,5 +74,7 @@ class PairOptions:
             raise InputError(f"min_stride: must be 0 frames or more, got {self.min_stride}")
         if self.max_stride is not None and self.max_stride < max(1, self.min_stride):
             raise InputError(f"max_stride: must be at least 1 and min_stride, {self.min_stride}, got {self.max_stride}")
+        if not 1 <= self.zoom <= 8:
+            raise InputError(f"zoom: must be in [1, 8], got {self.zoom}")
         if not 0 <= self.cache_mb < math.inf:
             raise InputError(f"cache_mb: must be 0 or more, got {self.cache_mb}")

@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
 
-from .augmentation import Colors, change_colors
+from .augmentation import Colors, change_colors, nearer_window
 from .frames import FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
 from .options import PairOptions
+from .tracks import read_tracks, to_coordinates, tracks_file
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _ORDER, _SAMPLE, _VALIDATION = 0, 1, 2  # so that different draws never share a 
 
 @dataclass(frozen=True)
 class PairPlan:
-    """What a sample is made of, before anything is decoded: video indices and frame numbers."""
+    """What a sample is made of, before anything is decoded: video indices, frame numbers, and draws for `augmentation`."""
 
     source_video: int
     source_frame: int
@@ -36,6 +37,8 @@ class PairPlan:
     driving_frame: int
     flip: bool = False
     colors: Colors = _UNCHANGED
+    zoom: float = 1
+    place: float = 0
 
 
 class PairDataset(Dataset[dict[str, Tensor]]):
@@ -65,8 +68,17 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             logger.warning(
                 "%d videos have no frames min_stride = %d apart: their ends are used", short, options.min_stride
             )
-        self._store = FrameStore(videos, options.size, options.fit, options.cache_mb)
+        self._store = FrameStore(videos, options.decoded_size, options.fit, options.cache_mb)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+        self._tracks = [
+            read_tracks(tracks_file(root, split, file), video.count, video.size, options.size)
+            if options.tracks
+            else None
+            for file, video in zip(self.files, videos, strict=True)
+        ]
+        self._points = max((tracks.places.shape[1] for tracks in self._tracks if tracks), default=0)
+        if options.tracks and not self._points:
+            raise InputError(f"tracks: {root} must have tracks/{split}/NAME.npz of a video, but has none")
 
     def __len__(self) -> int:
         return len(self._choices)
@@ -86,19 +98,43 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         else:
             i, j = int(rng.integers(self._counts[a])), int(rng.integers(self._counts[b]))
         flip = bool(rng.random() < 0.5) and self.options.flip
-        return PairPlan(a, i, b, j, flip, Colors.draw(rng, self.options.jitter))
+        colors = Colors.draw(rng, self.options.jitter)
+        return PairPlan(a, i, b, j, flip, colors, self.options.zoom ** rng.random(), rng.random())
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
 
+        With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, and "tracked" (N,) bool,
+        which of them are known and in both images.
+
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
-        plan = self.plan(n)
-        images = change_colors(_images(self._store, plan), plan.colors)  # (2, 3, H, W)
+        plan, size = self.plan(n), self.options.size
+        images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
+        places, tracked = self._tracked(plan)  # (2, N, 2) shares, (N,)
+        if self.options.zoom > 1:
+            window = nearer_window(images, plan.zoom, plan.place)
+            places = window.shares(places, self.options.decoded_size)
+            images = window.cut(images, size)
+        images = change_colors(images, plan.colors)
         if plan.flip:
             images = images.flip(-1)
-        return {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
+            places = places.new_tensor((1.0, 0.0)) - places * places.new_tensor((1.0, -1.0))
+        sample = {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
+        if self.options.tracks:
+            inside = ((places >= 0) & (places <= 1)).all(dim=-1).all(dim=0)
+            sample |= {"points": to_coordinates(places, size), "tracked": tracked & inside}
+        return sample
+
+    def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor]:
+        """Places ``(2, N, 2)`` and which are known ``(N,)``, filled up to as many for every video."""
+        tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
+        places, tracked = torch.zeros(2, self._points, 2), torch.zeros(self._points, dtype=torch.bool)
+        if tracks is not None:
+            count = tracks.places.shape[1]
+            places[:, :count], tracked[:count] = tracks.pair(plan.source_frame, plan.driving_frame)
+        return places, tracked
 
 
 class ValidationPairs(Dataset[dict[str, Tensor]]):

@@ -1,0 +1,114 @@
+"""Points known to correspond: they stay on what they mark, whatever is done to the images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from motion_core.errors import InputError
+from motion_core.geometry import sample
+from train.data import Jitter, PairDataset, PairOptions
+
+SIDE, FRAMES = 64, 4
+OPTIONS = {"image_size": 32, "jitter": Jitter(0, 0, 0, 0)}
+
+
+def place_of(frame):
+    """Middle of the white square of a frame, in pixels from the picture's left upper corner."""
+    return 14 + 11 * frame, 45 - 7 * frame
+
+
+def write_tracks(root, places, video="a#1"):
+    (root / "tracks" / "train").mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(root / "tracks" / "train" / f"{video}.npz", places=places)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Frames with a white square of 8 pixels that wanders, its middle as point 0, and point 1 that is seen in frame 0 alone."""
+    folder = tmp_path / "train" / "a#1"
+    folder.mkdir(parents=True)
+    places = np.zeros((FRAMES, 2, 2), np.uint8)
+    for k in range(FRAMES):
+        x, y = place_of(k)
+        picture = Image.new("RGB", (SIDE, SIDE))
+        picture.paste((255, 255, 255), (x - 4, y - 4, x + 4, y + 4))
+        picture.save(folder / f"{k}.png")
+        places[k, 0] = np.round(np.array((x, y)) / SIDE * 255)
+    places[0, 1] = 9
+    write_tracks(tmp_path, places)
+    return tmp_path
+
+
+def shown_at(image, points):
+    """What an image (3, H, W) shows at points (N, 2), its first channel."""
+    return sample(image[None], points[None, None])[0, 0, 0]
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_points_stay_on_what_they_mark(root, zoom):
+    dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=zoom, tracks=True))
+    tracked = 0
+    flips = set()
+    for n in range(30):
+        item = dataset[n]
+        assert item["points"].shape == (2, 2, 2)
+        assert item["tracked"].shape == (2,)
+        assert not item["tracked"][1]  # never in both
+        flips.add(dataset.plan(n).flip)
+        if item["tracked"][0]:
+            tracked += 1
+            assert shown_at(item["source"], item["points"][0, :1]) > 0.95
+            assert shown_at(item["driving"], item["points"][1, :1]) > 0.95
+            # by a square's width they would be off it
+            assert shown_at(item["driving"], item["points"][1, :1] + 8 / SIDE * 2 * dataset.plan(n).zoom) < 0.5
+    assert flips == {True, False}
+    assert tracked == 30 if zoom == 1 else 5 < tracked < 30  # a window may hold one of the two places only
+
+
+def test_videos_without_tracks_have_points_that_do_not_count(root):
+    (root / "train" / "b").mkdir()
+    for k in range(2):
+        Image.new("RGB", (SIDE, SIDE)).save(root / "train" / "b" / f"{k}.png")
+    dataset = PairDataset(root, PairOptions(**OPTIONS, tracks=True))
+    counted = {dataset.plan(n).source_video: dataset[n]["tracked"].sum().item() for n in range(2)}
+    assert counted == {0: 1, 1: 0}
+    assert dataset[0]["points"].shape == dataset[1]["points"].shape
+
+
+def test_without_the_option_there_are_none(root):
+    assert set(PairDataset(root, PairOptions(**OPTIONS))[0]) == {"source", "driving", "number"}
+
+
+@pytest.mark.parametrize(
+    ("places", "sentence"),
+    [
+        (np.zeros((FRAMES, 2, 2), np.float32), r"must have places \(T, N, 2\) uint8, got"),
+        (np.zeros((FRAMES, 2), np.uint8), r"must have places \(T, N, 2\) uint8, got"),
+        (np.zeros((FRAMES + 1, 2, 2), np.uint8), "must have the 4 frames of its video, got 5"),
+        (np.array([{}], dtype=object), "must be an .npz file with places, but cannot be read"),
+    ],
+)
+def test_tracks_that_cannot_be_used(root, places, sentence):
+    write_tracks(root, places)
+    with pytest.raises(InputError, match=sentence):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True))
+
+
+def test_a_broken_file_another_aspect_and_none_at_all(root):
+    file = root / "tracks" / "train" / "a#1.npz"
+    with pytest.raises(InputError, match=r"aspect of image_size \[32, 48\], got \[64, 64\]"):
+        PairDataset(root, PairOptions(**(OPTIONS | {"image_size": (32, 48)}), tracks=True))
+    file.write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match="cannot be read"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True))
+    file.unlink()
+    with pytest.raises(InputError, match=r"must have tracks/train/NAME\.npz of a video, but has none"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True))
+
+
+def test_samples_are_batched(root):
+    loader = torch.utils.data.DataLoader(PairDataset(root, PairOptions(**OPTIONS, tracks=True)), batch_size=1)
+    assert next(iter(loader))["points"].shape == (1, 2, 2, 2)

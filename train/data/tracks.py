@@ -1,0 +1,77 @@
+"""Where points of a video's subject are in every frame, for videos of which that is known: ROOT/tracks/SPLIT/NAME.npz."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motion_core.errors import InputError
+from motion_core.framing import Size
+
+from .layouts import VideoFile
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Points of one video.
+
+    Attributes:
+        places: ``(T, N, 2)`` uint8, (x, y) as shares of width and height in 1/255, 0 and 255 at the picture's edges; (0, 0)
+            where the point is not visible.
+    """
+
+    places: np.ndarray
+
+    def pair(self, source: int, driving: int) -> tuple[Tensor, Tensor]:
+        """Places ``(2, N, 2)`` float32 in [0, 1] in both frames, and which points are visible in both, ``(N,)`` bool."""
+        places = torch.from_numpy(self.places[[source, driving]])
+        return places.float().div_(255), (places > 0).any(dim=-1).all(dim=0)
+
+
+def tracks_file(root: str | os.PathLike[str], split: str, video: VideoFile) -> Path:
+    """Where the tracks of a video are, if it has any."""
+    stem = video.path.stem if video.path.is_file() else video.name
+    return Path(root) / "tracks" / split / f"{stem}.npz"
+
+
+def read_tracks(path: Path, frames: int, size: Size, image_size: Size) -> Tracks | None:
+    """Read the tracks of a video; None if there are none.
+
+    Args:
+        path: of the file.
+        frames, size: how many the video has, and their (h, w).
+        image_size: (h, w) of the training, of the same aspect, since cutting and padding would move the points.
+
+    Raises:
+        InputError: it cannot be read, or does not fit the video.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            places = file["places"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: must be an .npz file with places, but cannot be read: {error}") from error
+    if places.dtype != np.uint8 or places.ndim != 3 or places.shape[2] != 2:
+        raise InputError(f"{path}: must have places (T, N, 2) uint8, got {places.shape} {places.dtype}")
+    if len(places) != frames:
+        raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
+    if size[0] * image_size[1] != size[1] * image_size[0]:
+        raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
+    return Tracks(places)
+
+
+def to_coordinates(places: Tensor, size: Size) -> Tensor:
+    """Corner-aligned network coordinates (x, y) from shares ``(..., 2)`` of an image of (h, w) pixels.
+
+    >>> to_coordinates(torch.tensor([[0.125, 0.875]]), (4, 4))  # the middles of the first column and the last row
+    tensor([[-1.,  1.]])
+    """
+    pixels = places.new_tensor((size[1], size[0]))
+    return (places * pixels - 0.5) * 2 / (pixels - 1) - 1
