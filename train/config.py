@@ -211,7 +211,7 @@ class TrainingConfig(Section):
     """A training run."""
 
     variant: Variant
-    stage: Literal["motion", "selector", "avd"] = "motion"
+    stage: Literal["motion", "tracks", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
     data: DataConfig
@@ -243,11 +243,13 @@ class TrainingConfig(Section):
             raise ValueError(f"model.candidates must be 2 or more for {self.variant}, got {self.model.candidates}")
         if self.model.composed_view and self.variant != "v2":
             raise ValueError(f"model.composed_view must be false for variants other than v2, got {self.variant}")
-        if self.stage != "motion" and self.init_from is None:
+        if self.stage in ("selector", "avd") and self.init_from is None:
             network = {"selector": "selector", "avd": "AVD network"}[self.stage]
             raise ValueError(f"init_from must name the saved pipeline whose {network} is trained, got null")
         if self.stage == "selector" and self.variant == "tpsmm":
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
+        if self.stage == "tracks" and not self.losses.tracks:
+            raise ValueError("losses.tracks must be above 0 for stage tracks, got 0")
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

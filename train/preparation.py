@@ -19,6 +19,7 @@ from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
+from .track_step import TrackStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -96,6 +97,8 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     """
     if config.stage == "avd":
         return AvdStep(networks, config)
+    if config.stage == "tracks":
+        return TrackStep(networks, config)
     device = next(networks.parameters()).device
     features: dict[str, nn.Module] = {}
     for kind, name in needed_features(config).items():
@@ -106,7 +109,7 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
     """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
-    if config.stage == "avd":
+    if config.stage in ("avd", "tracks"):
         return {}
     with_vit = (
         config.stage == "motion"
@@ -134,7 +137,8 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
     jitter = Jitter(**config.data.jitter.model_dump())
-    return PairOptions(**values, jitter=jitter, tracks=config.losses.tracks > 0 and config.stage == "motion")
+    tracks = config.stage == "tracks" or (config.stage == "motion" and config.losses.tracks > 0)
+    return PairOptions(**values, jitter=jitter, tracks=tracks, tracked_only=config.stage == "tracks")
 
 
 def rank() -> int:

@@ -57,6 +57,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         files = find_videos(root, split)
         if rows is not None:
             files = _named_in(rows, files, str(options.pair_list))
+        if options.tracked_only:
+            files = [file for file in files if tracks_file(root, split, file).is_file()] or files
         self.files, videos = _usable(files, root, options.skip_broken, fewest=1 if rows else 2)
         self._choices = _choices(self.files, rows, options.id_sampling)
         self._counts = [video.count for video in videos]
