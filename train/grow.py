@@ -2,7 +2,8 @@
 
 A processor without GPU learns motion on small images several times as fast. The pipeline that comes out finds keypoints and
 motion at the size that it was trained at, as before, and paints images of twice the size; train it on with `init_from: LARGE`,
-and with `data.image_size` and the three `shrink` of `model` doubled.
+and with `data.image_size` and the three `shrink` of `model` doubled. With ``--finer`` only the background's `shrink` is doubled:
+keypoints and motion then see twice the detail, which suits networks trained on pairs seen from twice as near (`data.zoom`).
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ from motion_core.networks.dense_motion import DenseMotionNetwork
 from motion_core.pipeline import MotionInterpPipeline
 
 SHRINKING = ("keypoint_detector", "background_predictor", "dense_motion_network")
+BACKGROUND = ("background_predictor",)  # its transform is that of the whole image in any case
 VISIBLE = 2.0  # logit of the new, finest occlusion mask: nearly all of the deformed image is kept at first
 
 
-def grow(pipeline: MotionInterpPipeline) -> MotionInterpPipeline:
-    """A pipeline for images of twice the size whose motion is that of `pipeline` for the same image at half the size."""
+def grow(pipeline: MotionInterpPipeline, finer: bool = False) -> MotionInterpPipeline:
+    """A pipeline for images of twice the size.
+
+    Its motion is that of `pipeline` for the same image at half the size; if it is to be `finer`, what `pipeline` finds in a
+    window of the image that is as large as its own images.
+    """
     networks: dict[str, Any] = {
         name: network for name, network in pipeline.components.items() if isinstance(network, nn.Module)
     }
-    for name in SHRINKING:
+    for name in BACKGROUND if finer else SHRINKING:
         if name in networks:
             networks[name] = _with_twice_the_shrink(networks[name])
     saved: Any = pipeline.config
@@ -66,10 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Makes a saved pipeline into one for images of twice the size.")
     parser.add_argument("small", metavar="SMALL", help="folder of the pipeline, or its name on the Hub")
     parser.add_argument("large", type=Path, metavar="LARGE", help="folder to write")
+    parser.add_argument("--finer", action="store_true", help="keypoints and motion see twice the detail")
     options = parser.parse_args(arguments)
     try:
         torch.manual_seed(0)  # of the new refinement
-        grown = grow(MotionInterpPipeline.from_pretrained(options.small))
+        grown = grow(MotionInterpPipeline.from_pretrained(options.small), options.finer)
         grown.save_pretrained(options.large)
     except InputError as error:
         print(error, file=sys.stderr)

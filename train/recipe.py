@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,7 +48,7 @@ class Stage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     begin: Annotated[str | None, Field(alias="from")] = None  # the stage whose pipeline this one goes on from
-    grow: bool = False  # to twice the image size first
+    grow: bool | Literal["finer"] = False  # to twice the image size first, see `train.grow`
     size: str | None = None  # of `Recipe.sizes`
     settings: tuple[str, ...] = ()  # KEY=VALUE, where {data} is the data root
 
@@ -142,9 +142,8 @@ def run_recipe(path: Path, data: Path, out: Path, minutes: float | None = None) 
         if end is not None and time.monotonic() >= end:
             return False
         if stage.grow and not start_of(stage, out).is_dir():
-            grow(MotionInterpPipeline.from_pretrained(pipeline_of(str(stage.begin), out))).save_pretrained(
-                start_of(stage, out)
-            )
+            small = MotionInterpPipeline.from_pretrained(pipeline_of(str(stage.begin), out))
+            grow(small, stage.grow == "finer").save_pretrained(start_of(stage, out))
         print(f"stage {stage.name}: {config.variant}, {config.schedule.steps} steps", flush=True)
         _train(stage_arguments(path, recipe, stage, data, out), end)
         if not pipeline_of(stage.name, out).is_dir():

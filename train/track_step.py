@@ -1,10 +1,12 @@
 """One batch of pairs to the losses of the motion alone, where it is known which points correspond; nothing is painted.
 
-Most of a step's time goes into the image that it makes and into comparing that. Without it, keypoints and motion see several times
-as many pairs, and learn in minutes where limbs go; the motion stage goes on from there with images.
+Most of a step's time goes into the image that it makes and into comparing that. Without it, keypoints and motion see several
+times as many pairs, and learn in minutes where limbs go; the motion stage goes on from there with images.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,18 +49,18 @@ class TrackStep(nn.Module):
         parts = {
             "equivariance": losses.equivariance_loss(there.flatten(1, 2), spline.transform_points(bent.flatten(1, 2)))
         }
-        transform = inverse = None
+        transforms: Tensor | None = None
         if "background_predictor" in self.networks:
             both = self.networks["background_predictor"](torch.cat((source, driving)), torch.cat((driving, source)))
             transform, backward = both.chunk(2)
             parts["background"] = losses.background_loss(transform, backward)
-            inverse = torch.linalg.inv(transform)
-        motion = self.networks["dense_motion_network"]
+            transforms = torch.cat((transform, torch.linalg.inv(transform)))
+        motion: Any = self.networks["dense_motion_network"]
         deformation = motion(
             motion.shrink_source(torch.cat((source, driving))),
             Keypoints(torch.cat((here, there))),
             Keypoints(torch.cat((there, here))),
-            None if transform is None else torch.cat((transform, inverse)),
+            transforms,
         ).deformation
         places = batch["points"].unbind(dim=1)  # in the source and in the driving image
         tracked = batch["tracked"].repeat(2, 1)

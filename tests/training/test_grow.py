@@ -46,6 +46,26 @@ def test_the_motion_stays_and_a_finer_mask_is_added(tmp_path):
             assert torch.equal(getattr(large, name).state_dict()[key], value)
 
 
+@torch.no_grad()
+def test_finer_gives_a_window_of_the_image_what_the_small_one_gave_its_image(tmp_path):
+    small = random_pipeline(image_size=128, variant="tpsmm")
+    small.save_pretrained(tmp_path / "small")
+    assert grow.main([str(tmp_path / "small"), str(tmp_path / "large"), "--finer"]) == 0
+    large = MotionInterpPipeline.from_pretrained(tmp_path / "large")
+    assert list(large.config.image_size) == [256, 256]
+    assert large.background_predictor.config.shrink == 2 * small.background_predictor.config.shrink
+    for name in ("keypoint_detector", "dense_motion_network", "image_generator"):
+        ours, theirs = (getattr(pipe, name) for pipe in (large, small))
+        assert {key: value for key, value in ours.config.items() if not key.startswith("_")} == {
+            key: value for key, value in theirs.config.items() if not key.startswith("_")
+        }
+        assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+    image = F.interpolate(torch.rand(2, 3, 8, 8), (256, 256), mode="bicubic").clamp(0, 1)
+    half = F.interpolate(image, (128, 128), mode="bilinear", antialias=True)
+    there = [pipe.background_predictor(each[:1], each[1:]) for pipe, each in ((large, image), (small, half))]
+    torch.testing.assert_close(*there, atol=0.02, rtol=0)
+
+
 def test_what_is_no_pipeline_gives_a_sentence(tmp_path, capsys):
     assert grow.main([str(tmp_path), str(tmp_path / "large")]) == 2
     assert str(tmp_path) in capsys.readouterr().err
