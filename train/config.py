@@ -147,6 +147,8 @@ class LossConfig(Section):
     ranking: Weight = 1
     direct: Weight = 0
     tracks: Weight = 0  # of points known to correspond, where the data have any
+    centres: Weight = 0  # in stage tracks: of the middles of splines and of the points that belong to them
+    contributions: Weight = 0  # in stage tracks: of the contribution maps at these points
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
@@ -250,6 +252,10 @@ class TrainingConfig(Section):
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
         if self.stage == "tracks" and not self.losses.tracks:
             raise ValueError("losses.tracks must be above 0 for stage tracks, got 0")
+        if (self.losses.centres or self.losses.contributions) and self.data.flip:
+            raise ValueError(
+                "data.flip must be false with losses.centres or losses.contributions: left would become right"
+            )
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

@@ -94,7 +94,7 @@ class MotionStep(nn.Module):
 
         Args:
             batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample; "points"
-                ``(B, 2, N, 2)`` and "tracked" ``(B, N)`` where the tracks' loss has a weight.
+                ``(B, 2, N, 2)`` and "visible" ``(B, 2, N)`` where the tracks' loss has a weight.
             phase: of the training.
         """
         source, driving = batch["source"], batch["driving"]
@@ -126,9 +126,10 @@ class MotionStep(nn.Module):
         parts["warp"] = warp
         if phase.weights["tracks"]:
             here, goal = batch["points"].unbind(dim=1)  # in the source and in the driving image
-            tracks = losses.track_loss(direct.deformation, here, goal, batch["tracked"])
+            tracked = batch["visible"].all(dim=1)
+            tracks = losses.track_loss(direct.deformation, here, goal, tracked)
             if bidirectional:
-                tracks = (tracks + losses.track_loss(returning.deformation, goal, here, batch["tracked"])) / 2
+                tracks = (tracks + losses.track_loss(returning.deformation, goal, here, tracked)) / 2
             parts["tracks"] = tracks
         if phase.weights["direct"]:
             image = hops.image_generator(there.encoded.features, direct)

@@ -43,6 +43,8 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "ranking",
         "direct",
         "tracks",
+        "centres",
+        "contributions",
     )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}
     probability = 0.0

@@ -39,7 +39,8 @@ class TrackStep(nn.Module):
         )
 
     def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
-        """The losses "tracks", "equivariance" and "background" of pairs, in both directions; as in `MotionStep.forward`."""
+        """The losses of pairs in both directions: "tracks", "equivariance", "background", and where they have weights "centres"
+        and "contributions", which tell each spline the group of points that it is for; as in `MotionStep.forward`."""
         source, driving = batch["source"], batch["driving"]
         model = self.config.model
         drawn = draw(self.config.seed, batch["number"].tolist(), model.candidates, model.num_splines, source.device)
@@ -56,22 +57,34 @@ class TrackStep(nn.Module):
             parts["background"] = losses.background_loss(transform, backward)
             transforms = torch.cat((transform, torch.linalg.inv(transform)))
         motion: Any = self.networks["dense_motion_network"]
-        deformation = motion(
+        made = motion(
             motion.shrink_source(torch.cat((source, driving))),
             Keypoints(torch.cat((here, there))),
             Keypoints(torch.cat((there, here))),
             transforms,
-        ).deformation
-        places = batch["points"].unbind(dim=1)  # in the source and in the driving image
-        tracked = batch["tracked"].repeat(2, 1)
-        both_ways = losses.track_loss(deformation, torch.cat(places), torch.cat(places[::-1]), tracked)
-        parts["tracks"] = (both_ways[: len(source)] + both_ways[len(source) :]) / 2
-        known = batch["tracked"].sum(dim=1).clamp(min=1)
-        apart = torch.linalg.vector_norm(places[0] - places[1], dim=-1) * batch["tracked"]
-        figures = {"still": apart.sum(dim=1) / known, "displacement": displacement(Keypoints(here), Keypoints(there))}
+        )
+        # Sources first: the second half of the joint batch is the way back
+        starts, goals = torch.cat(batch["points"].unbind(dim=1)), torch.cat(batch["points"].unbind(dim=1)[::-1])
+        seen = torch.cat(batch["visible"].unbind(dim=1)[::-1])  # in the goals
+        tracked, groups = batch["visible"].all(dim=1), batch["groups"].repeat(2, 1)
+        parts["tracks"] = _mean_of_halves(losses.track_loss(made.deformation, starts, goals, tracked.repeat(2, 1)))
+        if phase.weights["centres"]:
+            parts["centres"] = _mean_of_halves(losses.centre_loss(torch.cat((there, here)), goals, seen, groups))
+        if phase.weights["contributions"]:
+            parts["contributions"] = _mean_of_halves(
+                losses.contribution_loss(made.contribution_maps, goals, seen, groups)
+            )
+        apart = torch.linalg.vector_norm(starts - goals, dim=-1)[: len(source)] * tracked
+        still = apart.sum(dim=1) / tracked.sum(dim=1).clamp(min=1)
+        figures = {"still": still, "displacement": displacement(Keypoints(here), Keypoints(there))}
         weighted = {name: phase.weights[name] * values.mean() for name, values in parts.items() if phase.weights[name]}
         return StepOutput(
             weighted,
             torch.stack(tuple(weighted.values())).sum(),
             {name: value.detach().float() for name, value in figures.items()},
         )
+
+
+def _mean_of_halves(values: Tensor) -> Tensor:
+    """``(2 B,)`` to ``(B,)``: of both directions of each pair."""
+    return values.unflatten(0, (2, -1)).mean(dim=0)

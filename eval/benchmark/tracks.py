@@ -22,14 +22,28 @@ from .skeleton import PARTS
 from .surface import facing
 
 PER_PART = 4
+GROUPS = (  # body parts that move as one, as many as a model has splines
+    ("head",),
+    ("torso", "pelvis"),
+    ("right_upper_arm",),
+    ("right_forearm", "right_hand"),
+    ("left_upper_arm",),
+    ("left_forearm", "left_hand"),
+    ("right_thigh",),
+    ("right_shin", "right_foot"),
+    ("left_thigh",),
+    ("left_shin", "left_foot"),
+)
+GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
 
 
-def tracks(clip: Annotations, per_part: int = PER_PART) -> tuple[np.ndarray, np.ndarray]:
+def tracks(clip: Annotations, per_part: int = PER_PART) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow the middles of some faces of each body part; a hand has as many as the torso.
 
     Returns:
-        places ``(T, N, 2)``: (x, y) as shares of width and height, 0 and 1 at the picture's edges; and visible ``(T, N)``
-        bool, where the point is in the picture, on the side turned to the camera, and has nothing in front of it.
+        places ``(T, N, 2)``: (x, y) as shares of width and height, 0 and 1 at the picture's edges; visible ``(T, N)``
+        bool, where the point is in the picture, on the side turned to the camera, and has nothing in front of it; and groups
+        ``(N,)`` uint8, the number in `GROUPS` of each point's body part.
     """
     random = np.random.default_rng(list(clip.identity.encode()))
     chosen: list[int] = []
@@ -47,7 +61,8 @@ def tracks(clip: Annotations, per_part: int = PER_PART) -> tuple[np.ndarray, np.
         turned = facing(vertices, faces) | two_sided.astype(bool)
         visible.append(turned & in_front(clip, frame, vertices, points, pixels))
         places.append((pixels + 0.5) / (width, height))
-    return np.stack(places), np.stack(visible)
+    groups = [GROUP_OF_PART[PARTS[clip.surface["parts"][face]]] for face in chosen]
+    return np.stack(places), np.stack(visible), np.array(groups, np.uint8)
 
 
 def write_tracks(root: Path) -> int:
@@ -59,11 +74,11 @@ def write_tracks(root: Path) -> int:
     count = 0
     for split in SPLITS:
         for file in sorted(folder_of(root, split).glob("*.json")):
-            places, visible = tracks(read_annotations(root, split, file.stem))
+            places, visible, groups = tracks(read_annotations(root, split, file.stem))
             folder = root / "tracks" / split
             folder.mkdir(parents=True, exist_ok=True)
             rounded = np.round(255 * np.where(visible[..., None], places, 0)).astype(np.uint8)  # (0, 0): not visible
-            np.savez_compressed(folder / f"{file.stem}.npz", places=rounded)
+            np.savez_compressed(folder / f"{file.stem}.npz", places=rounded, groups=groups)
             count += 1
     if not count:
         raise InputError(f"root: {root} must have annotations, as eval.benchmark.render writes them, but has none")

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import av
 
@@ -76,9 +77,8 @@ def _check_writable(target: Path) -> None:
     parent = target.absolute().parent
     if not parent.is_dir():
         raise InputError(f"{target}: must be in an existing folder, but there is no folder {parent}")
-    probe = temporary_beside(target)
-    probe.touch()
-    probe.unlink()
+    with TemporaryFile(dir=parent):  # without a name where the system can, so that even a killed run leaves nothing
+        pass
 
 
 def temporary_beside(path: Path) -> Path:

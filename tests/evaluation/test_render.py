@@ -23,7 +23,7 @@ from eval.benchmark.rotations import turn
 from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
 from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
-from eval.benchmark.tracks import PER_PART, tracks, write_tracks
+from eval.benchmark.tracks import GROUPS, PER_PART, tracks, write_tracks
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
@@ -205,7 +205,7 @@ def test_tracks_follow_the_exact_flow(clips, data):
     """Where a tracked point is in two frames: the flow of the pixel that shows it in the first leads to the second."""
     compared = 0
     for clip in clips:
-        places, visible = tracks(clip)
+        places, visible, groups = tracks(clip)
         assert visible.shape == (len(clip.joints), PER_PART * (len(PARTS) - 1))
         for i, j in ((1, 6), (5, 2)):
             exact, pixels = flow(clip, i, j), places * SIZE - 0.5
@@ -221,7 +221,13 @@ def test_tracks_follow_the_exact_flow(clips, data):
     assert compared > 50
     assert write_tracks(data) == len(clips)
     with np.load(data / "tracks" / "test" / f"{clips[0].name}.npz") as file:
-        places, visible = tracks(clips[0])
+        places, visible, groups = tracks(clips[0])
+        assert (file["groups"] == groups).all()
+        assert [GROUPS[group] for group in groups[PER_PART - 1 : 3 * PER_PART : PER_PART]] == [
+            ("head",),
+            ("torso", "pelvis"),
+            ("torso", "pelvis"),
+        ]
         assert (file["places"].any(axis=-1) == visible).all()
         assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
 

@@ -55,10 +55,11 @@ def test_points_stay_on_what_they_mark(root, zoom):
     for n in range(30):
         item = dataset[n]
         assert item["points"].shape == (2, 2, 2)
-        assert item["tracked"].shape == (2,)
-        assert not item["tracked"][1]  # never in both
+        assert item["visible"].shape == (2, 2)
+        both = item["visible"].all(dim=0)
+        assert not both[1]  # never in both
         flips.add(dataset.plan(n).flip)
-        if item["tracked"][0]:
+        if both[0]:
             tracked += 1
             assert shown_at(item["source"], item["points"][0, :1]) > 0.95
             assert shown_at(item["driving"], item["points"][1, :1]) > 0.95
@@ -73,7 +74,7 @@ def test_videos_without_tracks_have_points_that_do_not_count(root):
     for k in range(2):
         Image.new("RGB", (SIDE, SIDE)).save(root / "train" / "b" / f"{k}.png")
     dataset = PairDataset(root, PairOptions(**OPTIONS, tracks=True))
-    counted = {dataset.plan(n).source_video: dataset[n]["tracked"].sum().item() for n in range(2)}
+    counted = {dataset.plan(n).source_video: dataset[n]["visible"].all(dim=0).sum().item() for n in range(2)}
     assert counted == {0: 1, 1: 0}
     assert dataset[0]["points"].shape == dataset[1]["points"].shape
 

@@ -85,7 +85,7 @@ def test_tracks_come_along(sources):
     out, _ = packed(sources)
     dataset = PairDataset(out, PairOptions(image_size=32, tracks=True))
     tracked = {
-        dataset.files[dataset.plan(n).source_video].name: dataset[n]["tracked"].sum() for n in range(len(dataset))
+        dataset.files[dataset.plan(n).source_video].name: dataset[n]["visible"].sum() for n in range(len(dataset))
     }
     assert {name for name, count in tracked.items() if count} == {"drawn-a#1.mp4"}
 

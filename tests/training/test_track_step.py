@@ -21,7 +21,11 @@ def test_only_the_networks_that_motion_is_made_of_learn():
     assert needed_features(config) == {}
     step = build_step(networks, config)
     assert isinstance(step, TrackStep)
-    batch = pairs() | {"points": torch.rand(4, 2, 6, 2) - 0.5, "tracked": torch.arange(6).expand(4, 6) < 4}
+    batch = pairs() | {
+        "points": torch.rand(4, 2, 6, 2) - 0.5,
+        "visible": torch.arange(6).expand(4, 2, 6) < 4,
+        "groups": torch.arange(6).expand(4, 6) % 5,
+    }
     output = step(batch, phase_at(config, 0))
     assert set(output.losses) == {"tracks", "equivariance", "background"}
     output.total.backward()
@@ -36,7 +40,11 @@ def test_both_directions_count_alike():
     config = configuration("tpsmm", stage="tracks", losses={"tracks": 1, "equivariance": 0, "background": 0})
     networks = moving_networks(config).eval()
     step, phase, batch = TrackStep(networks, config), phase_at(config, 0), pairs()
-    batch |= {"points": torch.rand(4, 2, 6, 2) - 0.5, "tracked": torch.ones(4, 6, dtype=torch.bool)}
+    batch |= {
+        "points": torch.rand(4, 2, 6, 2) - 0.5,
+        "visible": torch.ones(4, 2, 6, dtype=torch.bool),
+        "groups": torch.zeros(4, 6, dtype=torch.int64),
+    }
     forth = step(batch, phase)
     back = step(
         batch | {"source": batch["driving"], "driving": batch["source"], "points": batch["points"].flip(1)}, phase
@@ -56,6 +64,36 @@ def test_videos_without_tracks_are_left_out(tmp_path):
     np.savez(tmp_path / "tracks" / "train" / "b.npz", places=np.full((2, 3, 2), 50, np.uint8))
     config = configuration("tpsmm", stage="tracks", losses={"tracks": 1}, data={"root": str(tmp_path)})
     assert [file.name for file in PairDataset(tmp_path, pair_options(config)).files] == ["b"]
+
+
+def test_splines_learn_the_groups_that_are_theirs():
+    """Centres and contribution maps come in with their weights, and a few steps bring both down."""
+    weights = {"tracks": 1, "equivariance": 0, "background": 0, "centres": 1, "contributions": 1}
+    config = configuration("tpsmm", stage="tracks", losses=weights, data={"flip": False})
+    networks = moving_networks(config)
+    step, phase = TrackStep(networks, config), phase_at(config, 0)
+    visible = torch.arange(6).expand(4, 2, 6) < 5
+    batch = pairs() | {
+        "points": torch.rand(4, 2, 6, 2) - 0.5,
+        "visible": visible,
+        "groups": torch.arange(6).expand(4, 6) % 5,
+    }
+    optimizer = torch.optim.Adam(step.parameters(), 1e-3)
+    seen = []
+    for _ in range(30):
+        output = step(batch, phase)
+        seen.append({name: loss.item() for name, loss in output.losses.items()})
+        optimizer.zero_grad()
+        output.total.backward()
+        optimizer.step()
+    assert set(seen[0]) == {"tracks", "centres", "contributions"}
+    assert seen[-1]["centres"] < 0.8 * seen[0]["centres"]
+    assert seen[-1]["contributions"] < 0.8 * seen[0]["contributions"]
+
+
+def test_groups_and_mirrored_pairs_exclude_each_other():
+    with pytest.raises(ValidationError, match="left would become right"):
+        configuration("tpsmm", stage="tracks", losses={"tracks": 1, "centres": 1})
 
 
 def test_the_stage_needs_the_loss():

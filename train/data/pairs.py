@@ -106,15 +106,15 @@ class PairDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
 
-        With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, and "tracked" (N,) bool,
-        which of them are known and in both images.
+        With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, "visible" (2, N) bool,
+        where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to.
 
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
         plan, size = self.plan(n), self.options.size
         images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
-        places, tracked = self._tracked(plan)  # (2, N, 2) shares, (N,)
+        places, visible, groups = self._tracked(plan)  # (2, N, 2) shares, (2, N), (N,)
         if self.options.zoom > 1:
             window = nearer_window(images, plan.zoom, plan.place)
             places = window.shares(places, self.options.decoded_size)
@@ -125,18 +125,20 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             places = places.new_tensor((1.0, 0.0)) - places * places.new_tensor((1.0, -1.0))
         sample = {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
         if self.options.tracks:
-            inside = ((places >= 0) & (places <= 1)).all(dim=-1).all(dim=0)
-            sample |= {"points": to_coordinates(places, size), "tracked": tracked & inside}
+            inside = ((places >= 0) & (places <= 1)).all(dim=-1)
+            sample |= {"points": to_coordinates(places, size), "visible": visible & inside, "groups": groups}
         return sample
 
-    def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor]:
-        """Places ``(2, N, 2)`` and which are known ``(N,)``, filled up to as many for every video."""
+    def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor, Tensor]:
+        """Places ``(2, N, 2)``, where they are visible ``(2, N)``, and groups ``(N,)``, filled up to as many for every video."""
         tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
-        places, tracked = torch.zeros(2, self._points, 2), torch.zeros(self._points, dtype=torch.bool)
+        places, visible = torch.zeros(2, self._points, 2), torch.zeros(2, self._points, dtype=torch.bool)
+        groups = torch.zeros(self._points, dtype=torch.int64)
         if tracks is not None:
             count = tracks.places.shape[1]
-            places[:, :count], tracked[:count] = tracks.pair(plan.source_frame, plan.driving_frame)
-        return places, tracked
+            places[:, :count], visible[:, :count] = tracks.pair(plan.source_frame, plan.driving_frame)
+            groups[:count] = torch.from_numpy(tracks.groups)
+        return places, visible, groups
 
 
 class ValidationPairs(Dataset[dict[str, Tensor]]):

@@ -24,14 +24,16 @@ class Tracks:
     Attributes:
         places: ``(T, N, 2)`` uint8, (x, y) as shares of width and height in 1/255, 0 and 255 at the picture's edges; (0, 0)
             where the point is not visible.
+        groups: ``(N,)`` uint8, the spline that each point should belong to, for the stage that learns from that.
     """
 
     places: np.ndarray
+    groups: np.ndarray
 
     def pair(self, source: int, driving: int) -> tuple[Tensor, Tensor]:
-        """Places ``(2, N, 2)`` float32 in [0, 1] in both frames, and which points are visible in both, ``(N,)`` bool."""
+        """Places ``(2, N, 2)`` float32 in [0, 1] in both frames, and where the points are visible, ``(2, N)`` bool."""
         places = torch.from_numpy(self.places[[source, driving]])
-        return places.float().div_(255), (places > 0).any(dim=-1).all(dim=0)
+        return places.float().div_(255), (places > 0).any(dim=-1)
 
 
 def tracks_file(root: str | os.PathLike[str], split: str, video: VideoFile) -> Path:
@@ -56,15 +58,18 @@ def read_tracks(path: Path, frames: int, size: Size, image_size: Size) -> Tracks
     try:
         with np.load(path, allow_pickle=False) as file:
             places = file["places"]
+            groups = file["groups"] if "groups" in file.files else np.zeros(places.shape[1:2], np.uint8)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: must be an .npz file with places, but cannot be read: {error}") from error
     if places.dtype != np.uint8 or places.ndim != 3 or places.shape[2] != 2:
         raise InputError(f"{path}: must have places (T, N, 2) uint8, got {places.shape} {places.dtype}")
+    if groups.dtype != np.uint8 or groups.shape != (places.shape[1],):
+        raise InputError(f"{path}: must have groups ({places.shape[1]},) uint8, got {groups.shape} {groups.dtype}")
     if len(places) != frames:
         raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
     if size[0] * image_size[1] != size[1] * image_size[0]:
         raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
-    return Tracks(places)
+    return Tracks(places, groups)
 
 
 def to_coordinates(places: Tensor, size: Size) -> Tensor:
