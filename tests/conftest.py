@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ def variant_pipeline(golden_networks: ConvertedNetworks) -> Callable[..., motion
         config = golden_networks.image_generator.config
         widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
         pipeline = motion_core.MotionInterpPipeline(
-            **vars(golden_networks),
+            **copy.deepcopy(vars(golden_networks)),  # the Space's service changes the dtype of what it opens
             image_size=128,
             selector=selector,
             view_fusion=motion_core.ViewFusion(**widths, **fusion) if variant == "v2" else None,
