@@ -147,8 +147,8 @@ class LossConfig(Section):
     ranking: Weight = 1
     direct: Weight = 0
     tracks: Weight = 0  # of points known to correspond, where the data have any
-    centres: Weight = 0  # in stage tracks: of the middles of splines and of the points that belong to them
-    contributions: Weight = 0  # in stage tracks: of the contribution maps at these points
+    contributions: Weight = 0  # of the contribution maps at these points, which belong to splines
+    keypoints: Weight = 0  # of keypoints, where the data say where these are
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
@@ -250,11 +250,11 @@ class TrainingConfig(Section):
             raise ValueError(f"init_from must name the saved pipeline whose {network} is trained, got null")
         if self.stage == "selector" and self.variant == "tpsmm":
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
-        if self.stage == "tracks" and not self.losses.tracks:
-            raise ValueError("losses.tracks must be above 0 for stage tracks, got 0")
-        if (self.losses.centres or self.losses.contributions) and self.data.flip:
+        if self.stage == "tracks" and not (self.losses.tracks or self.losses.keypoints):
+            raise ValueError("losses.tracks or losses.keypoints must be above 0 for stage tracks, got 0")
+        if (self.losses.keypoints or self.losses.contributions) and self.data.flip:
             raise ValueError(
-                "data.flip must be false with losses.centres or losses.contributions: left would become right"
+                "data.flip must be false with losses.keypoints or losses.contributions: left would become right"
             )
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")

@@ -219,25 +219,19 @@ def track_loss(deformation: Tensor, source: Tensor, driving: Tensor, tracked: Te
     return (distances * tracked).sum(dim=1) / tracked.sum(dim=1).clamp(min=1)
 
 
-def centre_loss(keypoints: Tensor, places: Tensor, visible: Tensor, groups: Tensor) -> Tensor:
-    """Mean distance, over the groups of points that are seen, between a group's middle and that of its spline's keypoints.
+def keypoint_loss(found: Tensor, places: Tensor, known: Tensor) -> Tensor:
+    """Mean distance, over the keypoints that are known, between where they were found and where they are.
 
     Args:
-        keypoints: ``(B, K, N, 2)``.
-        places: of points in the same image, ``(B, P, 2)`` network coordinates, without gradient.
-        visible: ``(B, P)`` bool.
-        groups: ``(B, P)`` int64, which spline each belongs to, below K.
+        found: ``(B, K, N, 2)``.
+        places: where they are, ``(B, K, N, 2)`` network coordinates, without gradient.
+        known: ``(B, K, N)`` bool; 0 for a sample of which none is.
 
-    >>> two = torch.tensor([[[0.0, 0.0], [0.6, 0.8]]])
-    >>> centre_loss(torch.zeros(1, 2, 5, 2), two, torch.tensor([[True, True]]), torch.tensor([[0, 0]]))
+    >>> keypoint_loss(torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.3, 0.4], [9.0, 9.0]]]]), torch.tensor([[[True, False]]]))
     tensor([0.5000])
     """
-    members = F.one_hot(groups, keypoints.shape[1]).to(places.dtype) * visible[..., None]  # (B, P, K)
-    counts = members.sum(dim=1)  # (B, K)
-    middles = (members.mT @ places.detach()) / counts[..., None].clamp(min=1)  # (B, K, 2)
-    distances = torch.linalg.vector_norm(keypoints.mean(dim=2) - middles, dim=-1)
-    seen = counts > 0
-    return (distances * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1)
+    distances = torch.linalg.vector_norm(found - places.detach(), dim=-1)
+    return (distances * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
 
 
 def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Tensor) -> Tensor:
@@ -245,7 +239,9 @@ def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Ten
 
     Args:
         maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
-        places, visible, groups: as in `centre_loss`, of the driving image.
+        places: of points in the driving image, ``(B, P, 2)`` network coordinates, without gradient.
+        visible: ``(B, P)`` bool.
+        groups: ``(B, P)`` int64, which spline each belongs to, below K.
 
     >>> halves = torch.tensor([0.5, 0.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     >>> contribution_loss(halves, torch.zeros(1, 1, 2), torch.tensor([[True]]), torch.tensor([[0]]))

@@ -25,6 +25,7 @@ from motion_core.structures import EncodedSource, Keypoints
 from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
+from .known_motion import KNOWN, known_motion
 from .networks import hops_of
 from .phase import Phase
 
@@ -93,8 +94,8 @@ class MotionStep(nn.Module):
         """Losses of pairs.
 
         Args:
-            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample; "points"
-                ``(B, 2, N, 2)`` and "visible" ``(B, 2, N)`` where the tracks' loss has a weight.
+            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample; and what
+                `known_motion` takes where one of its losses has a weight.
             phase: of the training.
         """
         source, driving = batch["source"], batch["driving"]
@@ -124,13 +125,9 @@ class MotionStep(nn.Module):
             returning = hops.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
-        if phase.weights["tracks"]:
-            here, goal = batch["points"].unbind(dim=1)  # in the source and in the driving image
-            tracked = batch["visible"].all(dim=1)
-            tracks = losses.track_loss(direct.deformation, here, goal, tracked)
-            if bidirectional:
-                tracks = (tracks + losses.track_loss(returning.deformation, goal, here, tracked)) / 2
-            parts["tracks"] = tracks
+        if any(phase.weights[name] for name in KNOWN):
+            motions = (direct, returning) if bidirectional else (direct,)
+            parts |= known_motion(batch, phase.weights, (there.keypoints, back.keypoints), motions)
         if phase.weights["direct"]:
             image = hops.image_generator(there.encoded.features, direct)
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)

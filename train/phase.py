@@ -43,7 +43,7 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "ranking",
         "direct",
         "tracks",
-        "centres",
+        "keypoints",
         "contributions",
     )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}

@@ -17,6 +17,7 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
+from .known_motion import KNOWN
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
 from .track_step import TrackStep
@@ -137,8 +138,15 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
     jitter = Jitter(**config.data.jitter.model_dump())
-    tracks = config.stage == "tracks" or (config.stage == "motion" and config.losses.tracks > 0)
-    return PairOptions(**values, jitter=jitter, tracks=tracks, tracked_only=config.stage == "tracks")
+    tracks = config.stage in ("motion", "tracks") and any(getattr(config.losses, name) for name in KNOWN)
+    splines = (config.model.num_splines, config.model.points_per_spline)
+    return PairOptions(
+        **values,
+        jitter=jitter,
+        tracks=tracks,
+        tracked_only=config.stage == "tracks",
+        splines=splines if tracks and config.losses.keypoints else None,
+    )
 
 
 def rank() -> int:

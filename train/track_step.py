@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from motion_core.hops import displacement
-from motion_core.structures import Keypoints
+from motion_core.structures import DenseMotion, Keypoints
 
 from . import losses
 from .config import TrainingConfig
 from .draws import draw
+from .known_motion import MOTION, known_motion
 from .motion_step import StepOutput
 from .phase import Phase
 
@@ -33,58 +34,56 @@ class TrackStep(nn.Module):
 
     def __init__(self, networks: nn.ModuleDict, config: TrainingConfig) -> None:
         super().__init__()
-        self.networks, self.config = (
-            nn.ModuleDict({name: networks[name] for name in TRAINED if name in networks}),
-            config,
-        )
+        trained = TRAINED if any(getattr(config.losses, name) for name in MOTION) else TRAINED[:1]
+        self.networks = nn.ModuleDict({name: networks[name] for name in trained if name in networks})
+        self.config = config
 
     def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
-        """The losses of pairs in both directions: "tracks", "equivariance", "background", and where they have weights "centres"
-        and "contributions", which tell each spline the group of points that it is for; as in `MotionStep.forward`."""
+        """The losses of pairs in both directions that have weights: those of `known_motion`, "equivariance", "background".
+
+        Where none needs the dense motion, that is not computed, and the keypoints learn alone.
+        """
         source, driving = batch["source"], batch["driving"]
-        model = self.config.model
-        drawn = draw(self.config.seed, batch["number"].tolist(), model.candidates, model.num_splines, source.device)
-        spline = drawn.splines[1]
-        images = torch.cat((source, driving, spline.transform_image(driving)))
-        here, there, bent = self.networks["keypoint_detector"](images).points.chunk(3)  # (B, K, N, 2) each
-        parts = {
-            "equivariance": losses.equivariance_loss(there.flatten(1, 2), spline.transform_points(bent.flatten(1, 2)))
-        }
-        transforms: Tensor | None = None
-        if "background_predictor" in self.networks:
-            both = self.networks["background_predictor"](torch.cat((source, driving)), torch.cat((driving, source)))
-            transform, backward = both.chunk(2)
-            parts["background"] = losses.background_loss(transform, backward)
-            transforms = torch.cat((transform, torch.linalg.inv(transform)))
-        motion: Any = self.networks["dense_motion_network"]
-        made = motion(
-            motion.shrink_source(torch.cat((source, driving))),
-            Keypoints(torch.cat((here, there))),
-            Keypoints(torch.cat((there, here))),
-            transforms,
-        )
-        # Sources first: the second half of the joint batch is the way back
-        starts, goals = torch.cat(batch["points"].unbind(dim=1)), torch.cat(batch["points"].unbind(dim=1)[::-1])
-        seen = torch.cat(batch["visible"].unbind(dim=1)[::-1])  # in the goals
-        tracked, groups = batch["visible"].all(dim=1), batch["groups"].repeat(2, 1)
-        parts["tracks"] = _mean_of_halves(losses.track_loss(made.deformation, starts, goals, tracked.repeat(2, 1)))
-        if phase.weights["centres"]:
-            parts["centres"] = _mean_of_halves(losses.centre_loss(torch.cat((there, here)), goals, seen, groups))
-        if phase.weights["contributions"]:
-            parts["contributions"] = _mean_of_halves(
-                losses.contribution_loss(made.contribution_maps, goals, seen, groups)
-            )
-        apart = torch.linalg.vector_norm(starts - goals, dim=-1)[: len(source)] * tracked
+        weights, model = phase.weights, self.config.model
+        parts: dict[str, Tensor] = {}
+        images = [source, driving]
+        if weights["equivariance"]:
+            drawn = draw(self.config.seed, batch["number"].tolist(), model.candidates, model.num_splines, source.device)
+            images.append(drawn.splines[1].transform_image(driving))
+        points = self.networks["keypoint_detector"](torch.cat(images)).points.split(len(source))  # (B, K, N, 2) each
+        here, there = Keypoints(points[0]), Keypoints(points[1])
+        if weights["equivariance"]:
+            seen = drawn.splines[1].transform_points(points[2].flatten(1, 2))
+            parts["equivariance"] = losses.equivariance_loss(there.points.flatten(1, 2), seen)
+        motions: list[DenseMotion] = []
+        if any(weights[name] for name in MOTION):
+            transforms = self._background(source, driving, phase, parts)
+            network: Any = self.networks["dense_motion_network"]
+            small = network.shrink_source(torch.cat((source, driving))).chunk(2)
+            motions = [
+                network(small[0], here, there, transforms[0]),
+                network(small[1], there, here, transforms[1]),
+            ]
+        parts |= known_motion(batch, weights, (here, there), motions)
+        starts, goals = batch["points"].unbind(dim=1)
+        tracked = batch["visible"].all(dim=1)
+        apart = torch.linalg.vector_norm(starts - goals, dim=-1) * tracked
         still = apart.sum(dim=1) / tracked.sum(dim=1).clamp(min=1)
-        figures = {"still": still, "displacement": displacement(Keypoints(here), Keypoints(there))}
-        weighted = {name: phase.weights[name] * values.mean() for name, values in parts.items() if phase.weights[name]}
+        figures = {"still": still, "displacement": displacement(here, there)}
+        weighted = {name: weights[name] * values.mean() for name, values in parts.items() if weights[name]}
         return StepOutput(
             weighted,
             torch.stack(tuple(weighted.values())).sum(),
             {name: value.detach().float() for name, value in figures.items()},
         )
 
-
-def _mean_of_halves(values: Tensor) -> Tensor:
-    """``(2 B,)`` to ``(B,)``: of both directions of each pair."""
-    return values.unflatten(0, (2, -1)).mean(dim=0)
+    def _background(
+        self, source: Tensor, driving: Tensor, phase: Phase, parts: dict[str, Tensor]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The background's transforms there and back, its inverse; its loss goes to `parts`."""
+        if "background_predictor" not in self.networks or not phase.background:
+            return None, None
+        both = self.networks["background_predictor"](torch.cat((source, driving)), torch.cat((driving, source)))
+        transform, backward = both.chunk(2)
+        parts["background"] = losses.background_loss(transform, backward)
+        return transform, torch.linalg.inv(transform)

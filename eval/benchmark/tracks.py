@@ -1,4 +1,5 @@
-"""Where points of the figure are in every frame: the tracks that training can learn motion from (docs/data.md).
+"""Where points of the figure are in every frame, and where keypoints of its limbs should be: what training can learn motion
+from beside the images (docs/data.md).
 
 python -m eval.benchmark.tracks ROOT
 """
@@ -18,7 +19,7 @@ from .annotations import Annotations, folder_of, read_annotations
 from .camera import project
 from .clip import SPLITS
 from .flow import in_front
-from .skeleton import PARTS
+from .skeleton import JOINTS, PARTS
 from .surface import facing
 
 PER_PART = 4
@@ -33,6 +34,20 @@ GROUPS = (  # body parts that move as one, as many as a model has splines
     ("right_shin", "right_foot"),
     ("left_thigh",),
     ("left_shin", "left_foot"),
+)
+# Of each group: from one place to another, half the width there in metres, and the place of the fifth keypoint. Places are
+# joints, the middles of parts, and "hips", "crown" (the head's middle is between it and the neck), "middle" (of the two).
+STRIPS = (
+    ("neck", "crown", 0.07, 0.08, "nose"),
+    ("neck", "hips", 0.16, 0.14, "torso"),
+    ("right_shoulder", "right_elbow", 0.05, 0.045, "middle"),
+    ("right_elbow", "right_wrist", 0.045, 0.035, "right_hand"),
+    ("left_shoulder", "left_elbow", 0.05, 0.045, "middle"),
+    ("left_elbow", "left_wrist", 0.045, 0.035, "left_hand"),
+    ("right_hip", "right_knee", 0.08, 0.06, "middle"),
+    ("right_knee", "right_ankle", 0.055, 0.045, "right_foot"),
+    ("left_hip", "left_knee", 0.08, 0.06, "middle"),
+    ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
 )
 GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
 
@@ -65,6 +80,34 @@ def tracks(clip: Annotations, per_part: int = PER_PART) -> tuple[np.ndarray, np.
     return np.stack(places), np.stack(visible), np.array(groups, np.uint8)
 
 
+def keypoints(clip: Annotations) -> np.ndarray:
+    """Keypoints for each group of `GROUPS`: the corners of a strip along the limb, as wide as it is, and one point more.
+
+    The strip's sides are those in the picture, whichever side of the limb is seen, so it keeps its width when a person turns.
+
+    Returns:
+        ``(T, K, 5, 2)``: (x, y) as shares of width and height, also outside of the picture and where the limb is hidden.
+    """
+    places = {name: clip.joints[:, number].astype(float) for number, name in enumerate(JOINTS)}  # (T, 2) pixels each
+    vertices = [clip.vertices(frame) for frame in range(len(clip.joints))]
+    for part in ("head", "torso", "right_hand", "left_hand", "right_foot", "left_foot"):
+        of_part = np.unique(clip.surface["faces"][clip.surface["parts"] == PARTS.index(part)])
+        places[part] = np.stack([project(moved[of_part].mean(0), clip.focal, clip.size) for moved in vertices])
+    places["hips"] = (places["right_hip"] + places["left_hip"]) / 2
+    places["crown"] = 2 * places["head"] - places["neck"]
+    metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck"), None]  # pixels, (T, 1)
+    made = []
+    for start, end, start_width, end_width, fifth in STRIPS:
+        a, b = places[start], places[end]
+        length = np.linalg.norm(b - a, axis=-1, keepdims=True)
+        across = (b - a)[:, ::-1] * (-1, 1) / np.maximum(length, 1e-6) * metre
+        last = (a + b) / 2 if fifth == "middle" else places[fifth]
+        corners = (a - start_width * across, a + start_width * across, b - end_width * across, b + end_width * across)
+        made.append(np.stack((*corners, last), axis=1))
+    height, width = clip.size
+    return (np.stack(made, axis=1) + 0.5) / (width, height)
+
+
 def write_tracks(root: Path) -> int:
     """Write ROOT/tracks/SPLIT/NAME.npz for every clip that has annotations; returns how many.
 
@@ -74,15 +117,27 @@ def write_tracks(root: Path) -> int:
     count = 0
     for split in SPLITS:
         for file in sorted(folder_of(root, split).glob("*.json")):
-            places, visible, groups = tracks(read_annotations(root, split, file.stem))
+            clip = read_annotations(root, split, file.stem)
+            places, visible, groups = tracks(clip)
+            known = keypoints(clip)
             folder = root / "tracks" / split
             folder.mkdir(parents=True, exist_ok=True)
-            rounded = np.round(255 * np.where(visible[..., None], places, 0)).astype(np.uint8)  # (0, 0): not visible
-            np.savez_compressed(folder / f"{file.stem}.npz", places=rounded, groups=groups)
+            inside = np.all((known >= 0) & (known <= 1), axis=-1)
+            np.savez_compressed(
+                folder / f"{file.stem}.npz",
+                places=_bytes(places, visible),
+                groups=groups,
+                keypoints=_bytes(known, inside),
+            )
             count += 1
     if not count:
         raise InputError(f"root: {root} must have annotations, as eval.benchmark.render writes them, but has none")
     return count
+
+
+def _bytes(places: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Places in 1/255 of the picture; (0, 0) where they are not `known`."""
+    return np.round(255 * np.where(known[..., None], places, 0)).astype(np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from eval.benchmark.rotations import turn
 from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
 from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
-from eval.benchmark.tracks import GROUPS, PER_PART, tracks, write_tracks
+from eval.benchmark.tracks import GROUPS, PER_PART, STRIPS, keypoints, tracks, write_tracks
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
@@ -201,6 +201,22 @@ def test_a_frame_warped_by_the_exact_flow_is_the_other_frame():
     assert np.mean(right) < 0.2 * np.mean(wrong), (right, wrong)
 
 
+def test_keypoints_are_strips_along_the_limbs(clips):
+    """From joint to joint, as wide at any turn of the person, and on the limb where that is seen."""
+    assert len(STRIPS) == len(GROUPS)
+    for clip in clips:
+        found = keypoints(clip) * SIZE - 0.5
+        joints = {name: clip.joints[:, number] for number, name in enumerate(JOINTS)}
+        for group, (start, end, start_width, end_width, _) in enumerate(STRIPS):
+            for place, first, width in ((start, 0, start_width), (end, 2, end_width)):
+                middle = (found[:, group, first] + found[:, group, first + 1]) / 2
+                if place in joints:
+                    assert np.abs(middle - joints[place]).max() < 1e-6
+                sides = np.linalg.norm(found[:, group, first + 1] - found[:, group, first], axis=-1)
+                metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck")]
+                assert np.allclose(sides, 2 * width * metre, rtol=1e-6)
+
+
 def test_tracks_follow_the_exact_flow(clips, data):
     """Where a tracked point is in two frames: the flow of the pixel that shows it in the first leads to the second."""
     compared = 0
@@ -228,6 +244,11 @@ def test_tracks_follow_the_exact_flow(clips, data):
             ("torso", "pelvis"),
             ("torso", "pelvis"),
         ]
+        known = keypoints(clips[0])
+        assert file["keypoints"].shape == known.shape == (len(clips[0].joints), len(GROUPS), 5, 2)
+        inside = file["keypoints"].any(axis=-1)
+        assert np.abs(file["keypoints"] / 255 - known)[inside].max() <= 0.5 / 255 + 1e-9
+        assert inside.mean() > 0.5
         assert (file["places"].any(axis=-1) == visible).all()
         assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
 

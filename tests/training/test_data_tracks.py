@@ -20,9 +20,9 @@ def place_of(frame):
     return 14 + 11 * frame, 45 - 7 * frame
 
 
-def write_tracks(root, places, video="a#1"):
+def write_tracks(root, places, video="a#1", **more):
     (root / "tracks" / "train").mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(root / "tracks" / "train" / f"{video}.npz", places=places)
+    np.savez_compressed(root / "tracks" / "train" / f"{video}.npz", places=places, **more)
 
 
 @pytest.fixture
@@ -113,3 +113,26 @@ def test_a_broken_file_another_aspect_and_none_at_all(root):
 def test_samples_are_batched(root):
     loader = torch.utils.data.DataLoader(PairDataset(root, PairOptions(**OPTIONS, tracks=True)), batch_size=1)
     assert next(iter(loader))["points"].shape == (1, 2, 2, 2)
+
+
+def test_keypoints_are_where_points_of_the_same_place_are(root):
+    """They go through windows and the rest as the points do; one that is at (0, 0) is not known."""
+    with np.load(root / "tracks" / "train" / "a#1.npz") as file:
+        places = file["places"]
+    keypoints = np.zeros((FRAMES, 2, 3, 2), np.uint8)
+    keypoints[:, 1, 2] = places[:, 0]
+    write_tracks(root, places, keypoints=keypoints)
+    dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=2, tracks=True, splines=(2, 3)))
+    for n in range(10):
+        item = dataset[n]
+        assert item["keypoints"].shape == (2, 2, 3, 2)
+        assert item["known"].sum() == item["known"][:, 1, 2].sum()
+        assert torch.equal(item["keypoints"][:, 1, 2], item["points"][:, 0])
+        assert torch.equal(item["known"][:, 1, 2], item["visible"][:, 0])
+    with pytest.raises(InputError, match=r"must have keypoints \(4, 5, 3, 2\) uint8, got \(4, 2, 3, 2\) uint8"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(5, 3)))
+    write_tracks(root, places)
+    with pytest.raises(InputError, match=r"must be an \.npz file with places and keypoints"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3)))
+    with pytest.raises(InputError, match="splines: must be off without tracks"):
+        PairOptions(**OPTIONS, splines=(2, 3))

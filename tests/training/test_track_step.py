@@ -7,12 +7,38 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from test_motion_step import configuration, moving_networks, pairs
+from test_motion_step import configuration, features, moving_networks, pairs
 
 from train.data import PairDataset
+from train.motion_step import MotionStep
 from train.phase import phase_at
 from train.preparation import build_step, needed_features, pair_options
 from train.track_step import TRAINED, TrackStep
+
+
+def known(config):
+    """Points and keypoints for `pairs()`, some of each not known."""
+    splines = (config.model.num_splines, config.model.points_per_spline)
+    found = torch.rand(4, 2, *splines) < 0.9
+    return {
+        "points": torch.rand(4, 2, 6, 2) - 0.5,
+        "visible": torch.arange(6).expand(4, 2, 6) < 5,
+        "groups": torch.arange(6).expand(4, 6) % 5,
+        "keypoints": torch.rand(4, 2, *splines, 2) - 0.5,
+        "known": found,
+    }
+
+
+def trained(step, phase, batch, steps=30):
+    """The losses of each of a few steps."""
+    optimizer, seen = torch.optim.Adam(step.parameters(), 1e-3), []
+    for _ in range(steps):
+        output = step(batch, phase)
+        seen.append({name: loss.item() for name, loss in output.losses.items()})
+        optimizer.zero_grad()
+        output.total.backward()
+        optimizer.step()
+    return seen
 
 
 def test_only_the_networks_that_motion_is_made_of_learn():
@@ -21,12 +47,7 @@ def test_only_the_networks_that_motion_is_made_of_learn():
     assert needed_features(config) == {}
     step = build_step(networks, config)
     assert isinstance(step, TrackStep)
-    batch = pairs() | {
-        "points": torch.rand(4, 2, 6, 2) - 0.5,
-        "visible": torch.arange(6).expand(4, 2, 6) < 4,
-        "groups": torch.arange(6).expand(4, 6) % 5,
-    }
-    output = step(batch, phase_at(config, 0))
+    output = step(pairs() | known(config), phase_at(config, 0))
     assert set(output.losses) == {"tracks", "equivariance", "background"}
     output.total.backward()
     learned = {name.split(".")[0] for name, value in networks.named_parameters() if value.grad is not None}
@@ -40,11 +61,7 @@ def test_both_directions_count_alike():
     config = configuration("tpsmm", stage="tracks", losses={"tracks": 1, "equivariance": 0, "background": 0})
     networks = moving_networks(config).eval()
     step, phase, batch = TrackStep(networks, config), phase_at(config, 0), pairs()
-    batch |= {
-        "points": torch.rand(4, 2, 6, 2) - 0.5,
-        "visible": torch.ones(4, 2, 6, dtype=torch.bool),
-        "groups": torch.zeros(4, 6, dtype=torch.int64),
-    }
+    batch |= known(config) | {"visible": torch.ones(4, 2, 6, dtype=torch.bool)}
     forth = step(batch, phase)
     back = step(
         batch | {"source": batch["driving"], "driving": batch["source"], "points": batch["points"].flip(1)}, phase
@@ -67,35 +84,50 @@ def test_videos_without_tracks_are_left_out(tmp_path):
 
 
 def test_splines_learn_the_groups_that_are_theirs():
-    """Centres and contribution maps come in with their weights, and a few steps bring both down."""
-    weights = {"tracks": 1, "equivariance": 0, "background": 0, "centres": 1, "contributions": 1}
+    """Contribution maps come in with their weight, and a few steps bring their loss down."""
+    weights = {"tracks": 1, "equivariance": 0, "background": 0, "contributions": 1}
     config = configuration("tpsmm", stage="tracks", losses=weights, data={"flip": False})
-    networks = moving_networks(config)
-    step, phase = TrackStep(networks, config), phase_at(config, 0)
-    visible = torch.arange(6).expand(4, 2, 6) < 5
-    batch = pairs() | {
-        "points": torch.rand(4, 2, 6, 2) - 0.5,
-        "visible": visible,
-        "groups": torch.arange(6).expand(4, 6) % 5,
-    }
-    optimizer = torch.optim.Adam(step.parameters(), 1e-3)
-    seen = []
-    for _ in range(30):
-        output = step(batch, phase)
-        seen.append({name: loss.item() for name, loss in output.losses.items()})
-        optimizer.zero_grad()
-        output.total.backward()
-        optimizer.step()
-    assert set(seen[0]) == {"tracks", "centres", "contributions"}
-    assert seen[-1]["centres"] < 0.8 * seen[0]["centres"]
+    seen = trained(TrackStep(moving_networks(config), config), phase_at(config, 0), pairs() | known(config))
+    assert set(seen[0]) == {"tracks", "contributions"}
     assert seen[-1]["contributions"] < 0.8 * seen[0]["contributions"]
 
 
-def test_groups_and_mirrored_pairs_exclude_each_other():
-    with pytest.raises(ValidationError, match="left would become right"):
-        configuration("tpsmm", stage="tracks", losses={"tracks": 1, "centres": 1})
+def test_keypoints_learn_alone_where_only_they_are_known():
+    """No dense motion is made, and what is not known of the keypoints does not count."""
+    weights = {"equivariance": 0, "background": 0, "keypoints": 1}
+    config = configuration("tpsmm", stage="tracks", losses=weights, data={"flip": False})
+    step, phase, batch = TrackStep(moving_networks(config), config), phase_at(config, 0), pairs() | known(config)
+    assert set(step.networks) == {"keypoint_detector"}
+    seen = trained(step, phase, batch, 10)
+    assert seen[-1]["keypoints"] < 0.8 * seen[0]["keypoints"]
+    step.eval()
+    before = step(batch, phase).total
+    batch["keypoints"][~batch["known"]] = 7
+    assert step(batch, phase).total == before
 
 
-def test_the_stage_needs_the_loss():
-    with pytest.raises(ValidationError, match=r"losses\.tracks must be above 0 for stage tracks"):
+def test_known_motion_shapes_the_motion_stage_too():
+    """All variants: the losses of what is known beside those of images, in both directions where both are trained."""
+    weights = {"tracks": 1, "keypoints": 1, "contributions": 1}
+    for variant in ("tpsmm", "v2"):
+        config = configuration(variant, losses=weights, data={"flip": False})
+        step, batch = MotionStep(moving_networks(config), config, features()), pairs() | known(config)
+        output = step(batch, phase_at(config, 0))
+        assert {*weights, "reconstruction"} <= set(output.losses)
+        exchanged = batch | {"source": batch["driving"], "driving": batch["source"]}
+        exchanged |= {name: batch[name].flip(1) for name in ("points", "visible", "keypoints", "known")}
+        other = step.eval()(exchanged, phase_at(config, 0))
+        here = step(batch, phase_at(config, 0))
+        for name in ("keypoints", "tracks") if variant == "v2" else ("keypoints",):
+            assert other.losses[name].item() == pytest.approx(here.losses[name].item(), rel=1e-3), (variant, name)
+
+
+def test_mirrored_pairs_exclude_what_knows_left_and_right():
+    for name in ("keypoints", "contributions"):
+        with pytest.raises(ValidationError, match="left would become right"):
+            configuration("tpsmm", stage="tracks", losses={"tracks": 1, name: 1})
+
+
+def test_the_stage_needs_a_loss():
+    with pytest.raises(ValidationError, match=r"losses\.tracks or losses\.keypoints must be above 0 for stage tracks"):
         configuration("tpsmm", stage="tracks")

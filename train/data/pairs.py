@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from .augmentation import Colors, change_colors, nearer_window
 from .frames import FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
 from .options import PairOptions
-from .tracks import read_tracks, to_coordinates, tracks_file
+from .tracks import read_tracks, shares, to_coordinates, tracks_file
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         self._store = FrameStore(videos, options.decoded_size, options.fit, options.cache_mb)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
         self._tracks = [
-            read_tracks(tracks_file(root, split, file), video.count, video.size, options.size)
+            read_tracks(tracks_file(root, split, file), video.count, video.size, options.size, options.splines)
             if options.tracks
             else None
             for file, video in zip(self.files, videos, strict=True)
@@ -107,14 +108,15 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
 
         With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, "visible" (2, N) bool,
-        where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to.
+        where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to; with
+        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints.
 
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
         plan, size = self.plan(n), self.options.size
         images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
-        places, visible, groups = self._tracked(plan)  # (2, N, 2) shares, (2, N), (N,)
+        places, visible, groups = self._tracked(plan)  # (2, N + keypoints, 2) shares, visible as many, (N,)
         if self.options.zoom > 1:
             window = nearer_window(images, plan.zoom, plan.place)
             places = window.shares(places, self.options.decoded_size)
@@ -125,18 +127,27 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             places = places.new_tensor((1.0, 0.0)) - places * places.new_tensor((1.0, -1.0))
         sample = {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
         if self.options.tracks:
-            inside = ((places >= 0) & (places <= 1)).all(dim=-1)
-            sample |= {"points": to_coordinates(places, size), "visible": visible & inside, "groups": groups}
+            visible &= ((places >= 0) & (places <= 1)).all(dim=-1)
+            points, count = to_coordinates(places, size), self._points
+            sample |= {"points": points[:, :count], "visible": visible[:, :count], "groups": groups}
+            if splines := self.options.splines:
+                sample["keypoints"] = points[:, count:].unflatten(1, splines)
+                sample["known"] = visible[:, count:].unflatten(1, splines)
         return sample
 
     def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor, Tensor]:
-        """Places ``(2, N, 2)``, where they are visible ``(2, N)``, and groups ``(N,)``, filled up to as many for every video."""
+        """Of points, filled up to as many for every video, and then keypoints: places ``(2, N', 2)`` and whether they are
+        known ``(2, N')``; and the groups of the points."""
         tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
-        places, visible = torch.zeros(2, self._points, 2), torch.zeros(2, self._points, dtype=torch.bool)
+        total = self._points + math.prod(self.options.splines or (0,))
+        places, visible = torch.zeros(2, total, 2), torch.zeros(2, total, dtype=torch.bool)
         groups = torch.zeros(self._points, dtype=torch.int64)
         if tracks is not None:
-            count = tracks.places.shape[1]
-            places[:, :count], visible[:, :count] = tracks.pair(plan.source_frame, plan.driving_frame)
+            count, frames = tracks.places.shape[1], [plan.source_frame, plan.driving_frame]
+            places[:, :count], visible[:, :count] = shares(tracks.places[frames])
+            if self.options.splines:
+                keypoints = tracks.keypoints[frames].reshape(2, -1, 2)
+                places[:, self._points :], visible[:, self._points :] = shares(keypoints)
             groups[:count] = torch.from_numpy(tracks.groups)
         return places, visible, groups
 

@@ -24,16 +24,19 @@ class Tracks:
     Attributes:
         places: ``(T, N, 2)`` uint8, (x, y) as shares of width and height in 1/255, 0 and 255 at the picture's edges; (0, 0)
             where the point is not visible.
-        groups: ``(N,)`` uint8, the spline that each point should belong to, for the stage that learns from that.
+        groups: ``(N,)`` uint8, the spline that each point should belong to.
+        keypoints: ``(T, K, N, 2)`` uint8, where keypoints should be, as `places`; (0, 0) where that is not known.
     """
 
     places: np.ndarray
     groups: np.ndarray
+    keypoints: np.ndarray
 
-    def pair(self, source: int, driving: int) -> tuple[Tensor, Tensor]:
-        """Places ``(2, N, 2)`` float32 in [0, 1] in both frames, and where the points are visible, ``(2, N)`` bool."""
-        places = torch.from_numpy(self.places[[source, driving]])
-        return places.float().div_(255), (places > 0).any(dim=-1)
+
+def shares(places: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Places ``(..., 2)`` uint8 as float32 in [0, 1], and which of them are known, ``(...)`` bool."""
+    found = torch.from_numpy(places)
+    return found.float().div_(255), (found > 0).any(dim=-1)
 
 
 def tracks_file(root: str | os.PathLike[str], split: str, video: VideoFile) -> Path:
@@ -42,13 +45,16 @@ def tracks_file(root: str | os.PathLike[str], split: str, video: VideoFile) -> P
     return Path(root) / "tracks" / split / f"{stem}.npz"
 
 
-def read_tracks(path: Path, frames: int, size: Size, image_size: Size) -> Tracks | None:
+def read_tracks(
+    path: Path, frames: int, size: Size, image_size: Size, splines: tuple[int, int] | None = None
+) -> Tracks | None:
     """Read the tracks of a video; None if there are none.
 
     Args:
         path: of the file.
         frames, size: how many the video has, and their (h, w).
         image_size: (h, w) of the training, of the same aspect, since cutting and padding would move the points.
+        splines: (K, N) of the keypoints that it must have; None if they are not needed.
 
     Raises:
         InputError: it cannot be read, or does not fit the video.
@@ -59,17 +65,25 @@ def read_tracks(path: Path, frames: int, size: Size, image_size: Size) -> Tracks
         with np.load(path, allow_pickle=False) as file:
             places = file["places"]
             groups = file["groups"] if "groups" in file.files else np.zeros(places.shape[1:2], np.uint8)
+            keypoints = file["keypoints"] if splines else np.zeros((len(places), 0, 0, 2), np.uint8)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: must be an .npz file with places, but cannot be read: {error}") from error
+        raise InputError(
+            f"{path}: must be an .npz file with places{' and keypoints' if splines else ''}, but cannot be read: {error}"
+        ) from error
     if places.dtype != np.uint8 or places.ndim != 3 or places.shape[2] != 2:
         raise InputError(f"{path}: must have places (T, N, 2) uint8, got {places.shape} {places.dtype}")
     if groups.dtype != np.uint8 or groups.shape != (places.shape[1],):
         raise InputError(f"{path}: must have groups ({places.shape[1]},) uint8, got {groups.shape} {groups.dtype}")
+    if splines and (keypoints.dtype != np.uint8 or keypoints.shape != (len(places), *splines, 2)):
+        raise InputError(
+            f"{path}: must have keypoints ({len(places)}, {splines[0]}, {splines[1]}, 2) uint8, "
+            f"got {keypoints.shape} {keypoints.dtype}"
+        )
     if len(places) != frames:
         raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
     if size[0] * image_size[1] != size[1] * image_size[0]:
         raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
-    return Tracks(places, groups)
+    return Tracks(places, groups, keypoints)
 
 
 def to_coordinates(places: Tensor, size: Size) -> Tensor:

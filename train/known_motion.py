@@ -1,0 +1,56 @@
+"""Losses of motion that is known: of points that correspond, and of keypoints, for the videos that have them (docs/data.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from motion_core.structures import DenseMotion, Keypoints
+
+from . import losses
+
+MOTION = ("tracks", "contributions")  # those that need a dense motion
+KNOWN = (*MOTION, "keypoints")
+
+
+def known_motion(
+    batch: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    keypoints: Sequence[Keypoints],
+    motions: Sequence[DenseMotion],
+) -> dict[str, Tensor]:
+    """The losses of `KNOWN` that have a weight, each ``(B,)``; 0 for samples of which nothing is known.
+
+    Args:
+        batch: "points" ``(B, 2, P, 2)`` and "visible" ``(B, 2, P)``, in source and driving image; "groups" ``(B, P)``, the
+            spline of each; "keypoints" ``(B, 2, K, N, 2)`` and "known" ``(B, 2, K, N)``. See `train.data.PairDataset`.
+        weights: of the losses.
+        keypoints: of source and driving image.
+        motions: there, and back if that is trained too.
+    """
+    parts: dict[str, Tensor] = {}
+    here, there = batch["points"].unbind(dim=1)
+    seen_here, seen_there = batch["visible"].unbind(dim=1)
+    ways = ((here, there, seen_there), (there, here, seen_here))[: len(motions)]
+    if weights["tracks"]:
+        parts["tracks"] = _mean(
+            losses.track_loss(motion.deformation, start, goal, seen_here & seen_there)
+            for motion, (start, goal, _) in zip(motions, ways, strict=True)
+        )
+    if weights["contributions"]:
+        parts["contributions"] = _mean(
+            losses.contribution_loss(motion.contribution_maps, goal, seen, batch["groups"])
+            for motion, (_, goal, seen) in zip(motions, ways, strict=True)
+        )
+    if weights["keypoints"]:
+        parts["keypoints"] = _mean(
+            losses.keypoint_loss(found.points, batch["keypoints"][:, end], batch["known"][:, end])
+            for end, found in enumerate(keypoints)
+        )
+    return parts
+
+
+def _mean(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(tuple(values)).mean(dim=0)
