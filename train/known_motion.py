@@ -15,20 +15,39 @@ MOTION = ("tracks", "contributions")  # those that need a dense motion
 KNOWN = (*MOTION, "keypoints")
 
 
+def known_keypoints(
+    batch: Mapping[str, Tensor], weight: float, points: Sequence[Tensor], parts: dict[str, Tensor]
+) -> list[Keypoints]:
+    """The keypoints of source and driving image for the motion between them; the loss "keypoints" goes to `parts`.
+
+    If it has a weight, the motion takes them as they are, without gradient: they are learned from where they are known to be,
+    and a motion that is young would lead them astray.
+
+    Args:
+        batch: "keypoints" ``(B, 2, K, N, 2)`` and "known" ``(B, 2, K, N)`` if it has. See `train.data.PairDataset`.
+        weight: of the loss.
+        points: ``(B, K, N, 2)`` each, as they were found.
+        parts: losses ``(B,)``; 0 for samples of which nothing is known.
+    """
+    if not weight:
+        return [Keypoints(found) for found in points]
+    parts["keypoints"] = _mean(
+        losses.keypoint_loss(found, batch["keypoints"][:, end], batch["known"][:, end])
+        for end, found in enumerate(points)
+    )
+    return [Keypoints(found.detach()) for found in points]
+
+
 def known_motion(
-    batch: Mapping[str, Tensor],
-    weights: Mapping[str, float],
-    keypoints: Sequence[Keypoints],
-    motions: Sequence[DenseMotion],
+    batch: Mapping[str, Tensor], weights: Mapping[str, float], motions: Sequence[DenseMotion]
 ) -> dict[str, Tensor]:
-    """The losses of `KNOWN` that have a weight, each ``(B,)``; 0 for samples of which nothing is known.
+    """The losses of `MOTION` that have a weight, each ``(B,)``; 0 for samples of which nothing is known.
 
     Args:
         batch: "points" ``(B, 2, P, 2)`` and "visible" ``(B, 2, P)``, in source and driving image; "groups" ``(B, P)``, the
-            spline of each; "keypoints" ``(B, 2, K, N, 2)`` and "known" ``(B, 2, K, N)``. See `train.data.PairDataset`.
+            spline of each. See `train.data.PairDataset`.
         weights: of the losses.
-        keypoints: of source and driving image.
-        motions: there, and back if that is trained too.
+        motions: there, and back if that is trained too; none where none has a weight.
     """
     parts: dict[str, Tensor] = {}
     here, there = batch["points"].unbind(dim=1)
@@ -43,11 +62,6 @@ def known_motion(
         parts["contributions"] = _mean(
             losses.contribution_loss(motion.contribution_maps, goal, seen, batch["groups"])
             for motion, (_, goal, seen) in zip(motions, ways, strict=True)
-        )
-    if weights["keypoints"]:
-        parts["keypoints"] = _mean(
-            losses.keypoint_loss(found.points, batch["keypoints"][:, end], batch["known"][:, end])
-            for end, found in enumerate(keypoints)
         )
     return parts
 

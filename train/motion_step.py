@@ -25,7 +25,7 @@ from motion_core.structures import EncodedSource, Keypoints
 from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
-from .known_motion import KNOWN, known_motion
+from .known_motion import MOTION, known_keypoints, known_motion
 from .networks import hops_of
 from .phase import Phase
 
@@ -106,7 +106,7 @@ class MotionStep(nn.Module):
 
         # 1. Both images and their background motion
         bidirectional = self.config.variant in BIDIRECTIONAL
-        there, back = self._ends(hops, source, driving, drawn, phase, parts, bidirectional)
+        there, back = self._ends(hops, batch, drawn, phase, parts, bidirectional)
         transform, inverse = self._background(source, driving, phase, parts)
 
         # 2. The way there, over the preferred candidate; in one hop it is the direct motion
@@ -125,9 +125,9 @@ class MotionStep(nn.Module):
             returning = hops.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
-        if any(phase.weights[name] for name in KNOWN):
+        if any(phase.weights[name] for name in MOTION):
             motions = (direct, returning) if bidirectional else (direct,)
-            parts |= known_motion(batch, phase.weights, (there.keypoints, back.keypoints), motions)
+            parts |= known_motion(batch, phase.weights, motions)
         if phase.weights["direct"]:
             image = hops.image_generator(there.encoded.features, direct)
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)
@@ -173,14 +173,14 @@ class MotionStep(nn.Module):
     def _ends(
         self,
         hops: HopNetworks,
-        source: Tensor,
-        driving: Tensor,
+        batch: dict[str, Tensor],
         drawn: Draws,
         phase: Phase,
         parts: dict[str, Tensor],
         bidirectional: bool,
     ) -> tuple[_End, _End]:
-        """Both images encoded, and the equivariance of their keypoints; the source's only where it is a goal too."""
+        """Both images encoded, and the losses of their keypoints; equivariance of the source's only where it is a goal too."""
+        source, driving = batch["source"], batch["driving"]
         images = [source, driving]
         bent = []
         if phase.weights["equivariance"]:
@@ -194,9 +194,10 @@ class MotionStep(nn.Module):
                 for here, there, spline in found
             ]
             parts["equivariance"] = torch.stack(terms).mean(dim=0)
-        there = hops.encode(source, Keypoints(points[0]))
+        here, goal = known_keypoints(batch, phase.weights["keypoints"], points[:2], parts)
+        there = hops.encode(source, here)
         with torch.set_grad_enabled(bidirectional and torch.is_grad_enabled()):
-            back = hops.encode(driving, Keypoints(points[1]))
+            back = hops.encode(driving, goal)
         with torch.no_grad():
             goals = self._vgg(source) if bidirectional else (), self._vgg(driving)
         return _End(there, goals[0]), _End(back, goals[1])

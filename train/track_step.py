@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from motion_core.hops import displacement
-from motion_core.structures import DenseMotion, Keypoints
 
 from . import losses
 from .config import TrainingConfig
 from .draws import draw
-from .known_motion import MOTION, known_motion
+from .known_motion import MOTION, known_keypoints, known_motion
 from .motion_step import StepOutput
 from .phase import Phase
 
@@ -51,11 +50,10 @@ class TrackStep(nn.Module):
             drawn = draw(self.config.seed, batch["number"].tolist(), model.candidates, model.num_splines, source.device)
             images.append(drawn.splines[1].transform_image(driving))
         points = self.networks["keypoint_detector"](torch.cat(images)).points.split(len(source))  # (B, K, N, 2) each
-        here, there = Keypoints(points[0]), Keypoints(points[1])
+        here, there = known_keypoints(batch, weights["keypoints"], points[:2], parts)
         if weights["equivariance"]:
             seen = drawn.splines[1].transform_points(points[2].flatten(1, 2))
-            parts["equivariance"] = losses.equivariance_loss(there.points.flatten(1, 2), seen)
-        motions: list[DenseMotion] = []
+            parts["equivariance"] = losses.equivariance_loss(points[1].flatten(1, 2), seen)
         if any(weights[name] for name in MOTION):
             transforms = self._background(source, driving, phase, parts)
             network: Any = self.networks["dense_motion_network"]
@@ -64,7 +62,7 @@ class TrackStep(nn.Module):
                 network(small[0], here, there, transforms[0]),
                 network(small[1], there, here, transforms[1]),
             ]
-        parts |= known_motion(batch, weights, (here, there), motions)
+            parts |= known_motion(batch, weights, motions)
         starts, goals = batch["points"].unbind(dim=1)
         tracked = batch["visible"].all(dim=1)
         apart = torch.linalg.vector_norm(starts - goals, dim=-1) * tracked

@@ -122,6 +122,21 @@ def test_known_motion_shapes_the_motion_stage_too():
             assert other.losses[name].item() == pytest.approx(here.losses[name].item(), rel=1e-3), (variant, name)
 
 
+@pytest.mark.parametrize("stage", ["tracks", "motion"])
+def test_where_keypoints_are_known_motion_takes_them_as_they_are(stage):
+    """A motion that is young must not lead them astray: without keypoints that are known, nothing reaches the detector."""
+    weights = {"tracks": 1, "keypoints": 1, "equivariance": 0}
+    config = configuration("tpsmm", stage=stage, losses=weights, data={"flip": False})
+    networks = moving_networks(config)
+    step = TrackStep(networks, config) if stage == "tracks" else MotionStep(networks, config, features())
+    batch = pairs() | known(config)
+    batch["known"][:] = False
+    step(batch, phase_at(config, 0)).total.backward()
+    gradients = {name: parameter.grad for name, parameter in networks.named_parameters() if parameter.grad is not None}
+    assert not any(gradients[name].any() for name in gradients if name.startswith("keypoint_detector"))
+    assert any(gradients[name].any() for name in gradients if name.startswith("dense_motion_network"))
+
+
 def test_mirrored_pairs_exclude_what_knows_left_and_right():
     for name in ("keypoints", "contributions"):
         with pytest.raises(ValidationError, match="left would become right"):
