@@ -252,10 +252,6 @@ class TrainingConfig(Section):
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
         if self.stage == "tracks" and not (self.losses.tracks or self.losses.keypoints):
             raise ValueError("losses.tracks or losses.keypoints must be above 0 for stage tracks, got 0")
-        if (self.losses.keypoints or self.losses.contributions) and self.data.flip:
-            raise ValueError(
-                "data.flip must be false with losses.keypoints or losses.contributions: left would become right"
-            )
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

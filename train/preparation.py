@@ -145,7 +145,7 @@ def pair_options(config: TrainingConfig) -> PairOptions:
         jitter=jitter,
         tracks=tracks,
         tracked_only=config.stage == "tracks",
-        splines=splines if tracks and config.losses.keypoints else None,
+        splines=splines if tracks and (config.losses.keypoints or config.losses.contributions) else None,
     )
 
 

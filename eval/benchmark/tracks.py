@@ -23,6 +23,14 @@ from .skeleton import JOINTS, PARTS
 from .surface import facing
 
 PER_PART = 4
+
+
+def exchanged(place: str) -> str:
+    """The same place of the other side of the body."""
+    side, _, rest = place.partition("_")
+    return {"left": "right_", "right": "left_"}.get(side, side) + rest
+
+
 GROUPS = (  # body parts that move as one, as many as a model has splines
     ("head",),
     ("torso", "pelvis"),
@@ -48,6 +56,14 @@ STRIPS = (
     ("right_knee", "right_ankle", 0.055, 0.045, "right_foot"),
     ("left_hip", "left_knee", 0.08, 0.06, "middle"),
     ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
+)
+# Which keypoint of which group each one is in a mirrored picture: left is right there, and a strip's sides change places.
+MIRRORED = np.array(
+    [
+        [5 * next(k for k, other in enumerate(STRIPS) if other[:2] == sides) + corner for corner in (1, 0, 3, 2, 4)]
+        for sides in (tuple(exchanged(place) for place in strip[:2]) for strip in STRIPS)
+    ],
+    np.uint8,
 )
 GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
 
@@ -128,6 +144,7 @@ def write_tracks(root: Path) -> int:
                 places=_bytes(places, visible),
                 groups=groups,
                 keypoints=_bytes(known, inside),
+                mirrored=MIRRORED,
             )
             count += 1
     if not count:

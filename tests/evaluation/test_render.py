@@ -23,7 +23,7 @@ from eval.benchmark.rotations import turn
 from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
 from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
-from eval.benchmark.tracks import GROUPS, PER_PART, STRIPS, keypoints, tracks, write_tracks
+from eval.benchmark.tracks import GROUPS, MIRRORED, PER_PART, STRIPS, keypoints, tracks, write_tracks
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
@@ -217,6 +217,16 @@ def test_keypoints_are_strips_along_the_limbs(clips):
                 assert np.allclose(sides, 2 * width * metre, rtol=1e-6)
 
 
+def test_mirrored_keypoints_are_those_of_the_other_side():
+    """Twice mirrored is as before; left limbs become right ones, and a strip's sides change places."""
+    order = MIRRORED.flatten()
+    assert (order[order] == np.arange(50)).all()
+    for group, names in enumerate(GROUPS):
+        swapped = tuple(name.replace("left", "?").replace("right", "left").replace("?", "right") for name in names)
+        assert GROUPS[MIRRORED[group, 0] // 5] == swapped
+        assert (MIRRORED[group] % 5).tolist() == [1, 0, 3, 2, 4]
+
+
 def test_tracks_follow_the_exact_flow(clips, data):
     """Where a tracked point is in two frames: the flow of the pixel that shows it in the first leads to the second."""
     compared = 0
@@ -249,6 +259,7 @@ def test_tracks_follow_the_exact_flow(clips, data):
         inside = file["keypoints"].any(axis=-1)
         assert np.abs(file["keypoints"] / 255 - known)[inside].max() <= 0.5 / 255 + 1e-9
         assert inside.mean() > 0.5
+        assert (file["mirrored"] == MIRRORED).all()
         assert (file["places"].any(axis=-1) == visible).all()
         assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
 

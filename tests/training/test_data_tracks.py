@@ -122,7 +122,7 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
     keypoints = np.zeros((FRAMES, 2, 3, 2), np.uint8)
     keypoints[:, 1, 2] = places[:, 0]
     write_tracks(root, places, keypoints=keypoints)
-    dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=2, tracks=True, splines=(2, 3)))
+    dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=2, tracks=True, splines=(2, 3), flip=False))
     for n in range(10):
         item = dataset[n]
         assert item["keypoints"].shape == (2, 2, 3, 2)
@@ -130,9 +130,35 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
         assert torch.equal(item["keypoints"][:, 1, 2], item["points"][:, 0])
         assert torch.equal(item["known"][:, 1, 2], item["visible"][:, 0])
     with pytest.raises(InputError, match=r"must have keypoints \(4, 5, 3, 2\) uint8, got \(4, 2, 3, 2\) uint8"):
-        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(5, 3)))
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(5, 3), flip=False))
     write_tracks(root, places)
     with pytest.raises(InputError, match=r"must be an \.npz file with places and keypoints"):
-        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3)))
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3), flip=False))
     with pytest.raises(InputError, match="splines: must be off without tracks"):
         PairOptions(**OPTIONS, splines=(2, 3))
+
+
+def test_in_mirrored_pairs_left_is_right(root):
+    """Keypoints and groups change places as the file says, and the image of each place goes along."""
+    with np.load(root / "tracks" / "train" / "a#1.npz") as file:
+        places = file["places"]
+    keypoints = np.zeros((FRAMES, 2, 3, 2), np.uint8)
+    keypoints[:, 1, 2] = places[:, 0]
+    mirrored = np.array([[3, 5, 4], [0, 2, 1]], np.uint8)  # spline 1 becomes 0, and its last point the middle one
+    write_tracks(root, places, keypoints=keypoints, groups=np.array([1, 0], np.uint8), mirrored=mirrored)
+    dataset = PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3)))
+    flips = set()
+    for n in range(20):
+        item, flip = dataset[n], dataset.plan(n).flip
+        flips.add(flip)
+        spline, point = (0, 1) if flip else (1, 2)
+        assert item["known"].sum() == item["known"][:, spline, point].sum() > 0
+        assert item["groups"].tolist() == ([0, 1] if flip else [1, 0])
+        assert shown_at(item["source"], item["keypoints"][0, spline, point][None]) > 0.95
+    assert flips == {False, True}
+    write_tracks(root, places, keypoints=keypoints)
+    with pytest.raises(InputError, match=r"must be an \.npz file with places, keypoints and mirrored"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3)))
+    write_tracks(root, places, keypoints=keypoints, mirrored=np.zeros((2, 3), np.uint8))
+    with pytest.raises(InputError, match=r"must have mirrored \(2, 3\), each keypoint's number once"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3)))

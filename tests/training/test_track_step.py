@@ -137,12 +137,6 @@ def test_where_keypoints_are_known_motion_takes_them_as_they_are(stage):
     assert any(gradients[name].any() for name in gradients if name.startswith("dense_motion_network"))
 
 
-def test_mirrored_pairs_exclude_what_knows_left_and_right():
-    for name in ("keypoints", "contributions"):
-        with pytest.raises(ValidationError, match="left would become right"):
-            configuration("tpsmm", stage="tracks", losses={"tracks": 1, name: 1})
-
-
 def test_the_stage_needs_a_loss():
     with pytest.raises(ValidationError, match=r"losses\.tracks or losses\.keypoints must be above 0 for stage tracks"):
         configuration("tpsmm", stage="tracks")

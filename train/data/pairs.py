@@ -74,7 +74,9 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         self._store = FrameStore(videos, options.decoded_size, options.fit, options.cache_mb)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
         self._tracks = [
-            read_tracks(tracks_file(root, split, file), video.count, video.size, options.size, options.splines)
+            read_tracks(
+                tracks_file(root, split, file), video.count, video.size, options.size, options.splines, options.flip
+            )
             if options.tracks
             else None
             for file, video in zip(self.files, videos, strict=True)
@@ -147,8 +149,13 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             places[:, :count], visible[:, :count] = shares(tracks.places[frames])
             if self.options.splines:
                 keypoints = tracks.keypoints[frames].reshape(2, -1, 2)
+                if plan.flip:
+                    keypoints = keypoints[:, tracks.mirrored.flatten()]
                 places[:, self._points :], visible[:, self._points :] = shares(keypoints)
-            groups[:count] = torch.from_numpy(tracks.groups)
+            of_points = tracks.groups
+            if plan.flip and self.options.splines:
+                of_points = (tracks.mirrored[:, 0] // self.options.splines[1])[of_points]
+            groups[:count] = torch.from_numpy(of_points)
         return places, visible, groups
 
 

@@ -26,11 +26,14 @@ class Tracks:
             where the point is not visible.
         groups: ``(N,)`` uint8, the spline that each point should belong to.
         keypoints: ``(T, K, N, 2)`` uint8, where keypoints should be, as `places`; (0, 0) where that is not known.
+        mirrored: ``(K, N)`` uint8, which keypoint each one is in a mirrored picture, where left is right: N times the number
+            of its spline, and its number there.
     """
 
     places: np.ndarray
     groups: np.ndarray
     keypoints: np.ndarray
+    mirrored: np.ndarray
 
 
 def shares(places: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -46,7 +49,12 @@ def tracks_file(root: str | os.PathLike[str], split: str, video: VideoFile) -> P
 
 
 def read_tracks(
-    path: Path, frames: int, size: Size, image_size: Size, splines: tuple[int, int] | None = None
+    path: Path,
+    frames: int,
+    size: Size,
+    image_size: Size,
+    splines: tuple[int, int] | None = None,
+    flip: bool = False,
 ) -> Tracks | None:
     """Read the tracks of a video; None if there are none.
 
@@ -55,6 +63,7 @@ def read_tracks(
         frames, size: how many the video has, and their (h, w).
         image_size: (h, w) of the training, of the same aspect, since cutting and padding would move the points.
         splines: (K, N) of the keypoints that it must have; None if they are not needed.
+        flip: pairs will be mirrored, so it must say what keypoints are then.
 
     Raises:
         InputError: it cannot be read, or does not fit the video.
@@ -66,10 +75,10 @@ def read_tracks(
             places = file["places"]
             groups = file["groups"] if "groups" in file.files else np.zeros(places.shape[1:2], np.uint8)
             keypoints = file["keypoints"] if splines else np.zeros((len(places), 0, 0, 2), np.uint8)
+            mirrored = file["mirrored"] if splines and flip else np.zeros((0, 0), np.uint8)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: must be an .npz file with places{' and keypoints' if splines else ''}, but cannot be read: {error}"
-        ) from error
+        what = "places" if not splines else "places, keypoints and mirrored" if flip else "places and keypoints"
+        raise InputError(f"{path}: must be an .npz file with {what}, but cannot be read: {error}") from error
     if places.dtype != np.uint8 or places.ndim != 3 or places.shape[2] != 2:
         raise InputError(f"{path}: must have places (T, N, 2) uint8, got {places.shape} {places.dtype}")
     if groups.dtype != np.uint8 or groups.shape != (places.shape[1],):
@@ -79,11 +88,13 @@ def read_tracks(
             f"{path}: must have keypoints ({len(places)}, {splines[0]}, {splines[1]}, 2) uint8, "
             f"got {keypoints.shape} {keypoints.dtype}"
         )
+    if splines and flip and (mirrored.shape != splines or sorted(mirrored.flat) != list(range(mirrored.size))):
+        raise InputError(f"{path}: must have mirrored {splines}, each keypoint's number once, got {mirrored.shape}")
     if len(places) != frames:
         raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
     if size[0] * image_size[1] != size[1] * image_size[0]:
         raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
-    return Tracks(places, groups, keypoints)
+    return Tracks(places, groups, keypoints, mirrored)
 
 
 def to_coordinates(places: Tensor, size: Size) -> Tensor:
