@@ -107,7 +107,7 @@ class MotionStep(nn.Module):
         # 1. Both images and their background motion
         bidirectional = self.config.variant in BIDIRECTIONAL
         there, back = self._ends(hops, batch, drawn, phase, parts, bidirectional)
-        transform, inverse = self._background(source, driving, phase, parts)
+        transform, inverse = background_motion(self.networks, source, driving, phase, parts)
 
         # 2. The way there, over the preferred candidate; in one hop it is the direct motion
         if self.config.variant == "tpsmm":
@@ -202,18 +202,6 @@ class MotionStep(nn.Module):
             goals = self._vgg(source) if bidirectional else (), self._vgg(driving)
         return _End(there, goals[0]), _End(back, goals[1])
 
-    def _background(
-        self, source: Tensor, driving: Tensor, phase: Phase, parts: dict[str, Tensor]
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The background transform and that of the way back, which is its inverse and no prediction of its own."""
-        if not phase.background:
-            return None, None
-        predictor = self.networks["background_predictor"]
-        both = predictor(torch.cat((source, driving)), torch.cat((driving, source)))
-        transform, backward = both.chunk(2)
-        parts["background"] = losses.background_loss(transform, backward)
-        return transform, torch.linalg.inv(transform)
-
     def _generate(self, hops: HopNetworks, start: _End, goal: _End, transform: Tensor | None, t: Tensor) -> _Way:
         generated = hops.generate([start.encoded], goal.keypoints, [transform], t)
         features = self._vgg(generated.image)
@@ -281,3 +269,16 @@ class MotionStep(nn.Module):
         if phase.weights["structure"]:
             final = losses.structure_loss(keys[2], real_keys[1]) + losses.structure_loss(keys[3], real_keys[0])
             parts["structure"] = hopped * losses.structure_consistency_loss(keys[0], keys[1]) + final / 2
+
+
+def background_motion(
+    networks: nn.ModuleDict, source: Tensor, driving: Tensor, phase: Phase, parts: dict[str, Tensor]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The background transform and that of the way back, its inverse and no prediction of its own; the loss goes to `parts`."""
+    if not phase.background:
+        return None, None
+    predictor = networks["background_predictor"]
+    both = predictor(torch.cat((source, driving)), torch.cat((driving, source)))
+    transform, backward = both.chunk(2)
+    parts["background"] = losses.background_loss(transform, backward)
+    return transform, torch.linalg.inv(transform)

@@ -17,7 +17,7 @@ from . import losses
 from .config import TrainingConfig
 from .draws import draw
 from .known_motion import MOTION, known_keypoints, known_motion
-from .motion_step import StepOutput
+from .motion_step import StepOutput, background_motion
 from .phase import Phase
 
 TRAINED = ("keypoint_detector", "background_predictor", "dense_motion_network")
@@ -55,7 +55,7 @@ class TrackStep(nn.Module):
             seen = drawn.splines[1].transform_points(points[2].flatten(1, 2))
             parts["equivariance"] = losses.equivariance_loss(points[1].flatten(1, 2), seen)
         if any(weights[name] for name in MOTION):
-            transforms = self._background(source, driving, phase, parts)
+            transforms = background_motion(self.networks, source, driving, phase, parts)
             network: Any = self.networks["dense_motion_network"]
             small = network.shrink_source(torch.cat((source, driving))).chunk(2)
             motions = [
@@ -74,14 +74,3 @@ class TrackStep(nn.Module):
             torch.stack(tuple(weighted.values())).sum(),
             {name: value.detach().float() for name, value in figures.items()},
         )
-
-    def _background(
-        self, source: Tensor, driving: Tensor, phase: Phase, parts: dict[str, Tensor]
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """The background's transforms there and back, its inverse; its loss goes to `parts`."""
-        if "background_predictor" not in self.networks or not phase.background:
-            return None, None
-        both = self.networks["background_predictor"](torch.cat((source, driving)), torch.cat((driving, source)))
-        transform, backward = both.chunk(2)
-        parts["background"] = losses.background_loss(transform, backward)
-        return transform, torch.linalg.inv(transform)

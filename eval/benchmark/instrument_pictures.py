@@ -14,17 +14,12 @@ from torch import Tensor
 
 from motion_core.geometry import affine_grid, sample
 
-from .skeleton import JOINTS, PARTS
+from .skeleton import JOINTS, PARTS, other_side
 
 _LIMBS = (("upper_arm", "forearm", "hand"), ("thigh", "shin", "foot"))
 
 
-def _mirrored(name: str) -> str:
-    side, _, rest = name.partition("_")
-    return f"{ {'left': 'right', 'right': 'left'}[side] }_{rest}" if rest else name
-
-
-MIRRORED = [JOINTS.index(_mirrored(name)) for name in JOINTS]
+MIRRORED = [JOINTS.index(other_side(name)) for name in JOINTS]
 
 
 def _missing() -> Tensor:

@@ -97,6 +97,18 @@ BONE_OF_JOINT = (
     "head",
     "head",
 )
+
+
+def other_side(name: str) -> str:
+    """The joint or body part of the other side, which a mirrored picture shows there.
+
+    >>> other_side("left_upper_arm"), other_side("neck")
+    ('right_upper_arm', 'neck')
+    """
+    side, _, rest = name.partition("_")
+    return f"{ {'left': 'right', 'right': 'left'}[side] }_{rest}" if rest else name
+
+
 FACE_JOINTS = tuple(i for i, bone in enumerate(BONE_OF_JOINT) if bone == "head")
 # Where a joint may be seen: the parts that meet there.
 PARTS_AT_JOINT = tuple(

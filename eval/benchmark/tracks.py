@@ -19,18 +19,10 @@ from .annotations import Annotations, folder_of, read_annotations
 from .camera import project
 from .clip import SPLITS
 from .flow import in_front
-from .skeleton import JOINTS, PARTS
+from .skeleton import JOINTS, PARTS, other_side
 from .surface import facing
 
 PER_PART = 4
-
-
-def exchanged(place: str) -> str:
-    """The same place of the other side of the body."""
-    side, _, rest = place.partition("_")
-    return {"left": "right_", "right": "left_"}.get(side, side) + rest
-
-
 GROUPS = (  # body parts that move as one, as many as a model has splines
     ("head",),
     ("torso", "pelvis"),
@@ -59,10 +51,7 @@ STRIPS = (
 )
 # Which keypoint of which group each one is in a mirrored picture: left is right there, and a strip's sides change places.
 MIRRORED = np.array(
-    [
-        [5 * next(k for k, other in enumerate(STRIPS) if other[:2] == sides) + corner for corner in (1, 0, 3, 2, 4)]
-        for sides in (tuple(exchanged(place) for place in strip[:2]) for strip in STRIPS)
-    ],
+    [[5 * GROUPS.index(tuple(map(other_side, parts))) + corner for corner in (1, 0, 3, 2, 4)] for parts in GROUPS],
     np.uint8,
 )
 GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}

@@ -202,7 +202,7 @@ def test_a_frame_warped_by_the_exact_flow_is_the_other_frame():
 
 
 def test_keypoints_are_strips_along_the_limbs(clips):
-    """From joint to joint, as wide at any turn of the person, and on the limb where that is seen."""
+    """From joint to joint, and as wide at any turn of the person."""
     assert len(STRIPS) == len(GROUPS)
     for clip in clips:
         found = keypoints(clip) * SIZE - 0.5

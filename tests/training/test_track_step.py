@@ -86,7 +86,7 @@ def test_videos_without_tracks_are_left_out(tmp_path):
 def test_splines_learn_the_groups_that_are_theirs():
     """Contribution maps come in with their weight, and a few steps bring their loss down."""
     weights = {"tracks": 1, "equivariance": 0, "background": 0, "contributions": 1}
-    config = configuration("tpsmm", stage="tracks", losses=weights, data={"flip": False})
+    config = configuration("tpsmm", stage="tracks", losses=weights)
     seen = trained(TrackStep(moving_networks(config), config), phase_at(config, 0), pairs() | known(config))
     assert set(seen[0]) == {"tracks", "contributions"}
     assert seen[-1]["contributions"] < 0.8 * seen[0]["contributions"]
@@ -95,7 +95,7 @@ def test_splines_learn_the_groups_that_are_theirs():
 def test_keypoints_learn_alone_where_only_they_are_known():
     """No dense motion is made, and what is not known of the keypoints does not count."""
     weights = {"equivariance": 0, "background": 0, "keypoints": 1}
-    config = configuration("tpsmm", stage="tracks", losses=weights, data={"flip": False})
+    config = configuration("tpsmm", stage="tracks", losses=weights)
     step, phase, batch = TrackStep(moving_networks(config), config), phase_at(config, 0), pairs() | known(config)
     assert set(step.networks) == {"keypoint_detector"}
     seen = trained(step, phase, batch, 10)
@@ -110,7 +110,7 @@ def test_known_motion_shapes_the_motion_stage_too():
     """All variants: the losses of what is known beside those of images, in both directions where both are trained."""
     weights = {"tracks": 1, "keypoints": 1, "contributions": 1}
     for variant in ("tpsmm", "v2"):
-        config = configuration(variant, losses=weights, data={"flip": False})
+        config = configuration(variant, losses=weights)
         step, batch = MotionStep(moving_networks(config), config, features()), pairs() | known(config)
         output = step(batch, phase_at(config, 0))
         assert {*weights, "reconstruction"} <= set(output.losses)
@@ -126,7 +126,7 @@ def test_known_motion_shapes_the_motion_stage_too():
 def test_where_keypoints_are_known_motion_takes_them_as_they_are(stage):
     """A motion that is young must not lead them astray: without keypoints that are known, nothing reaches the detector."""
     weights = {"tracks": 1, "keypoints": 1, "equivariance": 0}
-    config = configuration("tpsmm", stage=stage, losses=weights, data={"flip": False})
+    config = configuration("tpsmm", stage=stage, losses=weights)
     networks = moving_networks(config)
     step = TrackStep(networks, config) if stage == "tracks" else MotionStep(networks, config, features())
     batch = pairs() | known(config)
