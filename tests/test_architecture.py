@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "motion_core"
-SHARED_BY_NETWORKS = {"base", "blocks", "regressor", "heatmap_regressor"}
+SHARED_BY_NETWORKS = {"base", "blocks", "regressor", "heatmap_regressor", "pyramid_regressor"}
 COMPONENTS = (
     "AVDNetwork",
     "BackgroundPredictor",

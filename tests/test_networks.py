@@ -724,16 +724,20 @@ def test_an_architecture_that_timm_does_not_know_is_refused(name):
 
 
 @torch.no_grad()
-def test_points_of_heat_maps_are_the_mean_places_under_them(tmp_path):
-    detector = KeypointDetector(2, 3, architecture="heatmaps", shrink=2).eval()
-    assert detector.size_multiple == 32
-    image = torch.rand(2, 3, 64, 96)
+@pytest.mark.parametrize(
+    ("architecture", "temperature", "maps"), [("heatmaps", 0.1, (32, 64)), ("pyramid", 1, (8, 16))]
+)
+def test_points_of_heat_maps_are_the_mean_places_under_them(architecture, temperature, maps, tmp_path):
+    detector = KeypointDetector(2, 3, architecture=architecture, shrink=2).eval()
+    assert detector.size_multiple == {"heatmaps": 32, "pyramid": 64}[architecture]
+    image = torch.rand(2, 3, 64, 128)
     points = detector(image).points
     assert points.shape == (2, 2, 3, 2)
     seen = []
     detector.backbone.maps.register_forward_hook(lambda _layer, _input, output: seen.append(output))
     detector(image)
-    weights = (seen[0] * 10).flatten(2).softmax(dim=2).unflatten(2, seen[0].shape[2:])  # (B, P, h, w)
+    assert seen[0].shape == (2, 6, *maps)
+    weights = (seen[0] / temperature).flatten(2).softmax(dim=2).unflatten(2, seen[0].shape[2:])  # (B, P, h, w)
     x = (weights.sum(dim=2) * torch.linspace(-1, 1, weights.shape[3])).sum(dim=2)
     y = (weights.sum(dim=3) * torch.linspace(-1, 1, weights.shape[2])).sum(dim=2)
     torch.testing.assert_close(points.flatten(1, 2), torch.stack((x, y), dim=-1), rtol=0, atol=1e-5)
@@ -741,3 +745,16 @@ def test_points_of_heat_maps_are_the_mean_places_under_them(tmp_path):
     detector.save_pretrained(tmp_path)
     again = KeypointDetector.from_pretrained(tmp_path)
     torch.testing.assert_close(again(image).points, points, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("architecture", "dtype"), [("heatmaps", torch.float32), ("pyramid", torch.bfloat16)])
+def test_under_autocast_a_pyramid_alone_convolves_in_bf16_and_its_points_are_fp32(architecture, dtype):
+    detector = KeypointDetector(2, 3, architecture=architecture)
+    seen = []
+    detector.backbone.maps.register_forward_hook(lambda _layer, _input, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        points = detector(torch.rand(2, 3, 64, 64)).points
+    assert seen == [dtype]
+    assert points.dtype == torch.float32
+    points.sum().backward()
+    assert all(parameter.grad is not None for parameter in detector.parameters())

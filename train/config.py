@@ -57,6 +57,8 @@ class DataConfig(Section):
     max_stride: Count | None = None  # and at most; null is any
     flip: bool = True
     zoom: Annotated[float, Field(ge=1, le=8)] = 1  # see pairs from so much nearer at most, where their images differ
+    turn: Annotated[float, Field(ge=0, le=180)] = 0  # degrees that pairs are turned by at most
+    resize: Annotated[float, Field(ge=1, le=2)] = 1  # factor that pairs are made larger or smaller by at most
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
@@ -95,7 +97,7 @@ class GeneratorConfig(Section):
 class KeypointConfig(Section):
     """Of `motion_core.KeypointDetector`."""
 
-    architecture: str = "resnet18"  # or another of timm's networks, or "heatmaps"
+    architecture: str = "resnet18"  # or another of timm's networks, "heatmaps" or "pyramid"
     shrink: Count = 1
 
 
@@ -216,6 +218,7 @@ class TrainingConfig(Section):
     stage: Literal["motion", "tracks", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
+    init_keypoints: str | None = None  # a saved pipeline to take the keypoint detector from instead
     data: DataConfig
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()

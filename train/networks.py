@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,11 +21,14 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
+KEYPOINTS = "keypoint_detector"
+
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:
     """The networks by their names in a pipeline, with the same weights for the same configuration.
 
-    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one.
+    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one; with
+    `init_keypoints`, the keypoint detector is taken from that pipeline instead.
 
     Raises:
         InputError: sizes that do not go together, or a saved pipeline whose networks differ from the configuration's.
@@ -37,8 +41,13 @@ def build_networks(config: TrainingConfig) -> nn.ModuleDict:
             raise
         except ValueError as error:  # the networks say which size it is
             raise InputError(f"model: {error}") from None
+    own = {KEYPOINTS} if config.init_keypoints is not None else set()
     if config.init_from is not None:
-        _take_from(networks, config.init_from)
+        _take_from(
+            {part: network for part, network in networks.items() if part not in own}, config.init_from, "init_from"
+        )
+    if config.init_keypoints is not None:
+        _take_from({KEYPOINTS: networks[KEYPOINTS]}, config.init_keypoints, "init_keypoints")
     pipeline_of(networks, config)  # the pipeline checks that they belong together and take the images
     return networks
 
@@ -47,7 +56,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     model = config.model
     points = {"num_splines": model.num_splines, "points_per_spline": model.points_per_spline}
     made: dict[str, nn.Module] = {
-        "keypoint_detector": KeypointDetector(**points, **model.keypoints.model_dump()),
+        KEYPOINTS: KeypointDetector(**points, **model.keypoints.model_dump()),
         "dense_motion_network": DenseMotionNetwork(**points, **model.motion.model_dump()),
         "image_generator": ImageGenerator(**model.generator.model_dump(), num_masks=model.motion.num_masks),
     }
@@ -62,7 +71,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     return made
 
 
-def _take_from(networks: nn.ModuleDict, name: str) -> None:
+def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> None:
     """Load the weights of the saved pipeline's networks into those of the same names."""
     saved: dict[str, Any] = MotionInterpPipeline.from_pretrained(name).components
     for part, network in networks.items():
@@ -77,7 +86,7 @@ def _take_from(networks: nn.ModuleDict, name: str) -> None:
                 and not (part == "view_fusion" and key == "composed_view")
             ):
                 raise InputError(
-                    f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
+                    f"{key_of_it}: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
 

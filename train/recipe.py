@@ -48,6 +48,7 @@ class Stage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     begin: Annotated[str | None, Field(alias="from")] = None  # the stage whose pipeline this one goes on from
+    keypoints: str | None = None  # the stage whose keypoint detector it goes on with instead
     grow: bool | Literal["finer"] = False  # to twice the image size first, see `train.grow`
     size: str | None = None  # of `Recipe.sizes`
     settings: tuple[str, ...] = ()  # KEY=VALUE, where {data} is the data root
@@ -82,8 +83,9 @@ def read_recipe(path: Path) -> Recipe:
     for stage in recipe.stages:
         if stage.name in known:
             raise InputError(f"{path}: stage {stage.name} must be there once")
-        if stage.begin is not None and stage.begin not in known:
-            raise InputError(f"{path}: stage {stage.name} must go on from an earlier stage, got {stage.begin}")
+        for other in (stage.begin, stage.keypoints):
+            if other is not None and other not in known:
+                raise InputError(f"{path}: stage {stage.name} must go on from an earlier stage, got {other}")
         if stage.grow and stage.begin is None:
             raise InputError(f"{path}: stage {stage.name} must go on from another to grow")
         if stage.size is not None and stage.size not in recipe.sizes:
@@ -101,6 +103,8 @@ def stage_arguments(path: Path, recipe: Recipe, stage: Stage, data: Path, out: P
     settings += [f"data.root={data}", f"output.folder={out / stage.name / 'run'}"]
     if stage.begin is not None:
         settings.append(f"init_from={start_of(stage, out)}")
+    if stage.keypoints is not None:
+        settings.append(f"init_keypoints={pipeline_of(stage.keypoints, out)}")
     return ["--config", str(path.parent / recipe.shared), *settings]
 
 
@@ -117,8 +121,8 @@ def pipeline_of(name: str, out: Path) -> Path:
 def needed(recipe: Recipe, out: Path) -> list[Path]:
     """The pipelines of finished stages that are results, or that an unfinished stage goes on from."""
     done = [stage.name for stage in recipe.stages if pipeline_of(stage.name, out).is_dir()]
-    begins = {stage.begin for stage in recipe.stages}
-    wanted = {stage.begin for stage in recipe.stages if stage.name not in done}
+    begins = {name for stage in recipe.stages for name in (stage.begin, stage.keypoints)}
+    wanted = {name for stage in recipe.stages if stage.name not in done for name in (stage.begin, stage.keypoints)}
     return [pipeline_of(name, out) for name in done if name in wanted or name not in begins]
 
 

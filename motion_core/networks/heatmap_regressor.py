@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..geometry import identity_grid
+from ..geometry import geometry_precision, identity_grid
 from .blocks import Down, Up, conv
 
 TEMPERATURE = 0.1
@@ -49,7 +49,12 @@ class HeatmapRegressor(nn.Module):
         x = skips.pop()
         for up in self.decoder:
             x = torch.cat((up(x), skips.pop()), dim=1)
-        logits = self.maps(x).float()  # (B, P, H, W)
-        weights = (logits.flatten(2) / TEMPERATURE).softmax(dim=2)  # (B, P, H * W)
+        return mean_places(self.maps(x) / TEMPERATURE)
+
+
+def mean_places(logits: Tensor) -> Tensor:
+    """The mean place of the distribution that each map is, in fp32: ``(B, P, H, W)`` to ``(B, P, 2)`` in [-1, 1]."""
+    with geometry_precision(logits):
+        weights = logits.float().flatten(2).softmax(dim=2)  # (B, P, H * W)
         height, width = logits.shape[-2:]
-        return weights @ identity_grid(height, width, logits).flatten(0, 1)
+        return weights @ identity_grid(height, width, weights).flatten(0, 1)

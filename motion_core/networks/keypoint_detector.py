@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from diffusers.configuration_utils import register_to_config
@@ -12,9 +13,10 @@ from ..structures import Keypoints
 from .base import CoordinateModel, public_component
 from .blocks import Shrink
 from .heatmap_regressor import HeatmapRegressor
+from .pyramid_regressor import PyramidRegressor
 from .regressor import regressor
 
-HEATMAPS = "heatmaps"
+MAPS = {"heatmaps": HeatmapRegressor, "pyramid": PyramidRegressor}  # architectures that find points by maps
 
 
 @public_component
@@ -25,7 +27,8 @@ class KeypointDetector(CoordinateModel):
         num_splines: K, groups of points, one thin-plate spline each.
         points_per_spline: N, three or more.
         image_channels: of the input.
-        architecture: of the backbone: timm's name of a network that regresses the coordinates, or "heatmaps" for heat maps.
+        architecture: of the backbone: timm's name of a network that regresses the coordinates, or of one that
+            finds points by maps, "heatmaps" or "pyramid".
         shrink: whole factor that the image is reduced by first.
 
     Raises:
@@ -52,8 +55,8 @@ class KeypointDetector(CoordinateModel):
         self.shrink_image = Shrink(image_channels, shrink)
         count = num_splines * points_per_spline
         self.backbone: Any
-        if architecture == HEATMAPS:
-            self.backbone = HeatmapRegressor(image_channels, count)
+        if architecture in MAPS:
+            self.backbone = MAPS[architecture](image_channels, count)
         else:
             self.backbone = regressor(architecture, image_channels, 2 * count)
 
@@ -64,8 +67,10 @@ class KeypointDetector(CoordinateModel):
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
-        with geometry_precision(image):
+        # The pyramid's convolutions may be autocast's in training, which halves its time; the places are fp32 all the same.
+        precision = nullcontext() if isinstance(self.backbone, PyramidRegressor) else geometry_precision(image)
+        with precision:
             points = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N, 2), or (B, K * N * 2) logits
-            if not isinstance(self.backbone, HeatmapRegressor):
-                points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
+        if not isinstance(self.backbone, tuple(MAPS.values())):
+            points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
         return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline)))  # (B, K, N, 2)

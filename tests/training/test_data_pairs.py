@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import Counter
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from motion_core.errors import InputError
 from train.data import Jitter, PairDataset, PairOptions, SampleNumbers, ValidationPairs
+from train.data.augmentation import Turn
 
 STILL = Jitter(0, 0, 0, 0)
 PLAIN = {"image_size": (HEIGHT, WIDTH), "flip": False, "jitter": STILL}
@@ -178,10 +180,40 @@ def test_without_zoom_samples_are_as_they_were(root):
         assert (a.zoom, a.source_frame, a.driving_frame, a.colors) == (1, b.source_frame, b.driving_frame, b.colors)
 
 
-@pytest.mark.parametrize("zoom", [0.5, 9, float("nan")])
-def test_zoom_out_of_range_is_refused(zoom):
-    with pytest.raises(InputError, match="zoom: must be in"):
-        PairOptions(zoom=zoom)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("zoom", 0.5), ("zoom", 9), ("zoom", float("nan")), ("turn", -1), ("turn", 181), ("resize", 0.9), ("resize", 2.1)],
+)
+def test_views_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name}: must be in"):
+        PairOptions(**{name: value})
+
+
+def test_turned_pairs_are_turned_alike_by_angles_and_sizes_that_vary(root):
+    turned = PairDataset(root, PairOptions(**PLAIN, turn=20, resize=1.5))
+    turns = [turned.plan(n).turn for n in range(60)]
+    for values, least, most in (
+        ([turn.angle for turn in turns], -20, 20),
+        ([math.log(turn.size) for turn in turns], -math.log(1.5), math.log(1.5)),
+    ):
+        assert least <= min(values) < 0.8 * least
+        assert 0.8 * most < max(values) <= most
+    plain = PairDataset(root, PairOptions(**PLAIN))
+    for n in range(5):
+        for key in ("source", "driving"):
+            assert torch.equal(turned.plan(n).turn.images(plain[n][key][None])[0], turned[n][key])
+
+
+def test_a_turn_is_clockwise_and_places_turn_with_what_is_there():
+    image = torch.zeros(1, 1, 60, 100)
+    image[0, 0, 8:12, 48:52] = 1  # above the middle
+    turn = Turn(90, 1.5)
+    place = turn.shares(torch.tensor([50 / 100, 10 / 60]), (60, 100)) * torch.tensor([100, 60])
+    torch.testing.assert_close(place, torch.tensor([50 + 1.5 * 20, 30.0]))  # to the right of it, and further
+    turned = turn.images(image)[0, 0]
+    assert turned.sum() == pytest.approx(16 * 1.5**2, rel=0.05)
+    middle = [(turned.sum(dim) * (torch.arange(size) + 0.5)).sum() / turned.sum() for dim, size in ((0, 100), (1, 60))]
+    assert middle == pytest.approx([80, 30], abs=0.1)
 
 
 def test_both_images_get_the_same_colours(tmp_path):

@@ -96,7 +96,8 @@ def test_what_a_stage_begins_with(tmp_path):
     path = written(
         tmp_path,
         "{shared: s.yaml, settings: [seed=3], sizes: {large: ['features.vgg={data}/f']},"
-        " stages: [{name: a}, {name: b, from: a, grow: true, size: large, settings: [ema=0]}, {name: c, from: b}]}",
+        " stages: [{name: a}, {name: b, from: a, grow: true, size: large, settings: [ema=0]},"
+        " {name: c, from: b, keypoints: a}]}",
     )
     recipe = read_recipe(path)
     first, second, third = recipe.stages
@@ -105,6 +106,9 @@ def test_what_a_stage_begins_with(tmp_path):
     assert f"init_from={tmp_path / 'b' / 'start'}" in arguments
     assert f"output.folder={tmp_path / 'b' / 'run'}" in arguments
     assert start_of(third, tmp_path) == tmp_path / "b" / "run" / "pipeline"
+    keypoints = f"init_keypoints={tmp_path / 'a' / 'run' / 'pipeline'}"
+    assert keypoints in stage_arguments(path, recipe, third, Path("pack"), tmp_path)
+    assert keypoints not in arguments
     assert not any(word.startswith("init_from") for word in stage_arguments(path, recipe, first, Path("p"), tmp_path))
 
 

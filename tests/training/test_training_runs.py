@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from training_processes import Training
 
 from motion_core import MotionInterpPipeline, media
+from motion_core.errors import InputError
 from train import checkpoints, preparation
 from train.checkpoints import TrainingError, newest_checkpoint
 from train.config import ScheduleConfig, TrainingConfig
 from train.config_file import parse_config
 from train.data import ValidationPairs
+from train.networks import build_networks, pipeline_of
 from train.train import main, train
 from train.update import learning_rate_at
 
@@ -170,6 +172,20 @@ def test_the_avd_stage_trains_the_avd_network_alone(settings, tmp_path):
     assert after.avd_network is not None
     for name in ("keypoint_detector", "dense_motion_network", "image_generator", "selector"):
         assert_same(getattr(after, name).state_dict(), getattr(before, name).state_dict())
+
+
+def test_the_keypoint_detector_may_come_from_another_pipeline(settings, tmp_path):
+    for seed, name in enumerate(("whole", "keypoints")):
+        made = settings(variant="int", seed=seed)
+        pipeline_of(build_networks(made), made).save_pretrained(tmp_path / name)
+    whole, keypoints = (MotionInterpPipeline.from_pretrained(tmp_path / name) for name in ("whole", "keypoints"))
+    begin = {"init_from": str(tmp_path / "whole"), "init_keypoints": str(tmp_path / "keypoints")}
+    networks = build_networks(settings(variant="int", seed=2, **begin))
+    for name, network in networks.items():
+        from_there = keypoints if name == "keypoint_detector" else whole
+        assert_same(network.state_dict(), getattr(from_there, name).state_dict())
+    with pytest.raises(InputError, match="^init_keypoints: the keypoint_detector of .* has architecture"):
+        build_networks(settings(variant="int", model__keypoints={"architecture": "pyramid"}, **begin))
 
 
 def test_what_a_run_tells(settings, tmp_path, capsys):

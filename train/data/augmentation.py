@@ -1,4 +1,4 @@
-"""Changes of both images of a pair alike: a closer view and colours."""
+"""Changes of both images of a pair alike: a closer view, a turn, another size, and colours."""
 
 from __future__ import annotations
 
@@ -101,6 +101,42 @@ class Window:
         """Shares of the window from shares ``(..., 2)``, (x, y), of the whole image, which has (h, w) pixels."""
         pixels = places * places.new_tensor((size[1], size[0]))
         return (pixels - places.new_tensor((self.left, self.top))) / places.new_tensor((self.width, self.height))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn about the middle, and another size.
+
+    Attributes:
+        angle: degrees, clockwise in the picture.
+        size: factor, above 0.
+    """
+
+    angle: float = 0.0
+    size: float = 1.0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, angle: float, size: float) -> Turn:
+        """Angle from U(-angle, angle) and size from 1 / size to `size`, its logarithm uniform."""
+        return cls(rng.uniform(-angle, angle), size ** rng.uniform(-1, 1))
+
+    def _matrix(self, size: Size) -> Tensor:
+        """From shares relative to the middle in the turned image to those in the image as it was, ``(2, 2)``."""
+        height, width = size
+        cos, sin = (function(math.radians(self.angle)) / self.size for function in (math.cos, math.sin))
+        return torch.tensor([[cos, sin * height / width], [-sin * width / height, cos]], dtype=torch.float32)
+
+    def images(self, images: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)`` turned and resized; what was outside is what was inside, reflected."""
+        if self == Turn():
+            return images
+        matrix = F.pad(self._matrix((images.shape[-2], images.shape[-1])), (0, 1))
+        grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+    def shares(self, places: Tensor, size: Size) -> Tensor:
+        """Where places ``(..., 2)``, shares (x, y) of an image of (h, w) pixels, are in the turned image, in shares."""
+        return (places - 0.5) @ torch.linalg.inv(self._matrix(size)).T + 0.5
 
 
 def nearer_window(images: Tensor, zoom: float, place: float) -> Window:

@@ -29,6 +29,8 @@ class PairOptions:
         flip: mirror half of the pairs.
         zoom: how much nearer a pair is seen at most, in [1, 8]: both images are cut to a window where they differ. Half of the
             pairs are nearer than sqrt(zoom) times. Frames are decoded so much larger than `image_size`. 1: the whole image.
+        turn: degrees that pairs are turned by at most, either way, in [0, 180].
+        resize: factor that pairs are made larger or smaller by at most, in [1, 2].
         jitter: of the colours.
         tracks: samples have points known to correspond, where ROOT/tracks has any; see `tracks.Tracks`.
         tracked_only: leave out videos without tracks.
@@ -48,6 +50,8 @@ class PairOptions:
     max_stride: int | None = None
     flip: bool = True
     zoom: float = 1
+    turn: float = 0
+    resize: float = 1
     jitter: Jitter = field(default_factory=Jitter)
     tracks: bool = False
     tracked_only: bool = False
@@ -82,5 +86,9 @@ class PairOptions:
             raise InputError(f"max_stride: must be at least 1 and min_stride, {self.min_stride}, got {self.max_stride}")
         if not 1 <= self.zoom <= 8:
             raise InputError(f"zoom: must be in [1, 8], got {self.zoom}")
+        if not 0 <= self.turn <= 180:
+            raise InputError(f"turn: must be in [0, 180] degrees, got {self.turn}")
+        if not 1 <= self.resize <= 2:
+            raise InputError(f"resize: must be in [1, 2], got {self.resize}")
         if not 0 <= self.cache_mb < math.inf:
             raise InputError(f"cache_mb: must be 0 or more, got {self.cache_mb}")

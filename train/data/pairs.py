@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
 
-from .augmentation import Colors, change_colors, nearer_window
+from .augmentation import Colors, Turn, change_colors, nearer_window
 from .frames import FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
 from .options import PairOptions
@@ -24,7 +24,7 @@ from .tracks import read_tracks, shares, to_coordinates, tracks_file
 
 logger = logging.getLogger(__name__)
 
-_UNCHANGED = Colors()
+_UNCHANGED, _UNTURNED = Colors(), Turn()
 _ORDER, _SAMPLE, _VALIDATION = 0, 1, 2  # so that different draws never share a seed
 
 
@@ -40,6 +40,7 @@ class PairPlan:
     colors: Colors = _UNCHANGED
     zoom: float = 1
     place: float = 0
+    turn: Turn = _UNTURNED
 
 
 class PairDataset(Dataset[dict[str, Tensor]]):
@@ -104,7 +105,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             i, j = int(rng.integers(self._counts[a])), int(rng.integers(self._counts[b]))
         flip = bool(rng.random() < 0.5) and self.options.flip
         colors = Colors.draw(rng, self.options.jitter)
-        return PairPlan(a, i, b, j, flip, colors, self.options.zoom ** rng.random(), rng.random())
+        zoom, place = self.options.zoom ** rng.random(), rng.random()
+        return PairPlan(a, i, b, j, flip, colors, zoom, place, Turn.draw(rng, self.options.turn, self.options.resize))
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
@@ -123,6 +125,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             window = nearer_window(images, plan.zoom, plan.place)
             places = window.shares(places, self.options.decoded_size)
             images = window.cut(images, size)
+        images, places = plan.turn.images(images), plan.turn.shares(places, size)
         images = change_colors(images, plan.colors)
         if plan.flip:
             images = images.flip(-1)
