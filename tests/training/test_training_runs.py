@@ -184,7 +184,7 @@ def test_the_keypoint_detector_may_come_from_another_pipeline(settings, tmp_path
     for name, network in networks.items():
         from_there = keypoints if name == "keypoint_detector" else whole
         assert_same(network.state_dict(), getattr(from_there, name).state_dict())
-    with pytest.raises(InputError, match="^init_keypoints: the keypoint_detector of .* has architecture"):
+    with pytest.raises(InputError, match=r"^init_keypoints: the keypoint_detector of .* has architecture"):
         build_networks(settings(variant="int", model__keypoints={"architecture": "pyramid"}, **begin))
 
 
