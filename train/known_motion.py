@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core.structures import DenseMotion, Keypoints
@@ -45,23 +46,25 @@ def known_motion(
 
     Args:
         batch: "points" ``(B, 2, P, 2)`` and "visible" ``(B, 2, P)``, in source and driving image; "groups" ``(B, P)``, the
-            spline of each. See `train.data.PairDataset`.
+            spline of each; "background" ``(B, 2, M, 2)`` and "bare" ``(B, 2, M)`` for "contributions". See
+            `train.data.PairDataset`.
         weights: of the losses.
         motions: there, and back if that is trained too; none where none has a weight.
     """
     parts: dict[str, Tensor] = {}
-    here, there = batch["points"].unbind(dim=1)
-    seen_here, seen_there = batch["visible"].unbind(dim=1)
-    ways = ((here, there, seen_there), (there, here, seen_here))[: len(motions)]
     if weights["tracks"]:
+        here, there = batch["points"].unbind(dim=1)
         parts["tracks"] = _mean(
-            losses.track_loss(motion.deformation, start, goal, seen_here & seen_there)
-            for motion, (start, goal, _) in zip(motions, ways, strict=True)
+            losses.track_loss(motion.deformation, start, goal, batch["visible"].all(dim=1))
+            for motion, (start, goal) in zip(motions, ((here, there), (there, here)), strict=False)
         )
     if weights["contributions"]:
+        places = torch.cat((batch["points"], batch["background"]), dim=2)  # (B, 2, P + M, 2)
+        shown = torch.cat((batch["visible"], batch["bare"]), dim=2)
+        groups = F.pad(batch["groups"], (0, batch["bare"].shape[2]), value=losses.BACKGROUND)
         parts["contributions"] = _mean(
-            losses.contribution_loss(motion.contribution_maps, goal, seen, batch["groups"])
-            for motion, (_, goal, seen) in zip(motions, ways, strict=True)
+            losses.contribution_loss(motion.contribution_maps, places[:, end], shown[:, end], groups)
+            for motion, end in zip(motions, (1, 0), strict=False)  # in the image that the motion leads to
         )
     return parts
 

@@ -234,6 +234,9 @@ def keypoint_loss(found: Tensor, places: Tensor, known: Tensor) -> Tensor:
     return (distances * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
 
 
+BACKGROUND = -1  # the group of points that belong to no spline
+
+
 def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Tensor) -> Tensor:
     """Mean cross entropy, over the points that are seen, between the contribution maps there and the points' splines.
 
@@ -241,7 +244,7 @@ def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Ten
         maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
         places: of points in the driving image, ``(B, P, 2)`` network coordinates, without gradient.
         visible: ``(B, P)`` bool.
-        groups: ``(B, P)`` int64, which spline each belongs to, below K.
+        groups: ``(B, P)`` int64, which spline each belongs to, below K, or `BACKGROUND`.
 
     >>> halves = torch.tensor([0.5, 0.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     >>> contribution_loss(halves, torch.zeros(1, 1, 2), torch.tensor([[True]]), torch.tensor([[0]]))

@@ -20,11 +20,13 @@ from .known_motion import MOTION, known_keypoints, known_motion
 from .motion_step import StepOutput, background_motion
 from .phase import Phase
 
-TRAINED = ("keypoint_detector", "background_predictor", "dense_motion_network")
+TRAINED = ("keypoint_detector", "dense_motion_network")
 
 
 class TrackStep(nn.Module):
-    """Called like `train.motion_step.MotionStep`; the networks that motion is made of are its parameters.
+    """Called like `train.motion_step.MotionStep`; keypoint detector and dense motion network are its parameters.
+
+    The background's motion is taken as it is: points of the figure do not tell how that moves.
 
     Args:
         networks: by their names in a pipeline.
@@ -34,11 +36,12 @@ class TrackStep(nn.Module):
     def __init__(self, networks: nn.ModuleDict, config: TrainingConfig) -> None:
         super().__init__()
         trained = TRAINED if any(getattr(config.losses, name) for name in MOTION) else TRAINED[:1]
-        self.networks = nn.ModuleDict({name: networks[name] for name in trained if name in networks})
+        self.networks = nn.ModuleDict({name: networks[name] for name in trained})
+        self._frozen = (networks,)  # in a tuple, since the rest is not trained
         self.config = config
 
     def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
-        """The losses of pairs in both directions that have weights: those of `known_motion`, "equivariance", "background".
+        """The losses of pairs in both directions that have weights: those of `known_motion`, "equivariance".
 
         Where none needs the dense motion, that is not computed, and the keypoints learn alone.
         """
@@ -55,7 +58,8 @@ class TrackStep(nn.Module):
             seen = drawn.splines[1].transform_points(points[2].flatten(1, 2))
             parts["equivariance"] = losses.equivariance_loss(points[1].flatten(1, 2), seen)
         if any(weights[name] for name in MOTION):
-            transforms = background_motion(self.networks, source, driving, phase, parts)
+            with torch.no_grad():
+                transforms = background_motion(self._frozen[0], source, driving, phase, {})
             network: Any = self.networks["dense_motion_network"]
             small = network.shrink_source(torch.cat((source, driving))).chunk(2)
             motions = [

@@ -121,10 +121,12 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
         places = file["places"]
     keypoints = np.zeros((FRAMES, 2, 3, 2), np.uint8)
     keypoints[:, 1, 2] = places[:, 0]
-    write_tracks(root, places, keypoints=keypoints)
+    write_tracks(root, places, keypoints=keypoints, background=places[:, [1, 0]])
     dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=2, tracks=True, splines=(2, 3), flip=False))
     for n in range(10):
         item = dataset[n]
+        assert torch.equal(item["background"], item["points"][:, [1, 0]])
+        assert torch.equal(item["bare"], item["visible"][:, [1, 0]])
         assert item["keypoints"].shape == (2, 2, 3, 2)
         assert item["known"].sum() == item["known"][:, 1, 2].sum()
         assert torch.equal(item["keypoints"][:, 1, 2], item["points"][:, 0])
@@ -133,6 +135,9 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
         PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(5, 3), flip=False))
     write_tracks(root, places)
     with pytest.raises(InputError, match=r"must be an \.npz file with places and keypoints"):
+        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3), flip=False))
+    write_tracks(root, places, keypoints=keypoints, background=places[1:])
+    with pytest.raises(InputError, match=r"must have background \(4, M, 2\) uint8, got \(3, 2, 2\) uint8"):
         PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3), flip=False))
     with pytest.raises(InputError, match="splines: must be off without tracks"):
         PairOptions(**OPTIONS, splines=(2, 3))

@@ -26,6 +26,8 @@ def known(config):
         "groups": torch.arange(6).expand(4, 6) % 5,
         "keypoints": torch.rand(4, 2, *splines, 2) - 0.5,
         "known": found,
+        "background": torch.rand(4, 2, 3, 2) - 0.5,
+        "bare": torch.ones(4, 2, 3, dtype=torch.bool),
     }
 
 
@@ -48,7 +50,7 @@ def test_only_the_networks_that_motion_is_made_of_learn():
     step = build_step(networks, config)
     assert isinstance(step, TrackStep)
     output = step(pairs() | known(config), phase_at(config, 0))
-    assert set(output.losses) == {"tracks", "equivariance", "background"}
+    assert set(output.losses) == {"tracks", "equivariance"}
     output.total.backward()
     learned = {name.split(".")[0] for name, value in networks.named_parameters() if value.grad is not None}
     assert learned == set(TRAINED)
@@ -87,9 +89,32 @@ def test_splines_learn_the_groups_that_are_theirs():
     """Contribution maps come in with their weight, and a few steps bring their loss down."""
     weights = {"tracks": 1, "equivariance": 0, "background": 0, "contributions": 1}
     config = configuration("tpsmm", stage="tracks", losses=weights)
-    seen = trained(TrackStep(moving_networks(config), config), phase_at(config, 0), pairs() | known(config))
+    batch = pairs() | known(config)
+    seen = trained(TrackStep(moving_networks(config), config), phase_at(config, 0), batch)
     assert set(seen[0]) == {"tracks", "contributions"}
     assert seen[-1]["contributions"] < 0.8 * seen[0]["contributions"]
+
+    batch["visible"][:] = False  # the background is a group like the others
+    seen = trained(TrackStep(moving_networks(config), config), phase_at(config, 0), batch)
+    assert seen[-1]["contributions"] < 0.8 * seen[0]["contributions"]
+
+
+def test_contributions_are_those_where_things_are_in_the_image_that_is_made():
+    """In the driving image of a way there, and in the source image of a way back."""
+    config = configuration("tpsmm", stage="tracks", losses={"contributions": 1, "tracks": 1})
+    step, batch = TrackStep(moving_networks(config), config).eval(), pairs() | known(config)
+    here, there = (
+        {"visible": batch["visible"] & only, "bare": batch["bare"] & only}
+        for only in torch.eye(2, dtype=torch.bool)[:, None, :, None]
+    )
+    exchanged = batch | {name: batch[name].flip(1) for name in ("points", "background")}
+    exchanged |= {"source": batch["driving"], "driving": batch["source"]}
+    values = [
+        step(a | b, phase_at(config, 0)).losses["contributions"].item()
+        for a, b in ((batch, here), (exchanged, there), (batch, there))
+    ]
+    assert values[0] == pytest.approx(values[1], rel=0.01)  # the background's motion is an inverse in one of the two
+    assert values[0] != pytest.approx(values[2], rel=0.01)
 
 
 def test_keypoints_learn_alone_where_only_they_are_known():
@@ -115,7 +140,9 @@ def test_known_motion_shapes_the_motion_stage_too():
         output = step(batch, phase_at(config, 0))
         assert {*weights, "reconstruction"} <= set(output.losses)
         exchanged = batch | {"source": batch["driving"], "driving": batch["source"]}
-        exchanged |= {name: batch[name].flip(1) for name in ("points", "visible", "keypoints", "known")}
+        exchanged |= {
+            name: batch[name].flip(1) for name in ("points", "visible", "keypoints", "known", "background", "bare")
+        }
         other = step.eval()(exchanged, phase_at(config, 0))
         here = step(batch, phase_at(config, 0))
         for name in ("keypoints", "tracks") if variant == "v2" else ("keypoints",):

@@ -83,6 +83,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             for file, video in zip(self.files, videos, strict=True)
         ]
         self._points = max((tracks.places.shape[1] for tracks in self._tracks if tracks), default=0)
+        self._bare = max((tracks.background.shape[1] for tracks in self._tracks if tracks), default=0)
         if options.tracks and not self._points:
             raise InputError(f"tracks: {root} must have tracks/{split}/NAME.npz of a video, but has none")
 
@@ -105,22 +106,24 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             i, j = int(rng.integers(self._counts[a])), int(rng.integers(self._counts[b]))
         flip = bool(rng.random() < 0.5) and self.options.flip
         colors = Colors.draw(rng, self.options.jitter)
-        zoom, place = self.options.zoom ** rng.random(), rng.random()
-        return PairPlan(a, i, b, j, flip, colors, zoom, place, Turn.draw(rng, self.options.turn, self.options.resize))
+        nearer, where = self.options.zoom ** rng.random(), rng.random()
+        turned = Turn.draw(rng, self.options.turn, self.options.resize)
+        return PairPlan(a, i, b, j, flip, colors, nearer, where, turned)
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
 
         With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, "visible" (2, N) bool,
         where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to; with
-        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints.
+        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints, and "background" (2, M, 2) and
+        "bare" (2, M), the same of places that show it, which do not correspond.
 
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
         plan, size = self.plan(n), self.options.size
         images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
-        places, visible, groups = self._tracked(plan)  # (2, N + keypoints, 2) shares, visible as many, (N,)
+        places, visible, groups = self._tracked(plan)  # (2, all, 2) shares, (2, all) bool, (N,)
         if self.options.zoom > 1:
             window = nearer_window(images, plan.zoom, plan.place)
             places = window.shares(places, self.options.decoded_size)
@@ -136,15 +139,18 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             points, count = to_coordinates(places, size), self._points
             sample |= {"points": points[:, :count], "visible": visible[:, :count], "groups": groups}
             if splines := self.options.splines:
-                sample["keypoints"] = points[:, count:].unflatten(1, splines)
-                sample["known"] = visible[:, count:].unflatten(1, splines)
+                parts = (count, math.prod(splines), self._bare)
+                _, keypoints, sample["background"] = points.split(parts, dim=1)
+                _, known, sample["bare"] = visible.split(parts, dim=1)
+                sample |= {"keypoints": keypoints.unflatten(1, splines), "known": known.unflatten(1, splines)}
         return sample
 
     def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor, Tensor]:
-        """Of points, filled up to as many for every video, and then keypoints: places ``(2, N', 2)`` and whether they are
-        known ``(2, N')``; and the groups of the points."""
+        """Of points, filled up to as many for every video, then keypoints, and then the background: places ``(2, N', 2)`` and
+        whether they are known ``(2, N')``; and the groups of the points."""
         tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
-        total = self._points + math.prod(self.options.splines or (0,))
+        keys = slice(self._points, self._points + math.prod(self.options.splines or (0,)))
+        total = keys.stop + self._bare
         places, visible = torch.zeros(2, total, 2), torch.zeros(2, total, dtype=torch.bool)
         groups = torch.zeros(self._points, dtype=torch.int64)
         if tracks is not None:
@@ -154,7 +160,9 @@ class PairDataset(Dataset[dict[str, Tensor]]):
                 keypoints = tracks.keypoints[frames].reshape(2, -1, 2)
                 if plan.flip:
                     keypoints = keypoints[:, tracks.mirrored.flatten()]
-                places[:, self._points :], visible[:, self._points :] = shares(keypoints)
+                places[:, keys], visible[:, keys] = shares(keypoints)
+                bare = slice(keys.stop, keys.stop + tracks.background.shape[1])
+                places[:, bare], visible[:, bare] = shares(tracks.background[frames])
             of_points = tracks.groups
             if plan.flip and self.options.splines:
                 of_points = (tracks.mirrored[:, 0] // self.options.splines[1])[of_points]

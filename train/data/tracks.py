@@ -28,12 +28,14 @@ class Tracks:
         keypoints: ``(T, K, N, 2)`` uint8, where keypoints should be, as `places`; (0, 0) where that is not known.
         mirrored: ``(K, N)`` uint8, which keypoint each one is in a mirrored picture, where left is right: N times the number
             of its spline, and its number there.
+        background: ``(T, M, 2)`` uint8, places that show the background, as `places`; other ones in every frame.
     """
 
     places: np.ndarray
     groups: np.ndarray
     keypoints: np.ndarray
     mirrored: np.ndarray
+    background: np.ndarray
 
 
 def shares(places: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -75,6 +77,8 @@ def read_tracks(
             places = file["places"]
             groups = file["groups"] if "groups" in file.files else np.zeros(places.shape[1:2], np.uint8)
             keypoints = file["keypoints"] if splines else np.zeros((len(places), 0, 0, 2), np.uint8)
+            none = np.zeros((len(places), 0, 2), np.uint8)
+            background = file["background"] if splines and "background" in file.files else none
             mirrored = file["mirrored"] if splines and flip else np.zeros((0, 0), np.uint8)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         what = "places" if not splines else "places, keypoints and mirrored" if flip else "places and keypoints"
@@ -88,13 +92,17 @@ def read_tracks(
             f"{path}: must have keypoints ({len(places)}, {splines[0]}, {splines[1]}, 2) uint8, "
             f"got {keypoints.shape} {keypoints.dtype}"
         )
+    if background.dtype != np.uint8 or background.ndim != 3 or background.shape[::2] != (len(places), 2):
+        raise InputError(
+            f"{path}: must have background ({len(places)}, M, 2) uint8, got {background.shape} {background.dtype}"
+        )
     if splines and flip and (mirrored.shape != splines or sorted(mirrored.flat) != list(range(mirrored.size))):
         raise InputError(f"{path}: must have mirrored {splines}, each keypoint's number once, got {mirrored.shape}")
     if len(places) != frames:
         raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
     if size[0] * image_size[1] != size[1] * image_size[0]:
         raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
-    return Tracks(places, groups, keypoints, mirrored)
+    return Tracks(places, groups, keypoints, mirrored, background)
 
 
 def to_coordinates(places: Tensor, size: Size) -> Tensor:
