@@ -149,7 +149,10 @@ class LossConfig(Section):
     ranking: Weight = 1
     direct: Weight = 0
     tracks: Weight = 0  # of points known to correspond, where the data have any
-    contributions: Weight = 0  # of the contribution maps at these points, which belong to splines
+    contributions: Weight = (
+        0  # of the contribution maps at these points, which belong to splines, and of the background
+    )
+    occlusion: Weight = 0  # of the occlusion masks, where the data say that the background is uncovered
     keypoints: Weight = 0  # of keypoints, where the data say where these are
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core.structures import DenseMotion, Keypoints
 
 from . import losses
 
-MOTION = ("tracks", "contributions")  # those that need a dense motion
+MOTION = ("tracks", "contributions", "occlusion")  # those that need a dense motion
 KNOWN = (*MOTION, "keypoints")
 
 
@@ -40,16 +39,20 @@ def known_keypoints(
 
 
 def known_motion(
-    batch: Mapping[str, Tensor], weights: Mapping[str, float], motions: Sequence[DenseMotion]
+    batch: Mapping[str, Tensor],
+    weights: Mapping[str, float],
+    motions: Sequence[DenseMotion],
+    transforms: Sequence[Tensor | None],
 ) -> dict[str, Tensor]:
     """The losses of `MOTION` that have a weight, each ``(B,)``; 0 for samples of which nothing is known.
 
     Args:
         batch: "points" ``(B, 2, P, 2)`` and "visible" ``(B, 2, P)``, in source and driving image; "groups" ``(B, P)``, the
-            spline of each; "background" ``(B, 2, M, 2)`` and "bare" ``(B, 2, M)`` for "contributions". See
-            `train.data.PairDataset`.
+            spline of each; "silhouette" ``(B, 2, 1, H, W)`` for "contributions" and "occlusion".
+            See `train.data.PairDataset`.
         weights: of the losses.
-        motions: there, and back if that is trained too; none where none has a weight.
+        motions: there, and back if that is trained too.
+        transforms: of the background, ``(B, 3, 3)`` each, as many or more; None where it stays.
     """
     parts: dict[str, Tensor] = {}
     if weights["tracks"]:
@@ -59,12 +62,17 @@ def known_motion(
             for motion, (start, goal) in zip(motions, ((here, there), (there, here)), strict=False)
         )
     if weights["contributions"]:
-        places = torch.cat((batch["points"], batch["background"]), dim=2)  # (B, 2, P + M, 2)
-        shown = torch.cat((batch["visible"], batch["bare"]), dim=2)
-        groups = F.pad(batch["groups"], (0, batch["bare"].shape[2]), value=losses.BACKGROUND)
         parts["contributions"] = _mean(
-            losses.contribution_loss(motion.contribution_maps, places[:, end], shown[:, end], groups)
-            for motion, end in zip(motions, (1, 0), strict=False)  # in the image that the motion leads to
+            losses.contribution_loss(maps, batch["points"][:, end], batch["visible"][:, end], batch["groups"])
+            + losses.background_contribution_loss(maps, batch["silhouette"][:, end])
+            for maps, end in zip((motion.contribution_maps for motion in motions), (1, 0), strict=False)
+        )
+    if weights["occlusion"]:
+        here, there = batch["silhouette"].unbind(dim=1)
+        ways = ((here, there), (there, here))
+        parts["occlusion"] = _mean(
+            losses.occlusion_loss(motion.occlusion_masks, source, driving, transform)
+            for motion, transform, (source, driving) in zip(motions, transforms, ways, strict=False)
         )
     return parts
 

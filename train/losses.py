@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.geometry import geometry_precision, resize_aligned, sample, warp
+from motion_core.geometry import affine_grid, geometry_precision, resize_aligned, sample, warp
 from motion_core.structures import DenseMotion, SourceFeatures
 
 
@@ -234,9 +234,6 @@ def keypoint_loss(found: Tensor, places: Tensor, known: Tensor) -> Tensor:
     return (distances * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
 
 
-BACKGROUND = -1  # the group of points that belong to no spline
-
-
 def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Tensor) -> Tensor:
     """Mean cross entropy, over the points that are seen, between the contribution maps there and the points' splines.
 
@@ -244,7 +241,7 @@ def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Ten
         maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
         places: of points in the driving image, ``(B, P, 2)`` network coordinates, without gradient.
         visible: ``(B, P)`` bool.
-        groups: ``(B, P)`` int64, which spline each belongs to, below K, or `BACKGROUND`.
+        groups: ``(B, P)`` int64, which spline each belongs to, below K.
 
     >>> halves = torch.tensor([0.5, 0.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
     >>> contribution_loss(halves, torch.zeros(1, 1, 2), torch.tensor([[True]]), torch.tensor([[0]]))
@@ -253,6 +250,58 @@ def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Ten
     there = sample(maps, places[:, None].detach(), padding="border")[:, :, 0]  # (B, K + 1, P)
     wanted = there.gather(1, groups[:, None] + 1).squeeze(1)
     return -(wanted.clamp(min=1e-4).log() * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1)
+
+
+def background_contribution_loss(maps: Tensor, silhouette: Tensor) -> Tensor:
+    """Mean cross entropy between the contribution maps and the background, where nothing else is.
+
+    Args:
+        maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
+        silhouette: of the driving image, ``(B, 1, H, W)``, 0 where there is only background.
+
+    >>> background_contribution_loss(torch.full((1, 2, 4, 4), 0.5), torch.zeros(1, 1, 8, 8))
+    tensor([0.6931])
+    """
+    bare = _bare(silhouette, (maps.shape[-2], maps.shape[-1]))
+    return _mean_over(-maps[:, :1].clamp(min=1e-4).log(), bare)
+
+
+def occlusion_loss(
+    masks: Sequence[Tensor], source: Tensor, driving: Tensor, background_transform: Tensor | None
+) -> Tensor:
+    """Mean cross entropy of occlusion masks and what the source shows, where the driving image shows background.
+
+    Where the figure was in front of it in the source, it must be painted anew.
+
+    Args:
+        masks: ``(B, 1, h, w)`` each, 1 is visible in the source.
+        source, driving: silhouettes ``(B, 1, H, W)``; 0 where there is only background.
+        background_transform: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
+
+    >>> occlusion_loss([torch.full((1, 1, 4, 4), 0.5)], torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), None)
+    tensor([0.6931])
+    """
+    transform = (
+        torch.eye(3).expand(len(source), 3, 3) if background_transform is None else background_transform.detach()
+    )
+    made = []
+    for mask in masks:
+        height, width = mask.shape[-2:]
+        hidden = sample(source, affine_grid(transform.to(source), height, width), padding="border")  # (B, 1, h, w)
+        mask = mask.clamp(1e-4, 1 - 1e-4)
+        wrong = -(hidden * (1 - mask).log() + (1 - hidden) * mask.log())
+        made.append(_mean_over(wrong, _bare(driving, (height, width))))
+    return torch.stack(made).mean(dim=0)
+
+
+def _bare(silhouette: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cells that show background alone, ``(B, 1, h, w)`` bool."""
+    return F.adaptive_max_pool2d(silhouette, size) == 0
+
+
+def _mean_over(values: Tensor, where: Tensor) -> Tensor:
+    """The mean of values ``(B, 1, h, w)`` where that is True, ``(B,)``; 0 if it is nowhere."""
+    return (values * where).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3)).clamp(min=1)
 
 
 def avd_loss(decoded: Tensor, driving: Tensor) -> Tensor:

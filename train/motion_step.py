@@ -127,7 +127,7 @@ class MotionStep(nn.Module):
         parts["warp"] = warp
         if any(phase.weights[name] for name in MOTION):
             motions = (direct, returning) if bidirectional else (direct,)
-            parts |= known_motion(batch, phase.weights, motions)
+            parts |= known_motion(batch, phase.weights, motions, (transform, inverse))
         if phase.weights["direct"]:
             image = hops.image_generator(there.encoded.features, direct)
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)

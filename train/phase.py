@@ -45,6 +45,7 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "tracks",
         "keypoints",
         "contributions",
+        "occlusion",
     )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}
     probability = 0.0

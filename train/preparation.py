@@ -146,6 +146,7 @@ def pair_options(config: TrainingConfig) -> PairOptions:
         tracks=tracks,
         tracked_only=config.stage == "tracks",
         splines=splines if tracks and (config.losses.keypoints or config.losses.contributions) else None,
+        silhouettes=bool(tracks and (config.losses.contributions or config.losses.occlusion)),
     )
 
 

@@ -66,7 +66,7 @@ class TrackStep(nn.Module):
                 network(small[0], here, there, transforms[0]),
                 network(small[1], there, here, transforms[1]),
             ]
-            parts |= known_motion(batch, weights, motions)
+            parts |= known_motion(batch, weights, motions, transforms)
         starts, goals = batch["points"].unbind(dim=1)
         tracked = batch["visible"].all(dim=1)
         apart = torch.linalg.vector_norm(starts - goals, dim=-1) * tracked

@@ -1,4 +1,4 @@
-"""Where points of the figure and pixels without it are in every frame, and where keypoints of its limbs should be: what
+"""Where the figure and points of it are in every frame, and where keypoints of its limbs should be: what
 training can learn motion from beside the images (docs/data.md).
 
 python -m eval.benchmark.tracks ROOT
@@ -23,8 +23,7 @@ from .skeleton import JOINTS, PARTS, other_side
 from .surface import facing
 
 PER_PART = 4
-UNCOVERED = 16  # pixels of the background, of each frame
-BESIDE = 0.1  # of the picture's side: half of them are no further than this from the box around the figure
+CELLS = 32  # of a silhouette, either way
 GROUPS = (  # body parts that move as one, as many as a model has splines
     ("head",),
     ("torso", "pelvis"),
@@ -115,27 +114,13 @@ def keypoints(clip: Annotations) -> np.ndarray:
     return (np.stack(made, axis=1) + 0.5) / (width, height)
 
 
-def background(clip: Annotations, count: int = UNCOVERED) -> np.ndarray:
-    """Some pixels of each frame that show the background, half of them in or near the box around the figure.
-
-    Returns:
-        ``(T, count, 2)`` shares of width and height; NaN where there are none to draw from.
-    """
-    height, width = clip.size
-    margin = np.round(BESIDE * np.array(clip.size)).astype(int)
-    made = np.full((len(clip.seen), count, 2), np.nan)
-    for frame, faces in enumerate(clip.seen):
-        random = np.random.default_rng(frame)
-        figure, bare = np.argwhere(faces >= 0), np.argwhere(faces < 0)  # (n, 2), rows and columns
-        near = bare
-        if len(figure):
-            low, high = figure.min(axis=0) - margin, figure.max(axis=0) + margin
-            near = bare[np.all((bare >= low) & (bare <= high), axis=1)]
-        drawn = [random.choice(pixels, count // 2) for pixels in (near, bare) if len(pixels)]
-        if drawn:
-            pixels = np.concatenate(drawn)
-            made[frame, : len(pixels)] = (pixels[:, ::-1] + 0.5) / (width, height)
-    return made
+def silhouettes(clip: Annotations) -> np.ndarray:
+    """Where the figure is in each frame: cells of the picture that show any of it, ``(T, CELLS, CELLS)`` bool."""
+    shown = clip.seen >= 0
+    for axis in (1, 2):
+        side = shown.shape[axis]
+        shown = np.logical_or.reduceat(shown, np.arange(CELLS) * side // CELLS, axis=axis)
+    return shown
 
 
 def write_tracks(root: Path) -> int:
@@ -149,7 +134,7 @@ def write_tracks(root: Path) -> int:
         for file in sorted(folder_of(root, split).glob("*.json")):
             clip = read_annotations(root, split, file.stem)
             places, visible, groups = tracks(clip)
-            known, bare = keypoints(clip), background(clip)
+            known = keypoints(clip)
             folder = root / "tracks" / split
             folder.mkdir(parents=True, exist_ok=True)
             inside = np.all((known >= 0) & (known <= 1), axis=-1)
@@ -159,7 +144,7 @@ def write_tracks(root: Path) -> int:
                 groups=groups,
                 keypoints=_bytes(known, inside),
                 mirrored=MIRRORED,
-                background=_bytes(bare, np.isfinite(bare).all(axis=-1)),
+                silhouettes=np.packbits(silhouettes(clip).reshape(len(known), -1), axis=1),
             )
             count += 1
     if not count:

@@ -24,13 +24,13 @@ from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
 from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
 from eval.benchmark.tracks import (
+    CELLS,
     GROUPS,
     MIRRORED,
     PER_PART,
     STRIPS,
-    UNCOVERED,
-    background,
     keypoints,
+    silhouettes,
     tracks,
     write_tracks,
 )
@@ -270,24 +270,18 @@ def test_tracks_follow_the_exact_flow(clips, data):
         assert np.abs(file["keypoints"] / 255 - known)[inside].max() <= 0.5 / 255 + 1e-9
         assert inside.mean() > 0.5
         assert (file["mirrored"] == MIRRORED).all()
-        assert np.abs(file["background"] / 255 - background(clips[0])).max() <= 0.5 / 255 + 1e-9
+        cells = np.unpackbits(file["silhouettes"], axis=1).reshape(-1, CELLS, CELLS)
+        assert (cells == silhouettes(clips[0])).all()
         assert (file["places"].any(axis=-1) == visible).all()
         assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
 
 
-def test_places_of_the_background_show_it_and_half_are_near_the_figure(clips):
+def test_silhouettes_have_the_cells_that_show_the_figure(clips):
+    """A cell that shows any of it, and no other."""
     for clip in clips:
-        made = background(clip)
-        assert (made == background(clip)).all()  # the same ones again
-        height, width = clip.size
-        columns, rows = np.moveaxis(made * (width, height) - 0.5, -1, 0).astype(int)
-        for seen, row, column in zip(clip.seen, rows, columns, strict=True):
-            assert (seen[row, column] == -1).all()
-            figure = np.argwhere(seen >= 0)
-            low, high = figure.min(axis=0) - 0.1 * height - 1, figure.max(axis=0) + 0.1 * height + 1
-            near = np.stack((row, column), 1)[: UNCOVERED // 2]
-            assert ((near >= low) & (near <= high)).all()
-        assert len(np.unique(made[0], axis=0)) > UNCOVERED // 2
+        cells, size = silhouettes(clip), SIZE // CELLS
+        assert cells.shape == (len(clip.seen), CELLS, CELLS)
+        assert ((clip.seen >= 0).reshape(-1, CELLS, size, CELLS, size).any(axis=(2, 4)) == cells).all()
 
 
 def test_flow_there_and_back_is_nothing(clips):

@@ -121,12 +121,10 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
         places = file["places"]
     keypoints = np.zeros((FRAMES, 2, 3, 2), np.uint8)
     keypoints[:, 1, 2] = places[:, 0]
-    write_tracks(root, places, keypoints=keypoints, background=places[:, [1, 0]])
+    write_tracks(root, places, keypoints=keypoints)
     dataset = PairDataset(root, PairOptions(**OPTIONS, zoom=2, tracks=True, splines=(2, 3), flip=False))
     for n in range(10):
         item = dataset[n]
-        assert torch.equal(item["background"], item["points"][:, [1, 0]])
-        assert torch.equal(item["bare"], item["visible"][:, [1, 0]])
         assert item["keypoints"].shape == (2, 2, 3, 2)
         assert item["known"].sum() == item["known"][:, 1, 2].sum()
         assert torch.equal(item["keypoints"][:, 1, 2], item["points"][:, 0])
@@ -136,11 +134,39 @@ def test_keypoints_are_where_points_of_the_same_place_are(root):
     write_tracks(root, places)
     with pytest.raises(InputError, match=r"must be an \.npz file with places and keypoints"):
         PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3), flip=False))
-    write_tracks(root, places, keypoints=keypoints, background=places[1:])
-    with pytest.raises(InputError, match=r"must have background \(4, M, 2\) uint8, got \(3, 2, 2\) uint8"):
-        PairDataset(root, PairOptions(**OPTIONS, tracks=True, splines=(2, 3), flip=False))
-    with pytest.raises(InputError, match="splines: must be off without tracks"):
+    with pytest.raises(InputError, match="splines, silhouettes: must be off without tracks"):
         PairOptions(**OPTIONS, splines=(2, 3))
+
+
+@pytest.mark.parametrize(("zoom", "turn", "resize"), [(1, 0, 1), (1.5, 0, 1), (1, 40, 1.3)])
+def test_silhouettes_stay_on_what_they_cover(root, zoom, turn, resize):
+    """Mirrored, seen from nearer or turned: where the square is in the images, and hardly anywhere else."""
+    with np.load(root / "tracks" / "train" / "a#1.npz") as file:
+        places = file["places"]
+    cells = np.zeros((FRAMES, 32, 32), bool)
+    for k in range(FRAMES):
+        x, y = place_of(k)
+        cells[k, (y - 4) // 2 : (y + 5) // 2, (x - 4) // 2 : (x + 5) // 2] = True
+    write_tracks(root, places, silhouettes=np.packbits(cells.reshape(FRAMES, -1), axis=1))
+    options = OPTIONS | {"zoom": zoom, "turn": turn, "resize": resize, "tracks": True}
+    dataset, plain = (PairDataset(root, PairOptions(**options, silhouettes=known)) for known in (True, False))
+    flips = set()
+    for n in range(20):
+        item = dataset[n]
+        flips.add(dataset.plan(n).flip)
+        assert torch.equal(item["source"], plain[n]["source"])
+        assert item["silhouette"].shape == (2, 1, 32, 32)
+        for image, silhouette in zip((item["source"], item["driving"]), item["silhouette"], strict=True):
+            white = image[:1]
+            near = torch.nn.functional.max_pool2d(silhouette, 3, 1, 1)  # cells and pixels do not share their edges
+            assert (white - near).max() < 0.1
+            assert silhouette.sum() < 2 * white.sum() + 2
+    assert flips == {True, False}
+    write_tracks(root, places, silhouettes=cells)
+    with pytest.raises(InputError, match=r"must have silhouettes \(4, 128\) uint8, got \(4, 32, 32\) bool"):
+        PairDataset(root, PairOptions(**options, silhouettes=True))
+    write_tracks(root, places)
+    assert PairDataset(root, PairOptions(**options, silhouettes=True))[0]["silhouette"].min() > 0.99  # not known
 
 
 def test_in_mirrored_pairs_left_is_right(root):

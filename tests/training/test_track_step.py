@@ -26,8 +26,7 @@ def known(config):
         "groups": torch.arange(6).expand(4, 6) % 5,
         "keypoints": torch.rand(4, 2, *splines, 2) - 0.5,
         "known": found,
-        "background": torch.rand(4, 2, 3, 2) - 0.5,
-        "bare": torch.ones(4, 2, 3, dtype=torch.bool),
+        "silhouette": (torch.rand(4, 2, 1, *config.data.image_size) < 0.02).float(),
     }
 
 
@@ -101,20 +100,36 @@ def test_splines_learn_the_groups_that_are_theirs():
 
 def test_contributions_are_those_where_things_are_in_the_image_that_is_made():
     """In the driving image of a way there, and in the source image of a way back."""
-    config = configuration("tpsmm", stage="tracks", losses={"contributions": 1, "tracks": 1})
-    step, batch = TrackStep(moving_networks(config), config).eval(), pairs() | known(config)
-    here, there = (
-        {"visible": batch["visible"] & only, "bare": batch["bare"] & only}
-        for only in torch.eye(2, dtype=torch.bool)[:, None, :, None]
+    config = configuration(
+        "tpsmm", stage="tracks", losses={"contributions": 1, "tracks": 1}, model={"background": False}
     )
-    exchanged = batch | {name: batch[name].flip(1) for name in ("points", "background")}
-    exchanged |= {"source": batch["driving"], "driving": batch["source"]}
-    values = [
-        step(a | b, phase_at(config, 0)).losses["contributions"].item()
-        for a, b in ((batch, here), (exchanged, there), (batch, there))
-    ]
-    assert values[0] == pytest.approx(values[1], rel=0.01)  # the background's motion is an inverse in one of the two
-    assert values[0] != pytest.approx(values[2], rel=0.01)
+    step, batch = TrackStep(moving_networks(config), config).eval(), pairs() | known(config)
+    exchanged = {name: batch[name].flip(1) for name in ("points", "visible", "silhouette")}
+    exchanged = batch | exchanged | {"source": batch["driving"], "driving": batch["source"]}
+
+    def contributions(batch, end):
+        """With nothing known of the image at the other end."""
+        kept = torch.arange(2) == end
+        silhouette = torch.where(kept[:, None, None, None], batch["silhouette"], 1.0)
+        changed = {"visible": batch["visible"] & kept[:, None], "silhouette": silhouette}
+        return step(batch | changed, phase_at(config, 0)).losses["contributions"].item()
+
+    assert contributions(batch, 1) == pytest.approx(
+        contributions(exchanged, 0), rel=0.01
+    )  # one has an inverse background
+    assert contributions(batch, 1) != pytest.approx(contributions(batch, 0), rel=1e-3)
+
+
+def test_what_the_figure_uncovers_is_occluded():
+    """A figure that was everywhere in the source and is gone: a few steps teach the masks that nothing is visible."""
+    config = configuration("tpsmm", stage="tracks", losses={"tracks": 1, "occlusion": 1, "equivariance": 0})
+    networks = moving_networks(config)
+    step, batch = TrackStep(networks, config), pairs() | known(config)
+    batch["silhouette"] = torch.tensor([1.0, 0.0])[None, :, None, None, None].expand_as(batch["silhouette"])
+    seen = trained(step, phase_at(config, 0), batch, 10)
+    assert seen[-1]["occlusion"] < 0.8 * seen[0]["occlusion"]
+    batch["silhouette"] = torch.ones_like(batch["silhouette"])  # not known
+    assert step(batch, phase_at(config, 0)).losses["occlusion"] == 0
 
 
 def test_keypoints_learn_alone_where_only_they_are_known():
@@ -140,9 +155,7 @@ def test_known_motion_shapes_the_motion_stage_too():
         output = step(batch, phase_at(config, 0))
         assert {*weights, "reconstruction"} <= set(output.losses)
         exchanged = batch | {"source": batch["driving"], "driving": batch["source"]}
-        exchanged |= {
-            name: batch[name].flip(1) for name in ("points", "visible", "keypoints", "known", "background", "bare")
-        }
+        exchanged |= {name: batch[name].flip(1) for name in ("points", "visible", "keypoints", "known", "silhouette")}
         other = step.eval()(exchanged, phase_at(config, 0))
         here = step(batch, phase_at(config, 0))
         for name in ("keypoints", "tracks") if variant == "v2" else ("keypoints",):

@@ -35,6 +35,7 @@ class PairOptions:
         tracks: samples have points known to correspond, where ROOT/tracks has any; see `tracks.Tracks`.
         tracked_only: leave out videos without tracks.
         splines: (K, N): the tracks say where K groups of N keypoints are, and samples have these; None: samples have none.
+        silhouettes: samples have those of their subjects, where the tracks have them.
         cache_mb: memory for decoded frames of one process with all its workers, in 2**20 bytes.
         skip_broken: leave out videos that cannot be opened, instead of refusing to start.
 
@@ -56,6 +57,7 @@ class PairOptions:
     tracks: bool = False
     tracked_only: bool = False
     splines: tuple[int, int] | None = None
+    silhouettes: bool = False
     cache_mb: float = 2048
     skip_broken: bool = False
 
@@ -78,8 +80,8 @@ class PairOptions:
             raise InputError(f"fit: must be one of {', '.join(get_args(Fit))}, got {self.fit!r}")
         if self.id_sampling and self.pair_list is not None:
             raise InputError("id_sampling: must be off where pair_list says which videos belong together")
-        if (self.tracked_only or self.splines) and not self.tracks:
-            raise InputError("tracked_only, splines: must be off without tracks")
+        if (self.tracked_only or self.splines or self.silhouettes) and not self.tracks:
+            raise InputError("tracked_only, splines, silhouettes: must be off without tracks")
         if self.min_stride < 0:
             raise InputError(f"min_stride: must be 0 frames or more, got {self.min_stride}")
         if self.max_stride is not None and self.max_stride < max(1, self.min_stride):

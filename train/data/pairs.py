@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -76,14 +77,19 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
         self._tracks = [
             read_tracks(
-                tracks_file(root, split, file), video.count, video.size, options.size, options.splines, options.flip
+                tracks_file(root, split, file),
+                video.count,
+                video.size,
+                options.size,
+                options.splines,
+                options.flip,
+                options.silhouettes,
             )
             if options.tracks
             else None
             for file, video in zip(self.files, videos, strict=True)
         ]
         self._points = max((tracks.places.shape[1] for tracks in self._tracks if tracks), default=0)
-        self._bare = max((tracks.background.shape[1] for tracks in self._tracks if tracks), default=0)
         if options.tracks and not self._points:
             raise InputError(f"tracks: {root} must have tracks/{split}/NAME.npz of a video, but has none")
 
@@ -115,42 +121,52 @@ class PairDataset(Dataset[dict[str, Tensor]]):
 
         With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, "visible" (2, N) bool,
         where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to; with
-        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints, and "background" (2, M, 2) and
-        "bare" (2, M), the same of places that show it, which do not correspond.
+        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints; with `silhouettes` "silhouette"
+        (2, 1, H, W) in [0, 1], 0 where nothing but background is known to be.
 
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
         plan, size = self.plan(n), self.options.size
         images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
-        places, visible, groups = self._tracked(plan)  # (2, all, 2) shares, (2, all) bool, (N,)
+        if self.options.silhouettes:
+            images = torch.cat((images, self._silhouette(plan)), dim=1)  # (2, 4, h, w)
+        places, visible, groups = self._tracked(plan)  # (2, N + keypoints, 2) shares, visible as many, (N,)
         if self.options.zoom > 1:
-            window = nearer_window(images, plan.zoom, plan.place)
+            window = nearer_window(images[:, :3], plan.zoom, plan.place)
             places = window.shares(places, self.options.decoded_size)
             images = window.cut(images, size)
         images, places = plan.turn.images(images), plan.turn.shares(places, size)
-        images = change_colors(images, plan.colors)
+        images = torch.cat((change_colors(images[:, :3], plan.colors), images[:, 3:]), dim=1)
         if plan.flip:
             images = images.flip(-1)
             places = places.new_tensor((1.0, 0.0)) - places * places.new_tensor((1.0, -1.0))
-        sample = {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
+        sample = {"source": images[0, :3], "driving": images[1, :3], "number": torch.tensor(n)}
+        if self.options.silhouettes:
+            sample["silhouette"] = images[:, 3:]
         if self.options.tracks:
             visible &= ((places >= 0) & (places <= 1)).all(dim=-1)
             points, count = to_coordinates(places, size), self._points
             sample |= {"points": points[:, :count], "visible": visible[:, :count], "groups": groups}
             if splines := self.options.splines:
-                parts = (count, math.prod(splines), self._bare)
-                _, keypoints, sample["background"] = points.split(parts, dim=1)
-                _, known, sample["bare"] = visible.split(parts, dim=1)
-                sample |= {"keypoints": keypoints.unflatten(1, splines), "known": known.unflatten(1, splines)}
+                sample["keypoints"] = points[:, count:].unflatten(1, splines)
+                sample["known"] = visible[:, count:].unflatten(1, splines)
         return sample
 
+    def _silhouette(self, plan: PairPlan) -> Tensor:
+        """Of both frames, (2, 1, h, w); 1 everywhere where it is not known."""
+        of_both = []
+        for video, frame in ((plan.source_video, plan.source_frame), (plan.driving_video, plan.driving_frame)):
+            tracks = self._tracks[video]
+            shown = np.ones((1, 1), bool) if tracks is None or tracks.silhouettes is None else tracks.silhouettes[frame]
+            of_both.append(F.interpolate(torch.from_numpy(shown)[None, None].float(), self.options.decoded_size))
+        return torch.cat(of_both)
+
     def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor, Tensor]:
-        """Of points, filled up to as many for every video, then keypoints, and then the background: places ``(2, N', 2)`` and
-        whether they are known ``(2, N')``; and the groups of the points."""
+        """Of points, filled up to as many for every video, and then keypoints: places ``(2, N', 2)`` and whether they are
+        known ``(2, N')``; and the groups of the points."""
         tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
-        keys = slice(self._points, self._points + math.prod(self.options.splines or (0,)))
-        total = keys.stop + self._bare
+        total = self._points + math.prod(self.options.splines or (0,))
         places, visible = torch.zeros(2, total, 2), torch.zeros(2, total, dtype=torch.bool)
         groups = torch.zeros(self._points, dtype=torch.int64)
         if tracks is not None:
@@ -160,9 +176,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
                 keypoints = tracks.keypoints[frames].reshape(2, -1, 2)
                 if plan.flip:
                     keypoints = keypoints[:, tracks.mirrored.flatten()]
-                places[:, keys], visible[:, keys] = shares(keypoints)
-                bare = slice(keys.stop, keys.stop + tracks.background.shape[1])
-                places[:, bare], visible[:, bare] = shares(tracks.background[frames])
+                places[:, self._points :], visible[:, self._points :] = shares(keypoints)
             of_points = tracks.groups
             if plan.flip and self.options.splines:
                 of_points = (tracks.mirrored[:, 0] // self.options.splines[1])[of_points]

@@ -16,6 +16,8 @@ from motion_core.framing import Size
 
 from .layouts import VideoFile
 
+CELLS = 32  # of a silhouette, either way
+
 
 @dataclass(frozen=True)
 class Tracks:
@@ -28,14 +30,14 @@ class Tracks:
         keypoints: ``(T, K, N, 2)`` uint8, where keypoints should be, as `places`; (0, 0) where that is not known.
         mirrored: ``(K, N)`` uint8, which keypoint each one is in a mirrored picture, where left is right: N times the number
             of its spline, and its number there.
-        background: ``(T, M, 2)`` uint8, places that show the background, as `places`; other ones in every frame.
+        silhouettes: ``(T, CELLS, CELLS)`` bool, cells of the picture that show any of the subject; None: not known.
     """
 
     places: np.ndarray
     groups: np.ndarray
     keypoints: np.ndarray
     mirrored: np.ndarray
-    background: np.ndarray
+    silhouettes: np.ndarray | None
 
 
 def shares(places: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -57,6 +59,7 @@ def read_tracks(
     image_size: Size,
     splines: tuple[int, int] | None = None,
     flip: bool = False,
+    silhouettes: bool = False,
 ) -> Tracks | None:
     """Read the tracks of a video; None if there are none.
 
@@ -66,6 +69,7 @@ def read_tracks(
         image_size: (h, w) of the training, of the same aspect, since cutting and padding would move the points.
         splines: (K, N) of the keypoints that it must have; None if they are not needed.
         flip: pairs will be mirrored, so it must say what keypoints are then.
+        silhouettes: read them, if it has any.
 
     Raises:
         InputError: it cannot be read, or does not fit the video.
@@ -77,8 +81,7 @@ def read_tracks(
             places = file["places"]
             groups = file["groups"] if "groups" in file.files else np.zeros(places.shape[1:2], np.uint8)
             keypoints = file["keypoints"] if splines else np.zeros((len(places), 0, 0, 2), np.uint8)
-            none = np.zeros((len(places), 0, 2), np.uint8)
-            background = file["background"] if splines and "background" in file.files else none
+            packed = file["silhouettes"] if silhouettes and "silhouettes" in file.files else None
             mirrored = file["mirrored"] if splines and flip else np.zeros((0, 0), np.uint8)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         what = "places" if not splines else "places, keypoints and mirrored" if flip else "places and keypoints"
@@ -92,9 +95,9 @@ def read_tracks(
             f"{path}: must have keypoints ({len(places)}, {splines[0]}, {splines[1]}, 2) uint8, "
             f"got {keypoints.shape} {keypoints.dtype}"
         )
-    if background.dtype != np.uint8 or background.ndim != 3 or background.shape[::2] != (len(places), 2):
+    if packed is not None and (packed.dtype != np.uint8 or packed.shape != (len(places), CELLS**2 // 8)):
         raise InputError(
-            f"{path}: must have background ({len(places)}, M, 2) uint8, got {background.shape} {background.dtype}"
+            f"{path}: must have silhouettes ({len(places)}, {CELLS**2 // 8}) uint8, got {packed.shape} {packed.dtype}"
         )
     if splines and flip and (mirrored.shape != splines or sorted(mirrored.flat) != list(range(mirrored.size))):
         raise InputError(f"{path}: must have mirrored {splines}, each keypoint's number once, got {mirrored.shape}")
@@ -102,7 +105,8 @@ def read_tracks(
         raise InputError(f"{path}: must have the {frames} frames of its video, got {len(places)}")
     if size[0] * image_size[1] != size[1] * image_size[0]:
         raise InputError(f"{path}: tracks need videos of the aspect of image_size {list(image_size)}, got {list(size)}")
-    return Tracks(places, groups, keypoints, mirrored, background)
+    shown = None if packed is None else np.unpackbits(packed, axis=1).reshape(-1, CELLS, CELLS).astype(bool)
+    return Tracks(places, groups, keypoints, mirrored, shown)
 
 
 def to_coordinates(places: Tensor, size: Size) -> Tensor:
