@@ -23,7 +23,7 @@ from train.recipe import main, needed, read_recipe, run_recipe, stage_arguments,
 from train.update import learning_rate_at
 
 ROOT = Path(__file__).parents[2]
-PEOPLE = ROOT / "train" / "configs" / "people.yaml"
+CONFIGS = ROOT / "train" / "configs"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -40,10 +40,12 @@ def finished(out: Path, *names: str) -> None:
 # What a recipe is
 
 
-def test_the_shipped_models_recipe_is_whole(tmp_path):
-    recipe = read_recipe(PEOPLE)
+@pytest.mark.parametrize("name", ["people", "limbs"])
+def test_recipes_of_people_are_whole(name, tmp_path):
+    path = CONFIGS / f"{name}.yaml"
+    recipe = read_recipe(path)
     configs = [
-        recipes._configured(PEOPLE, recipe, stage, Path("pack"), tmp_path)  # every stage's settings are checked
+        recipes._configured(path, recipe, stage, Path("pack"), tmp_path)  # every stage's settings are checked
         for stage in recipe.stages
     ]
     assert {config.variant for config in configs} == {"tpsmm", "v2"}
