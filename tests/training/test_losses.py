@@ -39,7 +39,7 @@ def gradients(loss: Tensor, *inputs: Tensor) -> list[bool]:
 def test_the_examples_run():
     assert doctest.testmod(losses).failed == 0
     without = {test.name.split(".")[-1] for test in doctest.DocTestFinder().find(losses) if not test.examples}
-    assert without <= {"losses", "_sum"}, "every loss has an example"
+    assert {name for name in without if not name.startswith("_")} <= {"losses"}, "every loss has an example"
 
 
 def inputs_of_every_loss() -> dict[str, list[Tensor]]:

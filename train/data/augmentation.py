@@ -12,6 +12,9 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.framing import Size
+from motion_core.geometry import sample
+
+from .tracks import to_coordinates
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # BT.601
 # RGB to YIQ: hue is the angle in the plane of I and Q.
@@ -130,9 +133,11 @@ class Turn:
         """Images ``(B, C, H, W)`` turned and resized; what was outside is what was inside, reflected."""
         if self == Turn():
             return images
-        matrix = F.pad(self._matrix((images.shape[-2], images.shape[-1])), (0, 1))
-        grid = F.affine_grid(matrix.expand(len(images), 2, 3), list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        size = images.shape[-2], images.shape[-1]
+        rows, columns = ((torch.arange(side) + 0.5) / side for side in size)
+        places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2) shares
+        grid = to_coordinates((places - 0.5) @ self._matrix(size).T + 0.5, size)
+        return sample(images, grid.expand(len(images), *grid.shape), padding="reflection")
 
     def shares(self, places: Tensor, size: Size) -> Tensor:
         """Where places ``(..., 2)``, shares (x, y) of an image of (h, w) pixels, are in the turned image, in shares."""
