@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,18 @@ def keypoints(clip: Annotations) -> np.ndarray:
         places[part] = np.stack([project(moved[of_part].mean(0), clip.focal, clip.size) for moved in vertices])
     places["hips"] = (places["right_hip"] + places["left_hip"]) / 2
     places["crown"] = 2 * places["head"] - places["neck"]
-    metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck"), None]  # pixels, (T, 1)
+    metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck"), None]  # (T, 1)
+    height, width = clip.size
+    return (strips(places, metre) + 0.5) / (width, height)
+
+
+def strips(places: Mapping[str, np.ndarray], metre: np.ndarray) -> np.ndarray:
+    """The keypoints of T frames, ``(T, K, 5, 2)`` in pixels.
+
+    Args:
+        places: those of `STRIPS` by name, ``(T, 2)`` in pixels each.
+        metre: pixels of a metre, ``(T, 1)``.
+    """
     made = []
     for start, end, start_width, end_width, fifth in STRIPS:
         a, b = places[start], places[end]
@@ -110,8 +121,7 @@ def keypoints(clip: Annotations) -> np.ndarray:
         last = (a + b) / 2 if fifth == "middle" else places[fifth]
         corners = (a - start_width * across, a + start_width * across, b - end_width * across, b + end_width * across)
         made.append(np.stack((*corners, last), axis=1))
-    height, width = clip.size
-    return (np.stack(made, axis=1) + 0.5) / (width, height)
+    return np.stack(made, axis=1)
 
 
 def silhouettes(clip: Annotations) -> np.ndarray:
@@ -131,30 +141,54 @@ def write_tracks(root: Path) -> int:
     """
     count = 0
     for split in SPLITS:
-        for file in sorted(folder_of(root, split).glob("*.json")):
-            clip = read_annotations(root, split, file.stem)
+        for described in sorted(folder_of(root, split).glob("*.json")):
+            clip = read_annotations(root, split, described.stem)
             places, visible, groups = tracks(clip)
             known = keypoints(clip)
-            folder = root / "tracks" / split
-            folder.mkdir(parents=True, exist_ok=True)
-            inside = np.all((known >= 0) & (known <= 1), axis=-1)
-            np.savez_compressed(
-                folder / f"{file.stem}.npz",
-                places=_bytes(places, visible),
-                groups=groups,
-                keypoints=_bytes(known, inside),
-                mirrored=MIRRORED,
-                silhouettes=np.packbits(silhouettes(clip).reshape(len(known), -1), axis=1),
-            )
+            file = tracks_file(root, split, described.stem)
+            save_tracks(file, (places, visible), groups, (known, np.ones(known.shape[:-1], bool)), silhouettes(clip))
             count += 1
     if not count:
         raise InputError(f"root: {root} must have annotations, as eval.benchmark.render writes them, but has none")
     return count
 
 
+def tracks_file(root: Path, split: str, name: str) -> Path:
+    """Where training looks for the tracks of a video, of whose file `name` is the stem."""
+    return root / "tracks" / split / f"{name}.npz"
+
+
+def save_tracks(
+    file: Path,
+    points: tuple[np.ndarray, np.ndarray],
+    groups: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray],
+    silhouettes: np.ndarray,
+) -> None:
+    """Write one video's tracks as training reads them.
+
+    Args:
+        file: its folder is made.
+        points: places ``(T, N, 2)``, as shares of width and height, and which are visible, ``(T, N)`` bool.
+        groups: ``(N,)`` uint8.
+        known: the same of keypoints, ``(T, K, 5, 2)`` and ``(T, K, 5)``; outside of the picture they are not known.
+        silhouettes: ``(T, CELLS, CELLS)`` bool.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        file,
+        places=_bytes(*points),
+        groups=groups,
+        keypoints=_bytes(*known),
+        mirrored=MIRRORED,
+        silhouettes=np.packbits(silhouettes.reshape(len(silhouettes), -1), axis=1),
+    )
+
+
 def _bytes(places: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Places in 1/255 of the picture; (0, 0) where they are not `known`."""
-    return np.round(255 * np.where(known[..., None], places, 0)).astype(np.uint8)
+    """Places in 1/255 of the picture; (0, 0) where they are not known, or outside."""
+    inside = np.all((places >= 0) & (places <= 1), axis=-1)
+    return np.round(255 * np.where((known & inside)[..., None], places, 0)).astype(np.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""Runs in mediapipe's own environment, as ``python -I mediapipe_worker.py body|face``, and can import nothing of the project.
+"""Runs in mediapipe's own environment, as ``python -I mediapipe_worker.py body|person|face``.
+
+It can import nothing of the project.
 
 `eval.workers` says what goes over the pipes.
 """
@@ -10,6 +12,8 @@ import os
 import sys
 from typing import Any, BinaryIO
 
+CELLS = 32  # of a silhouette, either way, as `eval.benchmark.tracks` has them
+
 
 def main(task: str) -> None:
     # mediapipe's own messages on standard output must not come between the answers.
@@ -18,8 +22,10 @@ def main(task: str) -> None:
     import mediapipe
     import numpy as np
 
-    if task == "body":
-        find = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=1)
+    if task in ("body", "person"):
+        find = mediapipe.solutions.pose.Pose(
+            static_image_mode=True, model_complexity=1, enable_segmentation=task == "person"
+        )
     else:
         find = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1)
     _send(answers, {"version": f"mediapipe {mediapipe.__version__}"})
@@ -29,14 +35,28 @@ def main(task: str) -> None:
         pixels = sys.stdin.buffer.read(height * width * 3)
         try:
             result = find.process(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
-            _send(answers, {"points": _points(result, task, height, width)})
+            answer: dict[str, Any] = {"points": _points(result, task, height, width)}
+            if task == "person" and answer["points"]:
+                answer["metres"] = [[p.x, p.y, p.z] for p in result.pose_world_landmarks.landmark]
+                answer["silhouette"] = _cells(result.segmentation_mask)
+            _send(answers, answer)
         except Exception as error:  # the other side decides what becomes of it
             _send(answers, {"error": f"{type(error).__name__}: {error}"})
 
 
+def _cells(mask: Any) -> list[list[bool]]:
+    """The cells of a mask ``(H, W)`` in [0, 1], as many either way, that show any of the person."""
+    import numpy as np
+
+    shown = mask > 0.5
+    for axis in (0, 1):
+        shown = np.logical_or.reduceat(shown, np.arange(CELLS) * mask.shape[axis] // CELLS, axis=axis)
+    return shown.tolist()
+
+
 def _points(result: Any, task: str, height: int, width: int) -> list[list[float]]:
     """[x, y, visibility] in pixels; mediapipe's own are shares of the image, from its corner."""
-    if task == "body":
+    if task != "face":
         body = result.pose_landmarks
         return [] if body is None else [[p.x * width - 0.5, p.y * height - 0.5, p.visibility] for p in body.landmark]
     faces = result.multi_face_landmarks
