@@ -154,13 +154,13 @@ class HopNetworks:
         transform = None if background is None else interpolate_background(each(background), t)
         heatmaps = None if source.heatmaps is None else each(source.heatmaps)
         small_image = each(source.small_image)
-        deformation, visibility = self.dense_motion_network.coarse(small_image, start, keypoints, transform, heatmaps)
+        motion = self.dense_motion_network.coarse(small_image, start, keypoints, transform, heatmaps)
         still = (t == 0)[:, None, None, None]
-        deformation = torch.where(still, identity_grid_like(deformation), deformation)
+        deformation = torch.where(still, identity_grid_like(motion.deformation), motion.deformation)
         return Candidates(
             times,
             deformation.unflatten(0, (batch, count)),
-            visibility.squeeze(1).unflatten(0, (batch, count)),
+            motion.occlusion_masks[-1].squeeze(1).unflatten(0, (batch, count)),
             displacement(keypoints, goal).unflatten(0, (batch, count)),
             displacement(source.keypoints, driving),
         )

@@ -193,6 +193,7 @@ def test_masks_points_levels_and_sizes_are_configuration(splines, points, levels
         source, driving = detector(image), detector(frames)
         small_image = network.shrink_source(image)
         motion = network(small_image, source, driving)
+        coarse = network.coarse(small_image, source, driving)
         prediction = generator(generator.encode(image), motion)
 
     assert driving.points.shape == (2, splines, points, 2)
@@ -207,6 +208,10 @@ def test_masks_points_levels_and_sizes_are_configuration(splines, points, levels
     else:
         sizes = [(2, 1, height // 2**i, width // 2**i) for i in reversed(range(masks))]
         assert [mask.shape for mask in motion.occlusion_masks] == sizes, "from the coarsest to the finest"
+    assert torch.equal(coarse.deformation, motion.deformation)
+    own = [mask for mask in motion.occlusion_masks if mask.shape[-2] <= h]
+    assert own[-1].shape == (2, 1, h, w)
+    assert [mask.tolist() for mask in coarse.occlusion_masks] == [mask.tolist() for mask in own]
     for values in (motion.contribution_maps, prediction, *motion.occlusion_masks):
         assert torch.isfinite(values).all()
         assert values.min() >= 0

@@ -63,8 +63,8 @@ class TrackStep(nn.Module):
             network: Any = self.networks["dense_motion_network"]
             small = network.shrink_source(torch.cat((source, driving))).chunk(2)
             motions = [
-                network(small[0], here, there, transforms[0]),
-                network(small[1], there, here, transforms[1]),
+                network.coarse(small[0], here, there, transforms[0]),  # finer masks would take half of the time
+                network.coarse(small[1], there, here, transforms[1]),
             ]
             parts |= known_motion(batch, weights, motions, transforms)
         starts, goals = batch["points"].unbind(dim=1)

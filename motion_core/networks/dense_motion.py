@@ -122,8 +122,7 @@ class DenseMotionNetwork(MotionModel):
         refined = levels
         for up in self.refine:
             refined = [*refined, up(refined[-1])]
-        masks = zip(self.occlusion, refined[len(refined) - len(self.occlusion) :], strict=True)
-        return DenseMotion(deformation, contribution_maps, tuple(_mask(head, features) for head, features in masks))
+        return DenseMotion(deformation, contribution_maps, self._masks(refined))
 
     def coarse(
         self,
@@ -132,14 +131,21 @@ class DenseMotionNetwork(MotionModel):
         driving: Keypoints,
         background_transform: Tensor | None = None,
         source_heatmaps: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The deformation ``(B, h, w, 2)`` and the occlusion mask of its own size, ``(B, 1, h, w)``, and nothing finer.
+    ) -> DenseMotion:
+        """The motion with the occlusion masks of its own size and coarser, and nothing finer.
 
         What judging a motion needs, at a fraction of the cost of `forward`, whose arguments it takes.
         """
-        deformation, _, levels = self._combine(small_source, source, driving, background_transform, source_heatmaps)
-        own = len(self.occlusion) - 1 - len(self.refine)  # of the head whose mask has the deformation's size
-        return deformation, _mask(self.occlusion[own], levels[-1])
+        deformation, contribution_maps, levels = self._combine(
+            small_source, source, driving, background_transform, source_heatmaps
+        )
+        return DenseMotion(deformation, contribution_maps, self._masks(levels))
+
+    def _masks(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        """The occlusion masks of the hourglass's levels and the refined ones after them, as far as they are given; fp32."""
+        first = len(self.decoder) + 1 + len(self.refine) - len(self.occlusion)  # the level of the first head
+        heads = zip(self.occlusion, levels[first:], strict=False)
+        return tuple(head(features).float().sigmoid() for head, features in heads)
 
     def _combine(
         self,
@@ -195,11 +201,6 @@ class DenseMotionNetwork(MotionModel):
         for up in self.decoder:
             levels.append(torch.cat((up(levels[-1]), skips.pop()), dim=1))
         return levels
-
-
-def _mask(head: nn.Module, features: Tensor) -> Tensor:
-    """An occlusion mask in fp32."""
-    return head(features).float().sigmoid()
 
 
 def _without(contribution_maps: Tensor, kept_splines: Tensor) -> Tensor:
