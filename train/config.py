@@ -148,6 +148,7 @@ class LossConfig(Section):
     structure: Weight = 0.8
     ranking: Weight = 1
     direct: Weight = 0
+    pixels: Weight = 0  # of the images themselves, beside their features
     tracks: Weight = 0  # of points known to correspond, where the data have any
     contributions: Weight = (
         0  # of the contribution maps at these points, which belong to splines, and of the background

@@ -42,6 +42,7 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "structure",
         "ranking",
         "direct",
+        "pixels",
         "tracks",
         "keypoints",
         "contributions",
