@@ -154,6 +154,9 @@ class LossConfig(Section):
         0  # of the contribution maps at these points, which belong to splines, and of the background
     )
     occlusion: Weight = 0  # of the occlusion masks, where the data say that the background is uncovered
+    fine_occlusion: bool = (
+        True  # of all masks; false: in stage tracks of the coarse ones alone, which takes half of the time
+    )
     keypoints: Weight = 0  # of keypoints, where the data say where these are
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later

@@ -62,10 +62,8 @@ class TrackStep(nn.Module):
                 transforms = background_motion(self._frozen[0], source, driving, phase, {})
             network: Any = self.networks["dense_motion_network"]
             small = network.shrink_source(torch.cat((source, driving))).chunk(2)
-            motions = [
-                network.coarse(small[0], here, there, transforms[0]),  # finer masks would take half of the time
-                network.coarse(small[1], there, here, transforms[1]),
-            ]
+            move = network if self.config.losses.fine_occlusion else network.coarse
+            motions = [move(small[0], here, there, transforms[0]), move(small[1], there, here, transforms[1])]
             parts |= known_motion(batch, weights, motions, transforms)
         starts, goals = batch["points"].unbind(dim=1)
         tracked = batch["visible"].all(dim=1)

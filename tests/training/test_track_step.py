@@ -57,6 +57,18 @@ def test_only_the_networks_that_motion_is_made_of_learn():
     assert not any(id(parameter) in trained for parameter in networks["image_generator"].parameters())
 
 
+@pytest.mark.parametrize("fine", [True, False])
+def test_fine_occlusion_masks_learn_where_they_are_wanted(fine):
+    """The coarse ones alone are a part of the work; their loss is then the mean over fewer."""
+    config = configuration("tpsmm", stage="tracks", losses={"tracks": 1, "occlusion": 1, "fine_occlusion": fine})
+    networks = moving_networks(config)
+    TrackStep(networks, config)(pairs() | known(config), phase_at(config, 0)).total.backward()
+    heads = [head.weight.grad is not None for head in networks["dense_motion_network"].occlusion]
+    assert heads == [True, True, fine, fine]  # from the coarsest
+    refined = networks["dense_motion_network"].refine.parameters()
+    assert {parameter.grad is not None for parameter in refined} == {fine}
+
+
 def test_both_directions_count_alike():
     """Source and driving image exchanged: the same motion to be learned."""
     config = configuration("tpsmm", stage="tracks", losses={"tracks": 1, "equivariance": 0, "background": 0})
