@@ -17,6 +17,7 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
+from .inpainting_step import InpaintingStep
 from .known_motion import KNOWN
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
@@ -105,7 +106,12 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     for kind, name in needed_features(config).items():
         loaded = load_vgg(name, config.losses.scales) if kind == "vgg" else load_vit(name, config.features.vit_size)
         features[kind] = loaded.to(device)
-    return (SelectorStep if config.stage == "selector" else MotionStep)(networks, config, features)
+    steps: dict[str, type[nn.Module]] = {
+        "motion": MotionStep,
+        "inpainting": InpaintingStep,
+        "selector": SelectorStep,
+    }
+    return steps[config.stage](networks, config, features)
 
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
@@ -138,15 +144,20 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
     jitter = Jitter(**config.data.jitter.model_dump())
-    tracks = config.stage in ("motion", "tracks") and any(getattr(config.losses, name) for name in KNOWN)
+    inpainting = config.stage == "inpainting"
+    tracks = inpainting or (
+        config.stage in ("motion", "tracks") and any(getattr(config.losses, name) for name in KNOWN)
+    )
     splines = (config.model.num_splines, config.model.points_per_spline)
     return PairOptions(
         **values,
         jitter=jitter,
         tracks=tracks,
-        tracked_only=config.stage == "tracks",
-        splines=splines if tracks and (config.losses.keypoints or config.losses.contributions) else None,
-        silhouettes=bool(tracks and (config.losses.contributions or config.losses.occlusion)),
+        tracked_only=config.stage in ("tracks", "inpainting"),
+        splines=splines
+        if tracks and not inpainting and (config.losses.keypoints or config.losses.contributions)
+        else None,
+        silhouettes=bool(inpainting or (tracks and (config.losses.contributions or config.losses.occlusion))),
     )
 
 

@@ -1,0 +1,77 @@
+"""One batch of pictures to the losses of the image generator alone: nothing moves, and holes in it are painted.
+
+In pairs of frames little is uncovered, and it takes many of them until the generator paints that well. Here a picture has holes
+in the shape of people who are elsewhere, and what is behind them is known. No motion is computed, so a step is also shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motion_core.geometry import identity_grid
+from motion_core.structures import DenseMotion
+
+from . import losses
+from .config import TrainingConfig
+from .motion_step import StepOutput
+from .phase import Phase
+
+
+class InpaintingStep(nn.Module):
+    """Called like `train.motion_step.MotionStep`; the image generator alone is its parameter.
+
+    Args:
+        networks: by their names in a pipeline.
+        config: of the run.
+        features: "vgg", which images are compared in.
+    """
+
+    def __init__(self, networks: nn.ModuleDict, config: TrainingConfig, features: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.generator = networks["image_generator"]
+        self._features = (dict(features),)  # hidden in a tuple, since it is not to be trained
+
+    def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
+        """The losses "reconstruction" and "pixels" of the batch's driving images.
+
+        The hole in one image has the silhouette of the figure in another one's source image.
+        """
+        image = batch["driving"]
+        generator: Any = self.generator
+        masks = hole_masks(batch["silhouette"][:, 0].roll(1, dims=0), len(generator.down) + 1)
+        still = identity_grid(image.shape[-2], image.shape[-1], image).expand(len(image), -1, -1, -1)
+        painted = generator(generator.encode(image), DenseMotion(still, torch.ones_like(masks[-1]), masks))
+        vgg = self._features[0]["vgg"]
+        with torch.no_grad():
+            goal = vgg(image)
+        parts = {
+            "reconstruction": losses.perceptual_loss(vgg(painted), goal),
+            "pixels": losses.absolute_difference(painted, image),
+        }
+        weighted = {name: phase.weights[name] * value.mean() for name, value in parts.items() if phase.weights[name]}
+        figures = {"l1": parts["pixels"], "visibility": masks[-1].mean(dim=(1, 2, 3))}
+        return StepOutput(
+            weighted,
+            torch.stack(tuple(weighted.values())).sum(),
+            {name: value.detach().float() for name, value in figures.items()},
+        )
+
+
+def hole_masks(silhouettes: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Occlusion masks ``(B, 1, h, w)``, from the coarsest, each half as large as the next: 0 where a silhouette is.
+
+    Args:
+        silhouettes: ``(B, 1, H, W)``, 1 where a figure is. One that is everywhere, because it is not known, makes no hole.
+        count: of the masks; the finest is H x W.
+
+    >>> [mask.shape[-1] for mask in hole_masks(torch.zeros(1, 1, 8, 8), 3)]
+    [2, 4, 8]
+    """
+    known = silhouettes.amin(dim=(1, 2, 3), keepdim=True) < 1
+    hole = F.avg_pool2d(silhouettes * known, 5, stride=1, padding=2)  # masks that are learned have no hard edges either
+    return tuple(1 - (F.avg_pool2d(hole, 2**level) if level else hole) for level in reversed(range(count)))
