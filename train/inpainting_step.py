@@ -1,7 +1,7 @@
 """One batch of pictures to the losses of the image generator alone: nothing moves, and holes in it are painted.
 
-In pairs of frames little is uncovered, and it takes many of them until the generator paints that well. Here a picture has holes
-in the shape of people who are elsewhere, and what is behind them is known. No motion is computed, so a step is also shorter.
+In pairs of frames little is uncovered, and it takes many of them until the generator paints that well. Here a figure of another
+picture is put in front of a picture, which is therefore known behind it. No motion is computed, so a step is also shorter.
 """
 
 from __future__ import annotations
@@ -39,13 +39,18 @@ class InpaintingStep(nn.Module):
     def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
         """The losses "reconstruction" and "pixels" of the batch's driving images.
 
-        The hole in one image has the silhouette of the figure in another one's source image.
+        In front of each one is the figure of another sample's source image, and the masks have a hole where it is. What is to be
+        painted is not in the picture that is encoded: from a hole alone, the encoder would learn to pass on what is in it.
         """
         image = batch["driving"]
+        silhouettes, others = (each.roll(1, dims=0) for each in (batch["silhouette"][:, 0], batch["source"]))
+        known = silhouettes.amin(dim=(1, 2, 3), keepdim=True) < 1  # one that is everywhere is not
+        silhouettes = (silhouettes > 0) & known
         generator: Any = self.generator
-        masks = hole_masks(batch["silhouette"][:, 0].roll(1, dims=0), len(generator.down) + 1)
+        masks = hole_masks(silhouettes.float(), len(generator.down) + 1)
         still = identity_grid(image.shape[-2], image.shape[-1], image).expand(len(image), -1, -1, -1)
-        painted = generator(generator.encode(image), DenseMotion(still, torch.ones_like(masks[-1]), masks))
+        encoded = generator.encode(torch.where(silhouettes, others, image))
+        painted = generator(encoded, DenseMotion(still, torch.ones_like(masks[-1]), masks))
         vgg = self._features[0]["vgg"]
         with torch.no_grad():
             goal = vgg(image)
@@ -59,19 +64,21 @@ class InpaintingStep(nn.Module):
             weighted,
             torch.stack(tuple(weighted.values())).sum(),
             {name: value.detach().float() for name, value in figures.items()},
+            {"driving": image, "prediction": painted.detach().float()},
         )
 
 
 def hole_masks(silhouettes: Tensor, count: int) -> tuple[Tensor, ...]:
     """Occlusion masks ``(B, 1, h, w)``, from the coarsest, each half as large as the next: 0 where a silhouette is.
 
+    Their edges are soft, as those of masks that are learned are, and outside of the silhouette.
+
     Args:
-        silhouettes: ``(B, 1, H, W)``, 1 where a figure is. One that is everywhere, because it is not known, makes no hole.
+        silhouettes: ``(B, 1, H, W)``, 1 where a figure is, 0 elsewhere.
         count: of the masks; the finest is H x W.
 
     >>> [mask.shape[-1] for mask in hole_masks(torch.zeros(1, 1, 8, 8), 3)]
     [2, 4, 8]
     """
-    known = silhouettes.amin(dim=(1, 2, 3), keepdim=True) < 1
-    hole = F.avg_pool2d(silhouettes * known, 5, stride=1, padding=2)  # masks that are learned have no hard edges either
+    hole = F.avg_pool2d(F.max_pool2d(silhouettes, 5, stride=1, padding=2), 5, stride=1, padding=2)
     return tuple(1 - (F.avg_pool2d(hole, 2**level) if level else hole) for level in reversed(range(count)))

@@ -64,6 +64,17 @@ def test_a_hole_has_the_silhouette_of_another_sample():
     assert (output.figures["l1"] > 1e-4).tolist() == [False, False, True, False]
 
 
+def test_what_is_to_be_painted_is_not_in_the_picture_that_is_encoded():
+    """A figure of another picture is in front of it, and nothing of what is behind comes through."""
+    step, given = step_of(moving_networks(CONFIG)), batch(squares())
+    changed = given | {"driving": torch.where(squares() > 0, 1 - given["driving"], given["driving"])}
+    with torch.no_grad():
+        first, second = (step(each, phase_at(CONFIG, 0)).images["prediction"] for each in (given, changed))
+        other = step(given | {"source": 1 - given["source"]}, phase_at(CONFIG, 0)).images["prediction"]
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
 def test_masks_are_0_in_the_hole_at_every_size():
     masks = hole_masks(squares(), 4)
     assert [mask.shape[-1] for mask in masks] == [8, 16, 32, 64]
