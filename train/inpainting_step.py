@@ -21,6 +21,8 @@ from .config import TrainingConfig
 from .motion_step import StepOutput
 from .phase import Phase
 
+LEAK = 0.2  # of masks that are learned, where they should be closed, at the most
+
 
 class InpaintingStep(nn.Module):
     """Called like `train.motion_step.MotionStep`; the image generator alone is its parameter.
@@ -47,7 +49,8 @@ class InpaintingStep(nn.Module):
         known = silhouettes.amin(dim=(1, 2, 3), keepdim=True) < 1  # one that is everywhere is not
         silhouettes = (silhouettes > 0) & known
         generator: Any = self.generator
-        masks = hole_masks(silhouettes.float(), len(generator.down) + 1)
+        leaks = LEAK * (batch["number"] % 5) / 4
+        masks = hole_masks(silhouettes.float(), leaks, len(generator.down) + 1)
         still = identity_grid(image.shape[-2], image.shape[-1], image).expand(len(image), -1, -1, -1)
         encoded = generator.encode(torch.where(silhouettes, others, image))
         painted = generator(encoded, DenseMotion(still, torch.ones_like(masks[-1]), masks))
@@ -68,17 +71,21 @@ class InpaintingStep(nn.Module):
         )
 
 
-def hole_masks(silhouettes: Tensor, count: int) -> tuple[Tensor, ...]:
+def hole_masks(silhouettes: Tensor, leaks: Tensor, count: int) -> tuple[Tensor, ...]:
     """Occlusion masks ``(B, 1, h, w)``, from the coarsest, each half as large as the next: 0 where a silhouette is.
 
-    Their edges are soft, as those of masks that are learned are, and outside of the silhouette.
+    They are like masks that are learned: their edges, outside of the silhouette, are soft, and all but the finest let a little
+    of the figure through, which must not be painted.
 
     Args:
         silhouettes: ``(B, 1, H, W)``, 1 where a figure is, 0 elsewhere.
+        leaks: ``(B,)``, what the masks are in the hole, all but the finest.
         count: of the masks; the finest is H x W.
 
-    >>> [mask.shape[-1] for mask in hole_masks(torch.zeros(1, 1, 8, 8), 3)]
-    [2, 4, 8]
+    >>> [mask.mean().item() for mask in hole_masks(torch.ones(1, 1, 8, 8), torch.tensor([0.25]), 3)]
+    [0.25, 0.25, 0.0]
     """
-    hole = F.avg_pool2d(F.max_pool2d(silhouettes, 5, stride=1, padding=2), 5, stride=1, padding=2)
-    return tuple(1 - (F.avg_pool2d(hole, 2**level) if level else hole) for level in reversed(range(count)))
+    hole = F.max_pool2d(silhouettes, 5, stride=1, padding=2)
+    hole = F.avg_pool2d(hole, 5, stride=1, padding=2, count_include_pad=False)
+    closed = (1 - leaks).view(-1, 1, 1, 1)
+    return (*(1 - closed * F.avg_pool2d(hole, 2**level) for level in range(count - 1, 0, -1)), 1 - hole)
