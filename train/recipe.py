@@ -118,12 +118,31 @@ def pipeline_of(name: str, out: Path) -> Path:
     return out / name / "run" / PIPELINE
 
 
+def waiting(recipe: Recipe, out: Path) -> list[Stage]:
+    """The stages that are still to be trained: unfinished ones that are results, or that another one of these goes on from.
+
+    A finished stage may be gone, as on a machine that goes on from a state; what only it went on from is not trained again.
+    """
+    wanted, found = _results(recipe), []
+    for stage in reversed(recipe.stages):
+        if stage.name in wanted and not pipeline_of(stage.name, out).is_dir():
+            found.append(stage)
+            wanted |= {stage.begin, stage.keypoints}
+    return found[::-1]
+
+
+def _results(recipe: Recipe) -> set[str | None]:
+    """Names of the stages that no other goes on from."""
+    return {stage.name for stage in recipe.stages} - {
+        name for stage in recipe.stages for name in (stage.begin, stage.keypoints)
+    }
+
+
 def needed(recipe: Recipe, out: Path) -> list[Path]:
-    """The pipelines of finished stages that are results, or that an unfinished stage goes on from."""
-    done = [stage.name for stage in recipe.stages if pipeline_of(stage.name, out).is_dir()]
-    begins = {name for stage in recipe.stages for name in (stage.begin, stage.keypoints)}
-    wanted = {name for stage in recipe.stages if stage.name not in done for name in (stage.begin, stage.keypoints)}
-    return [pipeline_of(name, out) for name in done if name in wanted or name not in begins]
+    """The pipelines of finished stages that are results, or that a stage that is still to be trained goes on from."""
+    wanted = _results(recipe) | {name for stage in waiting(recipe, out) for name in (stage.begin, stage.keypoints)}
+    pipelines = [pipeline_of(stage.name, out) for stage in recipe.stages if stage.name in wanted]
+    return [pipeline for pipeline in pipelines if pipeline.is_dir()]
 
 
 def run_recipe(path: Path, data: Path, out: Path, minutes: float | None = None) -> bool:
@@ -140,9 +159,9 @@ def run_recipe(path: Path, data: Path, out: Path, minutes: float | None = None) 
     """
     recipe = read_recipe(path)
     end = None if minutes is None else time.monotonic() + 60 * minutes
-    waiting = [stage for stage in recipe.stages if not pipeline_of(stage.name, out).is_dir()]
-    configs = [_configured(path, recipe, stage, data, out) for stage in waiting]  # all are checked before any runs
-    for stage, config in zip(waiting, configs, strict=True):
+    stages = waiting(recipe, out)
+    configs = [_configured(path, recipe, stage, data, out) for stage in stages]  # all are checked before any runs
+    for stage, config in zip(stages, configs, strict=True):
         if end is not None and time.monotonic() >= end:
             return False
         if stage.grow and not start_of(stage, out).is_dir():

@@ -19,7 +19,7 @@ from train import run_state
 from train.checkpoints import TENSORS, Progress, newest_checkpoint, read_progress, save_checkpoint
 from train.config import ScheduleConfig
 from train.config_file import parse_config
-from train.recipe import main, needed, read_recipe, run_recipe, stage_arguments, start_of
+from train.recipe import main, needed, read_recipe, run_recipe, stage_arguments, start_of, waiting
 from train.update import learning_rate_at
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +130,26 @@ def test_only_pipelines_that_matter_are_carried(tmp_path):
     assert names() == ["b", "c"]
     finished(tmp_path, "d")
     assert names() == ["c", "d"]
+
+
+def test_what_only_a_finished_stage_went_on_from_is_not_trained_again(tmp_path):
+    """On a machine that goes on from a state, which has not all finished stages."""
+    path = written(
+        tmp_path,
+        "{shared: s.yaml, stages: [{name: a}, {name: k}, {name: b, from: a, keypoints: k}, {name: c, from: b}, {name: d, from: b}]}",
+    )
+    recipe = read_recipe(path)
+
+    def names() -> list[str]:
+        return [stage.name for stage in waiting(recipe, tmp_path)]
+
+    assert names() == ["a", "k", "b", "c", "d"]
+    finished(tmp_path, "c")
+    assert names() == ["a", "k", "b", "d"]
+    finished(tmp_path, "b")
+    assert names() == ["d"]
+    finished(tmp_path, "d")
+    assert names() == []
 
 
 # The state of a run
