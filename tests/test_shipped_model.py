@@ -49,7 +49,6 @@ def test_its_card_says_what_it_was_trained_on():
         "NSF EIA-0196217",
         "MakeHuman",
         "free-exercise-db",
-        "mediapipe",
         "untrained",
     ):
         assert name in card

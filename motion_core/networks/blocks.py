@@ -28,8 +28,8 @@ class NormReLU(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled() and input.device.type == "cpu" and input[0, 0].numel() > 1:
-            # Backwards, the channels_last GroupNorm takes five times as long as InstanceNorm2d with its copies; and that three
-            # times as long as BatchNorm2d, which has channels_last kernels and is the same function of a single sample.
+            # Backwards, the channels_last GroupNorm takes five times as long as InstanceNorm2d with its copies; and that two to
+            # three times as long as BatchNorm2d, which has channels_last kernels and is the same function of a single sample.
             samples = [F.batch_norm(x, None, None, self.weight, self.bias, True, eps=self.eps) for x in input.split(1)]
             return F.relu_(torch.cat(samples))
         return F.relu_(super().forward(input))

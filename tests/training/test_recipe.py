@@ -40,8 +40,9 @@ def finished(out: Path, *names: str) -> None:
 # What a recipe is
 
 
-def test_the_recipe_of_what_ships_is_whole(tmp_path):
-    path = CONFIGS / "people.yaml"
+@pytest.mark.parametrize("name", ["people", "limbs"])
+def test_recipes_of_people_are_whole(name, tmp_path):
+    path = CONFIGS / f"{name}.yaml"
     recipe = read_recipe(path)
     configs = [
         recipes._configured(path, recipe, stage, Path("pack"), tmp_path)  # every stage's settings are checked
@@ -136,7 +137,8 @@ def test_what_only_a_finished_stage_went_on_from_is_not_trained_again(tmp_path):
     """On a machine that goes on from a state, which has not all finished stages."""
     path = written(
         tmp_path,
-        "{shared: s.yaml, stages: [{name: a}, {name: k}, {name: b, from: a, keypoints: k}, {name: c, from: b}, {name: d, from: b}]}",
+        "{shared: s.yaml, stages: [{name: a}, {name: k}, {name: b, from: a, keypoints: k}, "
+        "{name: c, from: b}, {name: d, from: b}]}",
     )
     recipe = read_recipe(path)
 
@@ -349,3 +351,16 @@ def test_a_recipe_that_is_told_to_stop_tells_its_training_and_packs(tmp_path, mo
     assert process.returncode == 0
     assert (tmp_path / "out" / "a" / "run").is_dir()  # the training was told, and waited for
     assert (tmp_path / "state" / "state.json").is_file()
+
+
+def test_the_state_that_is_kept_goes_on_with_what_is_missing(tmp_path):
+    """Of the recipe for limbs: the weights open, and only the stages after them are still to be trained."""
+    run_state.unpack_run(ROOT / "train" / "state", tmp_path / "run")
+    recipe = read_recipe(CONFIGS / "limbs.yaml")
+
+    assert [stage.name for stage in waiting(recipe, tmp_path / "run")] == ["tpsmm", "v2", "people"]
+
+    pipeline = MotionInterpPipeline.from_pretrained(tmp_path / "run" / "settled" / "run" / "pipeline")
+    assert pipeline.variant == "tpsmm"
+    assert pipeline.image_size == (128, 128)
+    assert max(path.stat().st_size for path in (ROOT / "train" / "state").iterdir()) < 15e6
