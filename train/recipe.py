@@ -133,9 +133,8 @@ def waiting(recipe: Recipe, out: Path) -> list[Stage]:
 
 def _results(recipe: Recipe) -> set[str | None]:
     """Names of the stages that no other goes on from."""
-    return {stage.name for stage in recipe.stages} - {
-        name for stage in recipe.stages for name in (stage.begin, stage.keypoints)
-    }
+    begins = {name for stage in recipe.stages for name in (stage.begin, stage.keypoints)}
+    return {stage.name for stage in recipe.stages if stage.name not in begins}
 
 
 def needed(recipe: Recipe, out: Path) -> list[Path]:

@@ -45,7 +45,7 @@ def test_only_the_generator_learns():
 def test_holes_are_learned_to_be_painted():
     step, phase, given = step_of(moving_networks(CONFIG)), phase_at(CONFIG, 0), batch(squares())
     optimizer, seen = torch.optim.Adam(step.parameters(), 3e-3), []
-    for _ in range(25):
+    for _ in range(45):
         output = step(given, phase)
         seen.append(output.total.item())
         optimizer.zero_grad()
