@@ -144,20 +144,16 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
     jitter = Jitter(**config.data.jitter.model_dump())
-    inpainting = config.stage == "inpainting"
-    tracks = inpainting or (
-        config.stage in ("motion", "tracks") and any(getattr(config.losses, name) for name in KNOWN)
-    )
+    inpainting, moving = config.stage == "inpainting", config.stage in ("motion", "tracks")
+    known = {name: moving and getattr(config.losses, name) > 0 for name in KNOWN}
     splines = (config.model.num_splines, config.model.points_per_spline)
     return PairOptions(
         **values,
         jitter=jitter,
-        tracks=tracks,
+        tracks=inpainting or any(known.values()),
         tracked_only=config.stage in ("tracks", "inpainting"),
-        splines=splines
-        if tracks and not inpainting and (config.losses.keypoints or config.losses.contributions)
-        else None,
-        silhouettes=bool(inpainting or (tracks and (config.losses.contributions or config.losses.occlusion))),
+        splines=splines if known["keypoints"] or known["contributions"] else None,
+        silhouettes=inpainting or known["contributions"] or known["occlusion"],
     )
 
 
