@@ -1,7 +1,8 @@
-"""Features that pictures are compared by: VGG-19 for the perceptual loss, a vision transformer for appearance and structure.
+"""Features that pictures are compared by: VGG-19's or EfficientNet-Lite0's for the perceptual loss, a vision transformer's for
+appearance and structure.
 
 Both are frozen: they have no gradient of their own, stay in eval mode, and are not part of the model that is trained.
-They take images ``(B, 3, H, W)`` in [0, 1] and normalise them as ImageNet's are.
+They take images ``(B, 3, H, W)`` in [0, 1] and normalise them as they were in the networks' own training.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ VGG_CONVOLUTIONS = (
 VGG_TAPS = (1, 6, 11, 20, 29)  # relu1_1 ... relu5_1 in torchvision's numbering of the layers
 VGG_REDUCTION = 16  # of relu5_1
 VGG_NAMES = ("vgg19.tv_in1k",)
+EFFICIENTNET = "tf_efficientnet_lite0"  # timm's name
+EFFICIENTNET_STEM = "conv_stem.weight"  # a parameter that VGG-19 has not
+EFFICIENTNET_STATISTICS = ((0.5, 0.5),) * 3
+EFFICIENTNET_LEVELS = (0, 1, 2, 3)  # of timm's features: at 1/2, 1/4, 1/8 and 1/16
+EFFICIENTNET_BLOCKS = 5  # up to the last of these; later ones hold most of the weights
+EFFICIENTNET_SCALE = 1 / 16  # brings differences between two poses to the size that VGG's have
 VITS: dict[
     tuple[int, ...], str
 ] = {  # timm's name by the shape of the patch embedding; their heads have 64 features each
@@ -48,6 +55,8 @@ VIT_NAMES = tuple(f"{name}.dino" for name in VITS.values() if name != RANDOM_VIT
 class FrozenFeatures(nn.Module):
     """A network that does not learn. It computes in the dtype of its weights, or in autocast's."""
 
+    statistics = IMAGENET
+
     def freeze(self) -> Self:
         """Without gradients for its parameters, in eval mode."""
         return self.requires_grad_(False).eval()
@@ -58,7 +67,7 @@ class FrozenFeatures(nn.Module):
 
     def _normalise(self, image: Tensor) -> Tensor:
         """The image as the layers take it, ``(B, 3, H, W)`` channels_last. The statistics stay exact in any dtype."""
-        channels = [(c - mean) / std for c, (mean, std) in zip(image.float().unbind(1), IMAGENET, strict=True)]
+        channels = [(c - mean) / std for c, (mean, std) in zip(image.float().unbind(1), self.statistics, strict=True)]
         normalised = torch.stack(channels, dim=-1).movedim(-1, 1)
         if torch.is_autocast_enabled(image.device.type):
             return normalised
@@ -75,18 +84,18 @@ class PerceptualFeatures(FrozenFeatures):
         scales: whole factors that the image is reduced by.
     """
 
-    def __init__(self, layers: nn.Sequential, scales: Sequence[int] = (1, 2, 4, 8)) -> None:
+    def __init__(self, layers: nn.Module, scales: Sequence[int] = (1, 2, 4, 8)) -> None:
         super().__init__()
-        self.layers = layers.to(memory_format=torch.channels_last)
+        self.layers: Any = layers.to(memory_format=torch.channels_last)
         self.shrinks = nn.ModuleList(Shrink(3, scale) for scale in scales)
         self.smallest_side = (VGG_REDUCTION - 1) * max(scales) + 1
         self.freeze()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """The five feature maps ``(B, C, h, w)`` of each scale, scale by scale.
+        """The feature maps ``(B, C, h, w)`` of each scale, scale by scale.
 
         Raises:
-            InputError: the image reduced by the largest scale has no pixel left in relu5_1.
+            InputError: the image reduced by the largest scale has no pixel left in the last of them.
         """
         if min(image.shape[-2:]) < self.smallest_side:
             raise InputError(
@@ -102,6 +111,23 @@ class PerceptualFeatures(FrozenFeatures):
             if index in VGG_TAPS:
                 taps.append(x)  # a convolution follows each of them, so no layer in place changes it
         return taps
+
+
+class EfficientNetFeatures(PerceptualFeatures):
+    """What the stages of EfficientNet-Lite0 end in, at 1/2 to 1/16 of the image, at several scales.
+
+    Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. For processors: it costs an
+    eighth of a VGG-19 with 16 features in the first layer.
+
+    Args:
+        layers: timm's tf_efficientnet_lite0 with `features_only`, with weights.
+        scales: whole factors that the image is reduced by.
+    """
+
+    statistics = EFFICIENTNET_STATISTICS
+
+    def _taps(self, image: Tensor) -> list[Tensor]:
+        return [EFFICIENTNET_SCALE * level for level in self.layers(self._normalise(image))]
 
 
 @dataclass(frozen=True)
@@ -158,16 +184,17 @@ class VisionTransformerFeatures(FrozenFeatures):
 
 
 def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFeatures:
-    """VGG-19 by the setting `features.vgg`.
+    """VGG-19, or what is to serve in its place, by the setting `features.vgg`.
 
     Args:
         choice: "vgg19.tv_in1k", timm's name, fetched from the Hub; a .safetensors or .pth file with torchvision's or timm's
-            names, or of a network that is VGG-19 with fewer features in every layer; "random" for untrained features, the same
-            everywhere; or "random:16" for untrained ones of a network with 16 instead of 64 in the first layer.
+            names, or of a network that is VGG-19 with fewer features in every layer, or with timm's weights of EfficientNet-Lite0
+            (`train.convert_efficientnet`); "random" for untrained features, the same everywhere; or "random:16" for untrained
+            ones of a network with 16 instead of 64 in the first layer.
         scales: as for `PerceptualFeatures`.
 
     Raises:
-        InputError: the weights cannot be had, or are not VGG-19's.
+        InputError: the weights cannot be had, or are of neither network.
     """
     untrained = re.fullmatch(r"random(?::([1-9]\d{0,2}))?", choice)
     state: StateDict = {}
@@ -176,6 +203,8 @@ def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFea
         width = int(untrained[1] or VGG_WIDTH)
     else:
         state = read_weights(file_of(choice, "features.vgg", VGG_NAMES), "features.vgg")
+        if EFFICIENTNET_STEM in state:
+            return EfficientNetFeatures(_efficientnet(state, choice), scales)
         first = state.get("features.0.weight")
         width = VGG_WIDTH if first is None or not len(first) else len(first)
     with torch.device("meta"):  # no memory, no random numbers
@@ -189,6 +218,26 @@ def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFea
         {name: state[f"features.{name}"].to(torch.float32, copy=True) for name in layers.state_dict()}, assign=True
     )
     return PerceptualFeatures(layers, scales)
+
+
+def efficientnet_layers() -> Any:
+    """EfficientNet-Lite0 without weights, up to the last of the levels that are compared."""
+    import timm  # here, because importing it takes seconds
+
+    with torch.random.fork_rng(devices=[]):  # its own initialisation draws numbers, which are not used
+        layers: Any = timm.create_model(
+            EFFICIENTNET, pretrained=False, features_only=True, out_indices=EFFICIENTNET_LEVELS
+        )
+    layers.blocks = layers.blocks[:EFFICIENTNET_BLOCKS]  # timm computes them all, whatever is asked for
+    return layers
+
+
+def _efficientnet(state: StateDict, choice: str) -> Any:
+    layers = efficientnet_layers()
+    wanted = {name: value for name, value in layers.state_dict().items() if value.is_floating_point()}
+    check_weights(wanted, state, choice, "features.vgg")
+    layers.load_state_dict({name: state[name].float() for name in wanted}, strict=False)  # but for counts of batches
+    return layers
 
 
 def vgg_layers(features: int = VGG_WIDTH) -> nn.Sequential:
