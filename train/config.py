@@ -59,6 +59,7 @@ class DataConfig(Section):
     zoom: Annotated[float, Field(ge=1, le=8)] = 1  # see pairs from so much nearer at most, where their images differ
     turn: Annotated[float, Field(ge=0, le=180)] = 0  # degrees that pairs are turned by at most
     resize: Annotated[float, Field(ge=1, le=2)] = 1  # factor that pairs are made larger or smaller by at most
+    backgrounds: Share = 0  # stage tracks: of pairs whose figure is put before the background of another pair
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep

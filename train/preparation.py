@@ -146,6 +146,7 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     jitter = Jitter(**config.data.jitter.model_dump())
     inpainting, moving = config.stage == "inpainting", config.stage in ("motion", "tracks")
     known = {name: moving and getattr(config.losses, name) > 0 for name in KNOWN}
+    elsewhere = config.stage == "tracks" and config.data.backgrounds > 0
     splines = (config.model.num_splines, config.model.points_per_spline)
     return PairOptions(
         **values,
@@ -153,7 +154,7 @@ def pair_options(config: TrainingConfig) -> PairOptions:
         tracks=inpainting or any(known.values()),
         tracked_only=config.stage in ("tracks", "inpainting"),
         splines=splines if known["keypoints"] or known["contributions"] else None,
-        silhouettes=inpainting or known["contributions"] or known["occlusion"],
+        silhouettes=inpainting or known["contributions"] or known["occlusion"] or elsewhere,
     )
 
 

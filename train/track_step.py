@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from motion_core.hops import displacement
 
 from . import losses
+from .backgrounds import exchange_backgrounds
 from .config import TrainingConfig
 from .draws import draw
 from .known_motion import MOTION, known_keypoints, known_motion
@@ -45,6 +46,8 @@ class TrackStep(nn.Module):
 
         Where none needs the dense motion, that is not computed, and the keypoints learn alone.
         """
+        if self.config.data.backgrounds:
+            batch = exchange_backgrounds(batch, self.config.data.backgrounds)
         source, driving = batch["source"], batch["driving"]
         weights, model = phase.weights, self.config.model
         parts: dict[str, Tensor] = {}
