@@ -676,6 +676,29 @@ def test_source_features_are_kept_in_fp32_for_sampling():
     assert {level.dtype for level in features.pyramid} == {torch.float32}
 
 
+def test_masks_are_closed_where_the_deformation_is_torn():
+    """And only there; the deformation gets no gradient by that, so it is not bent to open them."""
+    plain = small(ImageGenerator)
+    closing = ImageGenerator(**SMALL[ImageGenerator], close_tears=True).eval()
+    closing.load_state_dict(plain.state_dict())
+    features = plain.encode(torch.rand(1, 3, 32, 32))
+    masks = tuple(torch.full((1, 1, side, side), 0.8) for side in (8, 16, 32))
+    whole = identity_grid(8, 8, torch.zeros(1))[None]
+    torn = whole.clone()
+    torn[:, :, 4:] += 1.2
+    same, other = (DenseMotion(grid, masks[0], masks) for grid in (whole, torn.requires_grad_()))
+    for mask, expected in zip(closing.warp(features, same).masks, masks, strict=True):
+        torch.testing.assert_close(mask, expected)
+    closed = closing.warp(features, other).masks
+    for mask, expected, side in zip(closed, masks, (8, 16, 32), strict=True):
+        assert not mask.requires_grad
+        middle, away = side // 2, side // 4
+        assert mask[..., middle - 1 : middle + 1].max() < 0.1
+        torch.testing.assert_close(mask[..., :away], expected[..., :away])
+        torch.testing.assert_close(mask[..., -away:], expected[..., -away:])
+    assert all(torch.equal(a, b) for a, b in zip(plain.warp(features, other).masks, masks, strict=True))
+
+
 def test_up_keeps_its_kernel_for_inference_until_the_weight_changes():
     layer = Up(4, 3)
     x = torch.rand(1, 4, 32, 32)

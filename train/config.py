@@ -93,6 +93,7 @@ class GeneratorConfig(Section):
     block_expansion: Count = 64
     max_features: Count = 512
     num_down_blocks: Count = 3
+    close_tears: bool = False  # paint where the deformation is torn, whatever the occlusion masks say
 
 
 class KeypointConfig(Section):

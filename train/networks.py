@@ -22,6 +22,7 @@ from motion_core.pipeline import MotionInterpPipeline
 from .config import TrainingConfig
 
 KEYPOINTS = "keypoint_detector"
+CHANGEABLE = (("view_fusion", "composed_view"), ("image_generator", "close_tears"))  # settings that no weight depends on
 
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:
@@ -65,7 +66,8 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     if config.variant != "tpsmm":
         made["selector"] = OptimalInterpolationSelector(model.candidates)
     if config.variant == "v2":
-        made["view_fusion"] = ViewFusion(**model.generator.model_dump(), composed_view=model.composed_view)
+        sizes = model.generator.model_dump(exclude={"close_tears"})
+        made["view_fusion"] = ViewFusion(**sizes, composed_view=model.composed_view)
     if config.stage == "avd":
         made["avd_network"] = AVDNetwork(**points, **model.avd.model_dump())
     return made
@@ -80,11 +82,7 @@ def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> 
             continue
         ours, theirs = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
         for key, value in ours.items():
-            if (
-                not key.startswith("_")
-                and theirs[key] != value
-                and not (part == "view_fusion" and key == "composed_view")
-            ):
+            if not key.startswith("_") and theirs[key] != value and (part, key) not in CHANGEABLE:
                 raise InputError(
                     f"{key_of_it}: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )

@@ -1,7 +1,7 @@
 """Grids, sampling and splines. Imports torch only, and computes in fp32 whatever surrounds it."""
 
 from .affine_path import affine_power
-from .folding import cell_areas, fold_over_share
+from .folding import cell_areas, fold_over_share, spacing
 from .grids import (
     affine_grid,
     gaussian_heatmaps,
@@ -28,6 +28,7 @@ __all__ = [
     "resize_aligned",
     "resize_grid",
     "sample",
+    "spacing",
     "warp",
     "warp_by_each",
 ]

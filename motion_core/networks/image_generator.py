@@ -6,10 +6,12 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..geometry import resize_aligned, warp
+from ..geometry import resize_aligned, spacing, warp
 from ..structures import DenseMotion, SourceFeatures, WarpedView
 from .base import MotionModel, public_component
 from .blocks import Down, Residual, Same, Up, conv
+
+TORN = (2.0, 4.0)  # spacing of a deformation up to which it is whole, and from which on it is torn
 
 
 @public_component
@@ -23,6 +25,8 @@ class ImageGenerator(MotionModel):
         block_expansion, max_features, num_down_blocks: level i (from 0, the full size) has
             min(max_features, block_expansion * 2^i) features.
         num_masks: occlusion masks it is given: one per level (``num_down_blocks + 1``), or 1 for all.
+        close_tears: close the masks where the deformation is torn, since what is there is neither side of the tear. Ours; it
+            spares the masks the learning of thin lines.
 
     Raises:
         ValueError: another number of masks, or a size below 1.
@@ -36,6 +40,7 @@ class ImageGenerator(MotionModel):
         max_features: int = 512,
         num_down_blocks: int = 3,
         num_masks: int = 4,
+        close_tears: bool = False,
     ) -> None:
         super().__init__()
         if min(image_channels, block_expansion, max_features, num_down_blocks) < 1:
@@ -49,6 +54,7 @@ class ImageGenerator(MotionModel):
         if block_expansion > max_features:
             raise ValueError(f"max_features must be at least block_expansion = {block_expansion}, got {max_features}")
 
+        self.close_tears = close_tears
         widths = [min(max_features, block_expansion * 2**level) for level in range(num_down_blocks + 1)]
         self.first = Same(image_channels, widths[0])
         self.down = nn.ModuleList(Down(widths[i], widths[i + 1]) for i in range(num_down_blocks))
@@ -84,6 +90,9 @@ class ImageGenerator(MotionModel):
         levels = tuple(warp(level, motion.deformation) for level in reversed(source.pyramid))  # fp32
         given = motion.occlusion_masks
         masks = given if len(given) == len(levels) else given * len(levels)
+        if self.close_tears:
+            whole = _whole(motion.deformation.detach())  # it must not be bent to open or close masks
+            masks = tuple(mask * resize_aligned(whole, *mask.shape[-2:]) for mask in masks)
         sized = tuple(resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True))
         return WarpedView(levels, sized, warp(source.image, motion.deformation))
 
@@ -102,3 +111,9 @@ class ImageGenerator(MotionModel):
     def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
         """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""
         return self.paint(self.warp(source, motion))
+
+
+def _whole(deformation: Tensor) -> Tensor:
+    """1 where a deformation ``(B, h, w, 2)`` is whole, 0 where it is torn, ``(B, 1, h, w)``."""
+    least, most = TORN
+    return ((most - spacing(deformation)) / (most - least)).clamp(0, 1)[:, None]
