@@ -676,6 +676,33 @@ def test_source_features_are_kept_in_fp32_for_sampling():
     assert {level.dtype for level in features.pyramid} == {torch.float32}
 
 
+def test_keypoints_of_known_meaning_are_the_mean_of_both_ways_round(tmp_path):
+    mirrored = [1, 0, 2, 5, 4, 3]
+    plain = KeypointDetector(2, 3, architecture="pyramid").eval()
+    detector = KeypointDetector(2, 3, architecture="pyramid", mirrored=mirrored).eval()
+    detector.load_state_dict(plain.state_dict())
+    image = torch.rand(2, 3, 64, 64)
+    points = detector(image).points
+    there, back = (plain(each).points.flatten(1, 2) for each in (image, image.flip(-1)))
+    expected = (there + torch.stack([back[:, other] * torch.tensor([-1, 1]) for other in mirrored], dim=1)) / 2
+    torch.testing.assert_close(points.flatten(1, 2), expected, rtol=0, atol=1e-5)
+    turned = detector(image.flip(-1)).points.flatten(1, 2)[:, mirrored] * torch.tensor([-1, 1])
+    torch.testing.assert_close(turned, points.flatten(1, 2), rtol=0, atol=1e-5)
+    detector.save_pretrained(tmp_path)
+    torch.testing.assert_close(KeypointDetector.from_pretrained(tmp_path)(image).points, points)
+    detector.train()
+    seen = []
+    detector.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    detector(image)
+    assert seen == [2], "in training each picture is seen once"
+
+
+@pytest.mark.parametrize("mirrored", [[0, 1, 2], [1, 2, 0, 3, 4, 5], [0, 0, 2, 3, 4, 5]])
+def test_keypoints_that_do_not_mirror_in_pairs_are_refused(mirrored):
+    with pytest.raises(ValueError, match="mirrored must exchange the 6 keypoints in pairs"):
+        KeypointDetector(2, 3, architecture="pyramid", mirrored=mirrored)
+
+
 def test_masks_are_closed_where_the_deformation_is_torn():
     """And only there; the deformation gets no gradient by that, so it is not bent to open them."""
     plain = small(ImageGenerator)

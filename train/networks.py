@@ -22,7 +22,11 @@ from motion_core.pipeline import MotionInterpPipeline
 from .config import TrainingConfig
 
 KEYPOINTS = "keypoint_detector"
-CHANGEABLE = (("view_fusion", "composed_view"), ("image_generator", "close_tears"))  # settings that no weight depends on
+CHANGEABLE = (  # settings that no weight depends on
+    (KEYPOINTS, "mirrored"),
+    ("image_generator", "close_tears"),
+    ("view_fusion", "composed_view"),
+)
 
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:

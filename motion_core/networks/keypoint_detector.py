@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
@@ -30,9 +32,12 @@ class KeypointDetector(CoordinateModel):
         architecture: of the backbone: timm's name of a network that regresses the coordinates, or of one that
             finds points by maps, "heatmaps" or "pyramid".
         shrink: whole factor that the image is reduced by first.
+        mirrored: for keypoints whose meaning is known, as that of limbs: which one each of the K * N is in a mirrored picture.
+            Outside of training the picture is seen both ways round then, and the mean place is taken. Ours.
 
     Raises:
-        ValueError: fewer than one spline, or than three points each; an unknown architecture; `shrink` below 1.
+        ValueError: fewer than one spline, or than three points each; an unknown architecture; `shrink` below 1; a `mirrored`
+            that mirrored once more is not the picture itself.
     """
 
     _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
@@ -45,6 +50,7 @@ class KeypointDetector(CoordinateModel):
         image_channels: int = 3,
         architecture: str = "resnet18",
         shrink: int = 1,
+        mirrored: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if num_splines < 1:
@@ -54,6 +60,11 @@ class KeypointDetector(CoordinateModel):
         self.num_splines, self.points_per_spline = num_splines, points_per_spline
         self.shrink_image = Shrink(image_channels, shrink)
         count = num_splines * points_per_spline
+        if mirrored is not None and (
+            sorted(mirrored) != list(range(count)) or any(mirrored[mirrored[i]] != i for i in range(count))
+        ):
+            raise ValueError(f"mirrored must exchange the {count} keypoints in pairs, got {list(mirrored)}")
+        self.mirrored = None if mirrored is None else list(mirrored)
         self.backbone: Any
         if architecture in MAPS:
             self.backbone = MAPS[architecture](image_channels, count)
@@ -67,10 +78,17 @@ class KeypointDetector(CoordinateModel):
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
+        if self.mirrored is None or self.training:
+            return Keypoints(self._points(image))
+        points, other = self._points(torch.cat((image, image.flip(-1)))).flatten(1, 2).chunk(2)
+        back = other[:, self.mirrored] * other.new_tensor((-1.0, 1.0))
+        return Keypoints(((points + back) / 2).unflatten(1, (self.num_splines, self.points_per_spline)))
+
+    def _points(self, image: Tensor) -> Tensor:
         # The pyramid's convolutions may be autocast's in training, which halves its time; the places are fp32 all the same.
         precision = nullcontext() if isinstance(self.backbone, PyramidRegressor) else geometry_precision(image)
         with precision:
             points = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N, 2), or (B, K * N * 2) logits
         if not isinstance(self.backbone, tuple(MAPS.values())):
             points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
-        return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline)))  # (B, K, N, 2)
+        return points.unflatten(1, (self.num_splines, self.points_per_spline))  # (B, K, N, 2)
