@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from .networks.avd_network import AVDNetwork
 from .structures import Keypoints
+
+LENGTHENING = 2.0  # factor that a limb becomes longer or shorter by at most, as one that points at the camera does
 
 
 def standard(driving: Keypoints) -> Keypoints:
@@ -31,6 +34,49 @@ def relative(source: Keypoints, driving: Keypoints, initial: Keypoints, scale: f
     if scale is None:
         scale = relative_scale(source, initial)
     return Keypoints((driving.points - initial.points) * scale + source.points)
+
+
+def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Sequence[int]) -> Keypoints:
+    """`relative` for splines that are limbs: each turns and lengthens as the driving one did, about its near end.
+
+    Displacements alone would tear limbs that begin in another direction. Here a limb's near end goes where the limb takes it that
+    it hangs on; what the driving limbs do beyond that is added, in the source's size. So the source in the initial pose takes
+    exactly the driving pose, and in any other pose stays in one piece. Sizes are compared by the lengths of all limbs. Ours.
+
+    Args:
+        source: ``(1, K, N, 2)``; the middle of the first two points of a spline is its near end, of the next two its far end.
+        driving: ``(B, K, N, 2)``.
+        initial: ``(1, K, N, 2)``.
+        parents: the spline that each of the K hangs on, -1 for the one that hangs on none.
+    """
+    ours, start, now = (torch.view_as_complex(pose.points.float().contiguous()) for pose in (source, initial, driving))
+    near, near_start, near_now = (points[:, :, :2].mean(dim=2) for points in (ours, start, now))  # (1 or B, K)
+    along, along_start, along_now = (
+        points[:, :, 2:4].mean(dim=2) - end
+        for points, end in zip((ours, start, now), (near, near_start, near_now), strict=True)
+    )
+    scale = float(along.abs().sum() / along_start.abs().sum().clamp(min=1e-6))
+    turn = along_now / torch.where(
+        along_start.abs() < 1e-6, 1e-6, along_start
+    )  # (B, K): angle, and factor of the length
+    turn = turn * (turn.abs().clamp(1 / LENGTHENING, LENGTHENING) / turn.abs().clamp(min=1e-6))
+    places: dict[int, torch.Tensor] = {}  # (B,): where near ends go
+
+    def place(limb: int) -> torch.Tensor:
+        if limb not in places:
+            parent = parents[limb]
+            if parent < 0:
+                places[limb] = near[:, limb] + scale * (near_now - near_start)[:, limb]
+            else:
+                carried = near_now[:, parent] + turn[:, parent] * (near_start[:, limb] - near_start[:, parent])
+                own = place(parent) + turn[:, parent] * (near[:, limb] - near[:, parent])
+                places[limb] = own + scale * (near_now[:, limb] - carried)
+        return places[limb]
+
+    ends = torch.stack([place(limb) for limb in range(len(parents))], dim=1)  # (B, K)
+    expected = near_now[..., None] + turn[..., None] * (start - near_start[..., None])
+    moved = ends[..., None] + turn[..., None] * (ours - near[..., None]) + scale * (now - expected)
+    return Keypoints(torch.view_as_real(moved).to(driving.points.dtype))
 
 
 def avd(network: AVDNetwork, source: Keypoints, driving: Keypoints) -> Keypoints:

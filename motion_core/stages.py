@@ -114,7 +114,11 @@ class MotionStages(SavedPipeline):
         match settings.mode:
             case "relative":
                 start = Keypoints(driving.points[:1]) if initial is None else initial
-                transferred = motion_modes.relative(source, driving, start, scale)
+                parents = self.keypoint_detector.parents
+                if parents is None:
+                    transferred = motion_modes.relative(source, driving, start, scale)
+                else:
+                    transferred = motion_modes.relative_limbs(source, driving, start, parents)
             case "avd" if self.avd_network is not None:
                 transferred = motion_modes.avd(self.avd_network, source, driving)
             case _:

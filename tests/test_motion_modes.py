@@ -10,7 +10,15 @@ import torch
 from scipy.spatial import ConvexHull
 
 from motion_core import Keypoints, motion_modes
-from motion_core.motion_modes import best_frame, hull_area, relative, relative_scale, standard, with_strength
+from motion_core.motion_modes import (
+    best_frame,
+    hull_area,
+    relative,
+    relative_limbs,
+    relative_scale,
+    standard,
+    with_strength,
+)
 
 
 def poses(count: int, seed: int) -> Keypoints:
@@ -135,3 +143,69 @@ def test_best_frame_prefers_the_pose_to_the_place():
 def test_best_frame_takes_points_without_area():
     still = torch.zeros(2, 5, 5, 2)
     assert best_frame(SOURCE, Keypoints(torch.cat((still, SOURCE.points)))) == 2
+
+
+# Limbs: a trunk from (0, -0.4) down to (0, 0.2), an upper arm that hangs on it and a forearm that hangs on that.
+
+PARENTS = (-1, 0, 1)
+
+
+def limb(near: complex, far: complex) -> list[list[float]]:
+    """Five points: two on either side of each end, and the middle."""
+    side = 0.05j * (far - near) / abs(far - near)
+    corners = (near - side, near + side, far - side, far + side, (near + far) / 2)
+    return [[point.real, point.imag] for point in corners]
+
+
+def person(upper: float, lower: float, size: float = 1.0, at: complex = 0) -> Keypoints:
+    """The arm's two angles in degrees, from hanging down (0) to the side (90)."""
+    shoulder, hips = at - 0.3j * size, at + 0.2j * size
+
+    def towards(angle: float) -> complex:
+        return 0.3 * size * (math.sin(math.radians(angle)) + 1j * math.cos(math.radians(angle)))
+
+    elbow = shoulder + towards(upper)
+    trunk = limb(at - 0.4j * size, hips)
+    return Keypoints(torch.tensor([[trunk, limb(shoulder, elbow), limb(elbow, elbow + towards(lower))]]))
+
+
+def ends(pose: Keypoints) -> torch.Tensor:
+    """Near and far end of each limb, ``(K, 2, 2)``."""
+    return torch.stack((pose.points[0, :, :2].mean(dim=1), pose.points[0, :, 2:4].mean(dim=1)), dim=1)
+
+
+def test_limbs__a_source_in_the_initial_pose_takes_the_driving_pose_exactly():
+    assert_equal(relative_limbs(person(10, 40), person(60, 130), person(10, 40), PARENTS), person(60, 130).points)
+    assert_equal(relative_limbs(SOURCE, DRIVING, SOURCE, (2, 0, -1, 2, 3)), DRIVING.points, 1e-4)
+
+
+def test_limbs__the_initial_pose_gives_the_source():
+    assert_equal(relative_limbs(person(80, 20), person(10, 40), person(10, 40), PARENTS), person(80, 20).points)
+
+
+def test_limbs__they_turn_as_the_driving_ones_do_and_stay_together():
+    """Where displacements alone tear the arm off: it begins 70 degrees higher than the driving one."""
+    source, initial, driving = person(80, 90), person(10, 20), person(50, 100)
+    result = relative_limbs(source, driving, initial, PARENTS)
+    assert_equal(result, person(80 + 40, 90 + 80).points, 1e-4)
+    torn = ends(relative(source, driving, initial))
+    assert (torn[2, 1] - torn[2, 0]).norm() != pytest.approx(0.3, abs=0.05), "the forearm"
+
+
+def test_limbs__place_and_size_of_the_driving_person_do_not_matter():
+    expected = relative_limbs(person(30, 60), person(50, 100), person(10, 20), PARENTS).points
+    smaller = [person(*angles, size=0.5, at=0.2 + 0.1j) for angles in ((50, 100), (10, 20))]
+    # The limbs' width is not a part of that: it is the same in all sizes here.
+    found = relative_limbs(person(30, 60), *smaller, PARENTS)
+    torch.testing.assert_close(ends(found), ends(Keypoints(expected)), rtol=0, atol=1e-4)
+    moved_on = person(50, 100, size=0.5, at=0.3 + 0.1j)
+    shifted = ends(relative_limbs(person(30, 60), moved_on, smaller[1], PARENTS)) - ends(found)
+    torch.testing.assert_close(shifted, torch.tensor([0.2, 0.0]).expand(3, 2, 2), rtol=0, atol=1e-4)
+
+
+def test_limbs__one_that_pointed_at_the_camera_does_not_become_endless():
+    foreshortened = Keypoints(person(0, 0).points.clone())
+    foreshortened.points[0, 2] = torch.tensor(limb(0j, 0.001j))
+    result = relative_limbs(person(0, 0), person(0, 0), foreshortened, PARENTS)
+    assert result.points.isfinite().all()
+    assert result.points.abs().max() < 1.5

@@ -102,6 +102,7 @@ class KeypointConfig(Section):
     architecture: str = "resnet18"  # or another of timm's networks, "heatmaps" or "pyramid"
     shrink: Count = 1
     mirrored: tuple[Steps, ...] | None = None  # which keypoint each is in a mirrored picture, where that is known
+    parents: tuple[int, ...] | None = None  # where splines are limbs: which one each hangs on, -1 for one
 
 
 class BackgroundConfig(Section):

@@ -24,6 +24,7 @@ from .config import TrainingConfig
 KEYPOINTS = "keypoint_detector"
 CHANGEABLE = (  # settings that no weight depends on
     (KEYPOINTS, "mirrored"),
+    (KEYPOINTS, "parents"),
     ("image_generator", "close_tears"),
     ("view_fusion", "composed_view"),
 )

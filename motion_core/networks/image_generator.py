@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..geometry import resize_aligned, spacing, warp
+from ..geometry import resize_aligned, resize_grid, spacing, warp
 from ..structures import DenseMotion, SourceFeatures, WarpedView
 from .base import MotionModel, public_component
 from .blocks import Down, Residual, Same, Up, conv
@@ -91,8 +92,11 @@ class ImageGenerator(MotionModel):
         given = motion.occlusion_masks
         masks = given if len(given) == len(levels) else given * len(levels)
         if self.close_tears:
-            whole = _whole(motion.deformation.detach())  # it must not be bent to open or close masks
-            masks = tuple(mask * resize_aligned(whole, *mask.shape[-2:]) for mask in masks)
+            grid = resize_grid(
+                motion.deformation.detach(), *levels[-1].shape[-2:]
+            )  # not to be bent to open or close masks
+            whole = _whole(grid)
+            masks = tuple(mask * F.adaptive_avg_pool2d(whole, mask.shape[-2:]) for mask in masks)
         sized = tuple(resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True))
         return WarpedView(levels, sized, warp(source.image, motion.deformation))
 

@@ -34,10 +34,11 @@ class KeypointDetector(CoordinateModel):
         shrink: whole factor that the image is reduced by first.
         mirrored: for keypoints whose meaning is known, as that of limbs: which one each of the K * N is in a mirrored picture.
             Outside of training the picture is seen both ways round then, and the mean place is taken. Ours.
+        parents: for splines that are limbs: which one each of the K hangs on, -1 for one; see `motion_modes.relative_limbs`.
 
     Raises:
         ValueError: fewer than one spline, or than three points each; an unknown architecture; `shrink` below 1; a `mirrored`
-            that mirrored once more is not the picture itself.
+            that mirrored once more is not the picture itself; `parents` that do not all lead to one.
     """
 
     _keep_in_fp32_modules = ["backbone"]  # type: ignore[assignment]  # the base class has None
@@ -51,6 +52,7 @@ class KeypointDetector(CoordinateModel):
         architecture: str = "resnet18",
         shrink: int = 1,
         mirrored: Sequence[int] | None = None,
+        parents: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if num_splines < 1:
@@ -65,6 +67,9 @@ class KeypointDetector(CoordinateModel):
         ):
             raise ValueError(f"mirrored must exchange the {count} keypoints in pairs, got {list(mirrored)}")
         self.mirrored = None if mirrored is None else list(mirrored)
+        if parents is not None and not (points_per_spline >= 4 and _is_tree(parents, num_splines)):
+            raise ValueError(f"parents must make {num_splines} splines of 4 or more points a tree, got {list(parents)}")
+        self.parents = None if parents is None else list(parents)
         self.backbone: Any
         if architecture in MAPS:
             self.backbone = MAPS[architecture](image_channels, count)
@@ -92,3 +97,13 @@ class KeypointDetector(CoordinateModel):
         if not isinstance(self.backbone, tuple(MAPS.values())):
             points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
         return points.unflatten(1, (self.num_splines, self.points_per_spline))  # (B, K, N, 2)
+
+
+def _is_tree(parents: Sequence[int], count: int) -> bool:
+    """Whether `count` limbs, each hanging on another but for one with -1, hang together."""
+    if len(parents) != count or list(parents).count(-1) != 1 or not all(-1 <= parent < count for parent in parents):
+        return False
+    reached = {-1}
+    for _ in parents:
+        reached |= {limb for limb, parent in enumerate(parents) if parent in reached}
+    return len(reached) == count + 1
