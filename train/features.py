@@ -116,8 +116,8 @@ class PerceptualFeatures(FrozenFeatures):
 class EfficientNetFeatures(PerceptualFeatures):
     """What the stages of EfficientNet-Lite0 end in, at 1/2 to 1/16 of the image, at several scales.
 
-    Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. It costs what a VGG-19 with 16
-    features in the first layer costs.
+    Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. It costs what a
+    VGG-19 with 16 features in the first layer costs.
 
     Args:
         layers: timm's tf_efficientnet_lite0 with `features_only`, with weights.

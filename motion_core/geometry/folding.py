@@ -30,8 +30,8 @@ def fold_over_share(deformation: Tensor) -> Tensor:
 def spacing(deformation: Tensor) -> Tensor:
     """How far apart in the source neighbouring places come from, over how far apart they are: ``(B, h, w, 2)`` to ``(B, h, w)``.
 
-    The largest of a place's up to four neighbours: 1 for the identity, above 1 where the source is squeezed, and far above 1 where
-    the deformation is torn, as between a limb and the background that it passes.
+    The largest of a place's up to four neighbours: 1 for the identity, above 1 where the source is squeezed, and far above 1
+    where the deformation is torn, as between a limb and the background that it passes.
 
     >>> spacing(torch.tensor([[[[-1.0, 0.0], [-0.5, 0.0], [1.0, 0.0]]]]))
     tensor([[[0.5000, 1.5000, 1.5000]]])

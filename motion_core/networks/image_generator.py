@@ -96,7 +96,7 @@ class ImageGenerator(MotionModel):
                 motion.deformation.detach(), *levels[-1].shape[-2:]
             )  # not to be bent to open or close masks
             whole = _whole(grid)
-            masks = tuple(mask * F.adaptive_avg_pool2d(whole, mask.shape[-2:]) for mask in masks)
+            masks = tuple(mask * F.adaptive_avg_pool2d(whole, (mask.shape[-2], mask.shape[-1])) for mask in masks)
         sized = tuple(resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True))
         return WarpedView(levels, sized, warp(source.image, motion.deformation))
 

@@ -7,7 +7,6 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-import pytest
 import timm
 import torch
 from test_features import Planted
