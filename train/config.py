@@ -94,6 +94,7 @@ class GeneratorConfig(Section):
     max_features: Count = 512
     num_down_blocks: Count = 3
     close_tears: bool = False  # paint where the deformation is torn, whatever the occlusion masks say
+    fill_holes: bool = False  # paint on what lies around what is to be painted
 
 
 class KeypointConfig(Section):

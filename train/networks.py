@@ -22,10 +22,12 @@ from motion_core.pipeline import MotionInterpPipeline
 from .config import TrainingConfig
 
 KEYPOINTS = "keypoint_detector"
+FAINT = 0.05  # factor of what a generator paints that begins to paint on what surrounds holes
 CHANGEABLE = (  # settings that no weight depends on
     (KEYPOINTS, "mirrored"),
     (KEYPOINTS, "parents"),
     ("image_generator", "close_tears"),
+    ("image_generator", "fill_holes"),
     ("view_fusion", "composed_view"),
 )
 
@@ -71,7 +73,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     if config.variant != "tpsmm":
         made["selector"] = OptimalInterpolationSelector(model.candidates)
     if config.variant == "v2":
-        sizes = model.generator.model_dump(exclude={"close_tears"})
+        sizes = model.generator.model_dump(exclude={"close_tears", "fill_holes"})
         made["view_fusion"] = ViewFusion(**sizes, composed_view=model.composed_view)
     if config.stage == "avd":
         made["avd_network"] = AVDNetwork(**points, **model.avd.model_dump())
@@ -92,6 +94,10 @@ def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> 
                     f"{key_of_it}: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
+        if isinstance(network, ImageGenerator) and network.fill_holes and not other.config.fill_holes:
+            with torch.no_grad():  # what it painted on nothing would be there twice
+                for value in network.final.parameters():
+                    value.mul_(FAINT)
 
 
 def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterpPipeline:

@@ -29,7 +29,7 @@ from train.checkpoints import TrainingError, newest_checkpoint
 from train.config import ScheduleConfig, TrainingConfig
 from train.config_file import parse_config
 from train.data import ValidationPairs
-from train.networks import build_networks, pipeline_of
+from train.networks import FAINT, build_networks, pipeline_of
 from train.train import main, train
 from train.update import learning_rate_at
 
@@ -186,6 +186,28 @@ def test_the_keypoint_detector_may_come_from_another_pipeline(settings, tmp_path
         assert_same(network.state_dict(), getattr(from_there, name).state_dict())
     with pytest.raises(InputError, match=r"^init_keypoints: the keypoint_detector of .* has architecture"):
         build_networks(settings(variant="int", model__keypoints={"architecture": "pyramid"}, **begin))
+
+
+def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
+    """A generator that begins to paint on what surrounds holes paints faintly at first."""
+    four = {"model__points_per_spline": 4}
+    plain = settings(variant="int", **four)
+    splines, points = plain.model.num_splines, plain.model.points_per_spline
+    keypoints = {"mirrored": list(range(splines * points)), "parents": [-1, *range(splines - 1)]}
+    given = four | {"model__keypoints": keypoints, "model__generator": {"close_tears": True, "fill_holes": True}}
+    pipeline_of(build_networks(plain), plain).save_pretrained(tmp_path / "plain")
+    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain")
+    config = settings(variant="int", init_from=str(tmp_path / "plain"), **given)
+    networks = build_networks(config)
+    assert_same(networks["keypoint_detector"].state_dict(), before.keypoint_detector.state_dict())
+    assert networks["keypoint_detector"].parents == keypoints["parents"]
+    expected = before.image_generator.state_dict()
+    faint = {name: value * (FAINT if name.startswith("final.") else 1) for name, value in expected.items()}
+    assert_same(networks["image_generator"].state_dict(), faint)
+
+    pipeline_of(networks, config).save_pretrained(tmp_path / "filling")
+    again = build_networks(settings(variant="int", init_from=str(tmp_path / "filling"), **given))
+    assert_same(again["image_generator"].state_dict(), faint)
 
 
 def test_what_a_run_tells(settings, tmp_path, capsys):
