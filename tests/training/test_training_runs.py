@@ -194,7 +194,11 @@ def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
     plain = settings(variant="int", **four)
     splines, points = plain.model.num_splines, plain.model.points_per_spline
     keypoints = {"mirrored": list(range(splines * points)), "parents": [-1, *range(splines - 1)]}
-    given = four | {"model__keypoints": keypoints, "model__generator": {"close_tears": True, "fill_holes": True}}
+    given = four | {
+        "model__keypoints": keypoints,
+        "model__generator__close_tears": True,
+        "model__generator__fill_holes": True,
+    }
     pipeline_of(build_networks(plain), plain).save_pretrained(tmp_path / "plain")
     before = MotionInterpPipeline.from_pretrained(tmp_path / "plain")
     config = settings(variant="int", init_from=str(tmp_path / "plain"), **given)
