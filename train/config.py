@@ -202,6 +202,7 @@ class ScheduleConfig(Section):
     selector_rate: Annotated[float, Field(gt=0)] = 1  # learning rate of the selector, times that of the others
     fusion_rate: Annotated[float, Field(gt=0)] = 1  # likewise of v2's fusion of views
     selector_warmup: Steps = 0  # the loss flows through a random candidate before this step
+    frozen: tuple[str, ...] = ()  # networks that stay as they are, statistics of BatchNorm included
     max_skipped: Count = 10  # steps in a row with a loss that is not finite, before the run stops
 
     @model_validator(mode="after")

@@ -15,6 +15,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from motion_core.errors import InputError
+
 from .checkpoints import TrainingError
 from .config import ScheduleConfig
 from .phase import Phase
@@ -131,6 +133,19 @@ def in_main_process(accelerator: Accelerator, write: Callable[..., object], *arg
     failed = accelerator.reduce(torch.tensor([float(problem is not None)], device=accelerator.device), "sum")
     if failed.item():
         raise problem or TrainingError("the main process could not write")
+
+
+def put_into_training(step: nn.Module, networks: nn.ModuleDict, frozen: Sequence[str] = ()) -> None:
+    """Put what the step trains into training mode, all but the networks of these names; the rest stays in evaluation mode.
+
+    Raises:
+        InputError: there is no network of such a name.
+    """
+    step.train()
+    for name in frozen:
+        if name not in networks:
+            raise InputError(f"schedule.frozen must name networks of {', '.join(networks)}, got {name}")
+        networks[name].requires_grad_(False).eval()
 
 
 def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:

@@ -214,6 +214,22 @@ def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
     assert_same(again["image_generator"].state_dict(), faint)
 
 
+def test_frozen_networks_stay_as_they_are(settings, tmp_path):
+    """Validation, which puts all networks into evaluation mode, is between the steps."""
+    config = settings(
+        model__background=True, schedule__steps=4, output__validate_every=2, schedule__frozen=["background_predictor"]
+    )
+    before = build_networks(config)
+    after = MotionInterpPipeline.from_pretrained(train(config))
+    assert_same(after.background_predictor.state_dict(), before["background_predictor"].state_dict())
+    first = "backbone.bn1.running_mean"
+    ours, theirs = after.keypoint_detector.state_dict()[first], before["keypoint_detector"].state_dict()[first]
+    assert not torch.equal(ours, theirs), "the others learn"
+    with pytest.raises(InputError, match=r"^schedule\.frozen must name networks of .*, got generator$"):
+        train(settings(schedule__frozen=["generator"], output__folder=str(tmp_path / "other")))
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_a_run_tells(settings, tmp_path, capsys):
     config = settings(
         variant="int", schedule__steps=4, output__images_every=2, output__validate_every=2, output__log_every=2
