@@ -161,8 +161,9 @@ def _add_animate(subparsers: Any) -> None:
         "--mode",
         choices=get_args(Mode),
         default=default.mode,
-        help="relative: what moves in the video moves the picture, from the pose it has; standard: the picture takes the video's "
-        "pose, place and proportions; avd: the video's pose in the picture's proportions, if the model can",
+        help="relative: what moves in the video moves the picture, from the pose it has; pose: the picture takes the video's "
+        "poses, in its own size and place; standard: with the video's size and place; avd: the video's pose in the picture's "
+        "proportions, if the model can; auto: pose with models that know limbs, relative with others",
     )
     motion.add_argument(
         "--strength", type=float, default=default.strength, help="of the motion: 1 as in the video, less is calmer"
@@ -172,7 +173,8 @@ def _add_animate(subparsers: Any) -> None:
         type=_initial_frame,
         metavar="N|best",
         default=default.initial_frame,
-        help="for relative: which frame of the video (from 0) has the picture's pose; best: find it",
+        help="for relative and pose: which frame of the video (from 0) has the picture's pose, or its size and place; best: the "
+        "one with the nearest pose",
     )
     motion.add_argument(
         "--smooth",

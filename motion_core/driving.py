@@ -16,6 +16,8 @@ from .settings import AnimationSettings, Fit
 from .smoothing import OneEuroFilter
 from .structures import DrivingMotion, Keypoints
 
+FROM_INITIAL = ("relative", "pose")  # modes in which a driving frame stands for the picture
+
 
 def in_batches(
     video: Iterable[np.ndarray], batch_size: int, network_size: tuple[int, int], fit: Fit
@@ -48,14 +50,14 @@ def check_video(video: media.VideoSource, settings: AnimationSettings) -> None:
         found = "is a single picture" if video.kind == "picture" else "has 1 in the part that is used"
         raise InputError(f"{video.name}: must have at least 2 frames to take motion from, but {found}")
     initial = settings.initial_frame
-    if settings.mode == "relative" and isinstance(initial, int) and initial >= count:
+    if settings.mode in FROM_INITIAL and isinstance(initial, int) and initial >= count:
         raise InputError(f"initial_frame must be below the driving video's {count} frames, got {initial}")
 
 
 def initial_keypoints(
     source: Keypoints, driving: Iterable[DrivingMotion], settings: AnimationSettings
 ) -> tuple[Keypoints, Iterable[DrivingMotion]]:
-    """The pose that relative motion starts from, and the driving motion from its beginning.
+    """The driving pose that the picture's is compared with, and the driving motion from its beginning.
 
     For an initial frame other than the first, all of the video is looked at before, and its keypoints are kept.
 
@@ -68,7 +70,7 @@ def initial_keypoints(
         Keypoints ``(1, K, N, 2)`` of the initial driving frame, and all batches.
     """
     driving = iter(driving)
-    if settings.mode != "relative" or settings.initial_frame == 0:
+    if settings.mode not in FROM_INITIAL or settings.initial_frame == 0:
         first = next(driving, None)
         if first is None:
             return source, ()

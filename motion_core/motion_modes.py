@@ -1,4 +1,4 @@
-"""How the driving keypoints become keypoints of the source's object: standard, relative, avd."""
+"""How the driving keypoints become keypoints of the source's object: standard, pose, relative, avd."""
 
 from __future__ import annotations
 
@@ -17,6 +17,36 @@ LENGTHENING = 2.0  # factor that a limb becomes longer or shorter by at most, as
 def standard(driving: Keypoints) -> Keypoints:
     """The driving pose as it is, position and proportions included; right where both are of one person."""
     return driving
+
+
+def pose(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Sequence[int] | None = None) -> Keypoints:
+    """The driving pose brought to the source's size and place: right where both are of different persons. Ours.
+
+    Limbs stand where the source does: sizes are compared by the lengths of all limbs, which hardly depend on the pose, and places
+    by the far end of the limb that hangs on none, across, and by the lowest point, downwards. Other keypoints are compared by
+    their hulls' areas and their middles.
+
+    Args:
+        source: ``(1, K, N, 2)``.
+        driving: ``(B, K, N, 2)``.
+        initial: ``(1, K, N, 2)``, the first of the driving poses, whose size and place count for all.
+        parents: as for `relative_limbs`; None where keypoints are no limbs.
+    """
+    if parents is None:
+        scale = relative_scale(source, initial)
+        ours, theirs = (points.flat().mean(dim=1) for points in (source, initial))  # (1, 2)
+    else:
+        root = list(parents).index(-1)
+        lengths = [
+            float(torch.linalg.vector_norm(of[:, :, 2:4].mean(dim=2) - of[:, :, :2].mean(dim=2), dim=-1).sum())
+            for of in (source.points, initial.points)
+        ]
+        scale = lengths[0] / max(lengths[1], 1e-6)
+        ours, theirs = (
+            torch.stack((of.points[:, root, 2:4, 0].mean(dim=1), of.points[..., 1].amax(dim=(1, 2))), dim=1)
+            for of in (source, initial)
+        )
+    return Keypoints((driving.points - theirs) * scale + ours)
 
 
 def relative(source: Keypoints, driving: Keypoints, initial: Keypoints, scale: float | None = None) -> Keypoints:

@@ -6,6 +6,7 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ class MotionInterpPipeline(MotionStages):
             InputError: as in `__call__`. What can be checked is checked here, before any frame is computed.
         """
         # 0. Inputs
+        settings = replace(settings, mode=self.mode_of(settings))
         self._check_settings(settings)
         if source_images and self.view_fusion is None:
             raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
@@ -256,15 +258,17 @@ class MotionInterpPipeline(MotionStages):
                 others (with ``batch_size=1``, to the bit).
             num: instead of `times`, this many equal steps from 0 to 1, both included; 2 or more.
             path: of the keypoints, see `motion_core.interpolation.interpolate_keypoints`.
-            settings: as for an animation; `mode` is "standard" or "avd".
+            settings: as for an animation; `mode` is "standard", which "auto" means here, "pose" or "avd".
 
         Raises:
             InputError: something given cannot be used; the message says what, and by which rule.
         """
         # 0. Inputs
         chosen = requested_times(times, num)  # (M,)
+        if settings.mode == "auto":
+            settings = replace(settings, mode="standard")
         if settings.mode == "relative":
-            raise InputError("mode 'relative' needs a video: interpolate with 'standard' or 'avd'")
+            raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
         self._check_settings(settings)
         picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
         placement = self.place(picture, settings)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from .errors import InputError
 
-Mode = Literal["standard", "relative", "avd"]
+Mode = Literal["auto", "relative", "pose", "standard", "avd"]
 Fit = Literal["pad", "crop", "stretch"]
 Background = Literal["identity", "predicted"]
 KeypointPath = Literal["linear", "rigid"]
@@ -47,8 +47,9 @@ class AnimationSettings:
 
     Attributes:
         mode: how the driving motion is carried over. "relative": what moves in the video moves the picture, from the
-            pose it has; "standard": the picture takes the video's pose, place and proportions; "avd": the video's pose in
-            the picture's proportions, for models that have an AVD network.
+            pose it has; "pose": the picture takes the video's poses, in its own size and place; "standard": with the video's size
+            and place as well; "avd": the video's pose in the picture's proportions, for models that have an AVD network; "auto":
+            "pose" with models whose keypoints are limbs, "relative" with others.
         size: side, or (height, width), at which the networks work; None is the model's own.
         fit: what happens to a picture or video of another shape. "pad": all of it is used and the aspect is kept; "crop":
             the middle is used; "stretch": the aspect is not kept.
@@ -59,8 +60,8 @@ class AnimationSettings:
         matte: what is put behind transparent parts of a picture: a colour's name, "#rrggbb" or (r, g, b).
         max_pixels: a larger picture or video frame is refused before it is decoded; None is 64 million.
         strength: of the motion; 1 is the video's own, 0 none.
-        initial_frame: for "relative", the driving frame whose pose counts as the picture's: its index (from 0), or
-            "best" for the one nearest to the picture's pose, by the model's own keypoints.
+        initial_frame: for "relative" the driving frame whose pose counts as the picture's, for "pose" the one whose size and
+            place do: its index (from 0), or "best" for the one nearest to the picture's pose, by the model's own keypoints.
         smoothing: of the driving keypoints over time; None is none.
         strategy: how the interpolated image that is animated instead of the picture is chosen, for models with a selector
             (None is "learned" there). "learned": by the trained scorer; "analytic": by what is visible and the motion
@@ -80,7 +81,7 @@ class AnimationSettings:
         InputError: a value outside its range.
     """
 
-    mode: Mode = "relative"
+    mode: Mode = "auto"
     size: int | tuple[int, int] | None = None
     fit: Fit = "pad"
     crop: tuple[int, int, int, int] | Literal["subject"] | None = None

@@ -21,7 +21,7 @@ from .networks.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .saved_pipeline import SavedPipeline
 from .selection import Selection, SteadyChoice, candidate_scores
-from .settings import AnimationSettings, Background
+from .settings import AnimationSettings, Background, Mode
 from .structures import DrivingMotion, EncodedSource, Keypoints
 
 
@@ -94,6 +94,12 @@ class MotionStages(SavedPipeline):
             transform = self.background_predictor(image, frames)
         return DrivingMotion(self.keypoint_detector(frames), transform)
 
+    def mode_of(self, settings: AnimationSettings) -> Mode:
+        """The mode that the settings mean with this model."""
+        if settings.mode != "auto":
+            return settings.mode
+        return "relative" if self.keypoint_detector.parents is None else "pose"
+
     @torch.inference_mode()
     def transfer(
         self,
@@ -109,12 +115,14 @@ class MotionStages(SavedPipeline):
             source: ``(1, K, N, 2)``.
             driving: ``(B, K, N, 2)``.
             settings: `mode` and `strength`.
-            initial, scale: for "relative", see `motion_modes.relative`; None is the first of the driving poses.
+            initial, scale: for "relative" and "pose", see `motion_modes`; None is the first of the driving poses.
         """
-        match settings.mode:
+        start = Keypoints(driving.points[:1]) if initial is None else initial
+        parents = self.keypoint_detector.parents
+        match self.mode_of(settings):
+            case "pose":
+                transferred = motion_modes.pose(source, driving, start, parents)
             case "relative":
-                start = Keypoints(driving.points[:1]) if initial is None else initial
-                parents = self.keypoint_detector.parents
                 if parents is None:
                     transferred = motion_modes.relative(source, driving, start, scale)
                 else:

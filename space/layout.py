@@ -25,8 +25,10 @@ CONSENT = (
     "Animate only people who agreed to it, and never to deceive.</p>"
 )
 MODES = [
+    ("Automatic: as suits the model", "auto"),
     ("Relative: the picture keeps its own pose and proportions", "relative"),
-    ("Standard: the picture takes the video's pose and place", "standard"),
+    ("Pose: the picture takes the video's poses, in its own size and place", "pose"),
+    ("Standard: the picture takes the video's pose, size and place", "standard"),
     ("AVD: the video's pose in the picture's proportions", "avd"),
 ]
 SELECTORS = [("Automatic", "automatic"), ("A fixed t", "fixed"), ("None: the picture itself", "none")]
@@ -161,7 +163,7 @@ def _interpolate(handlers: Handlers, limits: Limits, examples: Examples, model: 
             for title, pairs in (("The same person", examples.same), ("Different people", examples.different)):
                 pair_choice(title, pairs, first, second)
             num = gr.Slider(2, limits.moments, 9, step=1, label="Images")
-            mode = gr.Radio([MODES[1], MODES[2]], value="standard", label="Motion")
+            mode = gr.Radio(MODES[2:], value="standard", label="Motion")
             path = gr.Radio(
                 [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
                 value="linear",

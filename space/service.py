@@ -245,7 +245,7 @@ class Service:
             raise InputError(f"at most {self.limits.moments} images are made at a time, got {len(times)}")
         wanted = check_times(times).tolist()
         if mode == "relative":
-            raise InputError("mode 'relative' needs a video: interpolate with 'standard' or 'avd'")
+            raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
         settings = AnimationSettings(mode=mode, path=path, fit=fit)
         pipeline = self.model(key).pipeline
         if mode == "avd" and pipeline.avd_network is None:

@@ -372,7 +372,7 @@ CASES = [
          output="out.gif"),
     # Options
     Case("unknown mode", "argument --mode", "invalid choice: 'absolute'", options={"mode": "absolute"},
-         python="mode must be one of standard, relative, avd, got 'absolute'"),
+         python="mode must be one of auto, relative, pose, standard, avd, got 'absolute'"),
     Case("size 0", "size", "must be (height, width) in multiples", options={"size": 0}),
     Case("size that the model cannot take", "size", "must be (height, width) in multiples", options={"size": 100}),
     Case("strength NaN", "strength", "must be 0 or more, got nan", options={"strength": float("nan")}),

@@ -13,6 +13,7 @@ from motion_core import Keypoints, motion_modes
 from motion_core.motion_modes import (
     best_frame,
     hull_area,
+    pose,
     relative,
     relative_limbs,
     relative_scale,
@@ -209,3 +210,33 @@ def test_limbs__one_that_pointed_at_the_camera_does_not_become_endless():
     result = relative_limbs(person(0, 0), person(0, 0), foreshortened, PARENTS)
     assert result.points.isfinite().all()
     assert result.points.abs().max() < 1.5
+
+
+# The pose alone, in the source's size and place
+
+
+@pytest.mark.parametrize("parents", [None, (-1, 0, 1)])
+def test_pose__size_and_place_of_the_driving_person_do_not_matter(parents):
+    source = person(30, 60, size=1.4, at=0.1 - 0.2j)
+    expected = pose(source, person(50, 100), person(10, 20), parents)
+    smaller, start = (moved(person(*angles), 0.5, x=0.2, y=0.3) for angles in ((50, 100), (10, 20)))
+    assert_equal(pose(source, smaller, start, parents), expected.points)
+    shifted = moved(smaller, x=0.1)
+    assert (pose(source, shifted, start, parents).points - expected.points)[..., 0].min() > 0.1, "moving on is motion"
+
+
+def test_pose__a_person_of_the_same_build_becomes_the_driving_one_in_its_own_place():
+    source, driving = person(80, 20, size=0.5, at=0.3 + 0.4j), person(10, 40)
+    result = pose(source, driving, driving, PARENTS)
+    assert_equal(
+        result, moved(driving, 0.5, x=0.3, y=result.points[..., 1].max() - driving.points[..., 1].max() / 2).points
+    )
+    assert result.points[..., 1].max() == pytest.approx(float(source.points[..., 1].max())), "it stands where it stood"
+    torch.testing.assert_close(ends(result)[0, 1, 0], ends(source)[0, 1, 0])
+
+
+def test_pose__the_first_driving_frame_counts_for_size_and_place_of_all():
+    source = person(0, 0)
+    crouched = moved(person(90, 90), y=0.3)
+    result = pose(source, crouched, person(90, 90), PARENTS)
+    torch.testing.assert_close(result.points[..., 1].max() - source.points[..., 1].max(), torch.tensor(0.3))

@@ -305,7 +305,7 @@ def test_saved_video_has_the_frames(pipe, picture, video, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"mode": "absolute"}, "mode must be one of standard, relative, avd, got 'absolute'"),
+        ({"mode": "absolute"}, "mode must be one of auto, relative, pose, standard, avd, got 'absolute'"),
         ({"fit": "squeeze"}, "fit must be one of pad, crop, stretch"),
         ({"background": "none"}, "background must be one of identity, predicted"),
         ({"strength": -1}, "strength must be 0 or more, got -1"),
