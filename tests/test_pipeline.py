@@ -403,7 +403,7 @@ def test_interpolated_background_moves_with_t(published, golden):
         ({"num": 1}, "num must be 2 or more"),
         ({"times": [1.5]}, r"times must be one or more numbers in \[0, 1\], got \[1.5\]"),
         ({"num": 3, "path": "round"}, "path must be one of linear, rigid"),
-        ({"num": 3, "settings": AnimationSettings()}, "mode 'relative' needs a video"),
+        ({"num": 3, "settings": AnimationSettings(mode="relative")}, "mode 'relative' needs a video"),
     ],
 )
 def test_wrong_requests_for_interpolation_are_refused(pipe, picture, wrong, message):
