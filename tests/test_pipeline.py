@@ -164,6 +164,23 @@ def test_relative_motion_starts_at_the_source(pipe, picture, video):
         np.testing.assert_allclose(keypoints[initial], source, atol=1e-6)
 
 
+def test_automatic_is_relative_but_for_keypoints_that_are_limbs(pipe, picture, video, monkeypatch):
+    def keypoints(mode, **settings):
+        return pipe(picture, video[:3], mode, **settings).keypoints
+
+    automatic, relative = keypoints("auto"), keypoints("relative")
+    np.testing.assert_array_equal(automatic, relative)
+    assert pipe.interpolate(picture, video[0], num=2, settings=AnimationSettings()).keypoints[1] == pytest.approx(
+        pipe.interpolate(picture, video[0], num=2).keypoints[1]
+    )
+    count = pipe.keypoint_detector.num_splines
+    monkeypatch.setattr(pipe.keypoint_detector, "parents", [-1] + [0] * (count - 1))
+    np.testing.assert_array_equal(keypoints("auto"), keypoints("pose"))
+    assert np.abs(keypoints("relative") - relative).max() > 1e-3, "limbs turn"
+    assert np.abs(keypoints("pose") - keypoints("relative")).max() > 1e-3
+    assert np.abs(keypoints("pose", initial_frame=2) - keypoints("pose")).max() > 1e-4, "another frame's size and place"
+
+
 def test_best_initial_frame_is_the_one_in_the_sources_pose(pipe, video):
     result = pipe(video[3], video, initial_frame="best")
     source = pipe.encode_source(media.to_float(video[3:4])).keypoints.points[0]
