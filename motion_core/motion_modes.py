@@ -22,9 +22,9 @@ def standard(driving: Keypoints) -> Keypoints:
 def pose(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Sequence[int] | None = None) -> Keypoints:
     """The driving pose brought to the source's size and place: right where both are of different persons. Ours.
 
-    Limbs stand where the source does: sizes are compared by the lengths of all limbs, which hardly depend on the pose, and places
-    by the far end of the limb that hangs on none, across, and by the lowest point, downwards. Other keypoints are compared by
-    their hulls' areas and their middles.
+    Limbs stand where the source does: sizes are compared by the lengths of limbs, most of which hardly depend on the pose, and
+    places by the far end of the limb that hangs on none, across, and by the lowest point, downwards. Other keypoints are
+    compared by their hulls' areas and their middles.
 
     Args:
         source: ``(1, K, N, 2)``.
@@ -37,11 +37,7 @@ def pose(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Seq
         ours, theirs = (points.flat().mean(dim=1) for points in (source, initial))  # (1, 2)
     else:
         root = list(parents).index(-1)
-        lengths = [
-            float(torch.linalg.vector_norm(of[:, :, 2:4].mean(dim=2) - of[:, :, :2].mean(dim=2), dim=-1).sum())
-            for of in (source.points, initial.points)
-        ]
-        scale = lengths[0] / max(lengths[1], 1e-6)
+        scale = _limb_scale(source, initial)
         ours, theirs = (
             torch.stack((of.points[:, root, 2:4, 0].mean(dim=1), of.points[..., 1].amax(dim=(1, 2))), dim=1)
             for of in (source, initial)
@@ -71,7 +67,7 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
 
     Displacements alone would tear limbs that begin in another direction. Here a limb's near end goes where the limb takes it that
     it hangs on; what the driving limbs do beyond that is added, in the source's size. So the source in the initial pose takes
-    exactly the driving pose, and in any other pose stays in one piece. Sizes are compared by the lengths of all limbs. Ours.
+    exactly the driving pose, and in any other pose stays in one piece. Sizes are compared as in `pose`. Ours.
 
     Args:
         source: ``(1, K, N, 2)``; the middle of the first two points of a spline is its near end, of the next two its far end.
@@ -81,11 +77,10 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
     """
     ours, start, now = (torch.view_as_complex(pose.points.float().contiguous()) for pose in (source, initial, driving))
     near, near_start, near_now = (points[:, :, :2].mean(dim=2) for points in (ours, start, now))  # (1 or B, K)
-    along, along_start, along_now = (
-        points[:, :, 2:4].mean(dim=2) - end
-        for points, end in zip((ours, start, now), (near, near_start, near_now), strict=True)
+    along_start, along_now = (
+        points[:, :, 2:4].mean(dim=2) - end for points, end in ((start, near_start), (now, near_now))
     )
-    scale = float(along.abs().sum() / along_start.abs().sum().clamp(min=1e-6))
+    scale = _limb_scale(source, initial)
     turn = along_now / torch.where(
         along_start.abs() < 1e-6, 1e-6, along_start
     )  # (B, K): angle, and factor of the length
@@ -107,6 +102,15 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
     expected = near_now[..., None] + turn[..., None] * (start - near_start[..., None])
     moved = ends[..., None] + turn[..., None] * (ours - near[..., None]) + scale * (now - expected)
     return Keypoints(torch.view_as_real(moved).to(driving.points.dtype))
+
+
+def _limb_scale(source: Keypoints, initial: Keypoints) -> float:
+    """Linear size of the source over that of the driving one: the median over limbs, since some point at the camera."""
+    ours, theirs = (
+        torch.linalg.vector_norm(of.points[0, :, 2:4].mean(dim=1) - of.points[0, :, :2].mean(dim=1), dim=-1).float()
+        for of in (source, initial)
+    )
+    return float((ours.clamp(min=1e-6) / theirs.clamp(min=1e-6)).quantile(0.5))
 
 
 def avd(network: AVDNetwork, source: Keypoints, driving: Keypoints) -> Keypoints:

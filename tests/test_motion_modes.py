@@ -240,3 +240,9 @@ def test_pose__the_first_driving_frame_counts_for_size_and_place_of_all():
     crouched = moved(person(90, 90), y=0.3)
     result = pose(source, crouched, person(90, 90), PARENTS)
     torch.testing.assert_close(result.points[..., 1].max() - source.points[..., 1].max(), torch.tensor(0.3))
+
+
+def test_pose__one_limb_that_points_at_the_camera_does_not_make_the_person_larger():
+    source, driving = person(0, 0), Keypoints(person(0, 0).points.clone())
+    driving.points[0, 0] = torch.tensor(limb(0.1999j, 0.2j))  # bent towards the camera
+    torch.testing.assert_close(ends(pose(source, driving, driving, PARENTS))[1:], ends(source)[1:])
