@@ -49,6 +49,8 @@ def test_its_card_says_what_it_was_trained_on():
         "NSF EIA-0196217",
         "MakeHuman",
         "free-exercise-db",
+        "mediapipe",
+        "EfficientNet-Lite0",
         "untrained",
     ):
         assert name in card

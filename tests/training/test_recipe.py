@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from motion_core import InputError, MotionInterpPipeline, media
+from motion_core.saved_pipeline import SHIPPED
 from train import recipe as recipes
 from train import run_state
 from train.checkpoints import TENSORS, Progress, newest_checkpoint, read_progress, save_checkpoint
 from train.config import ScheduleConfig
-from train.config_file import parse_config
+from train.config_file import load_config, parse_config
+from train.networks import build_networks
 from train.recipe import main, needed, read_recipe, run_recipe, stage_arguments, start_of, waiting
 from train.update import learning_rate_at
 
@@ -353,14 +355,21 @@ def test_a_recipe_that_is_told_to_stop_tells_its_training_and_packs(tmp_path, mo
     assert (tmp_path / "state" / "state.json").is_file()
 
 
-def test_the_state_that_is_kept_goes_on_with_what_is_missing(tmp_path):
-    """Of the recipe for limbs: the weights open, and only the stages after them are still to be trained."""
-    run_state.unpack_run(ROOT / "train" / "state", tmp_path / "run")
-    recipe = read_recipe(CONFIGS / "limbs.yaml")
+def test_what_ships_can_be_gone_on_from(tmp_path):
+    """In the place of the stage `adapted`: only the later ones are still to be trained, and they begin with its weights."""
+    pipeline = tmp_path / "adapted" / "run" / "pipeline"
+    pipeline.parent.mkdir(parents=True)
+    shutil.copytree(SHIPPED, pipeline)
+    path = CONFIGS / "people.yaml"
+    recipe = read_recipe(path)
 
-    assert [stage.name for stage in waiting(recipe, tmp_path / "run")] == ["tpsmm", "v2", "people"]
+    stages = waiting(recipe, tmp_path)
+    assert [stage.name for stage in stages] == ["faithful", "tpsmm", "v2", "people"]
 
-    pipeline = MotionInterpPipeline.from_pretrained(tmp_path / "run" / "settled" / "run" / "pipeline")
-    assert pipeline.variant == "tpsmm"
-    assert pipeline.image_size == (128, 128)
-    assert max(path.stat().st_size for path in (ROOT / "train" / "state").iterdir()) < 15e6
+    _, file, *settings = stage_arguments(path, recipe, stages[0], Path("data"), tmp_path)
+    networks = build_networks(load_config(file, settings))
+    shipped = MotionInterpPipeline.from_pretrained(SHIPPED)
+    for name, network in networks.items():
+        expected = getattr(shipped, name).state_dict()
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, expected[key].to(value.dtype)), (name, key)
