@@ -98,7 +98,7 @@ def test_every_action_has_a_named_endpoint_with_typed_inputs(client):
     modes = next(
         given for given in info["named_endpoints"]["/animate"]["parameters"] if given["parameter_name"] == "mode"
     )
-    assert modes["python_type"]["type"] == "Literal['relative', 'standard', 'avd']"
+    assert modes["python_type"]["type"] == "Literal['auto', 'relative', 'pose', 'standard', 'avd']"
 
 
 def test_animate(client, served):
