@@ -81,9 +81,8 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
         points[:, :, 2:4].mean(dim=2) - end for points, end in ((start, near_start), (now, near_now))
     )
     scale = _limb_scale(source, initial)
-    turn = along_now / torch.where(
-        along_start.abs() < 1e-6, 1e-6, along_start
-    )  # (B, K): angle, and factor of the length
+    # Angle, and factor of the length, (B, K)
+    turn = along_now / torch.where(along_start.abs() < 1e-6, 1e-6, along_start)
     turn = turn * (turn.abs().clamp(1 / LENGTHENING, LENGTHENING) / turn.abs().clamp(min=1e-6))
     places: dict[int, torch.Tensor] = {}  # (B,): where near ends go
 

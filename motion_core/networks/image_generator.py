@@ -96,7 +96,8 @@ class ImageGenerator(MotionModel):
         levels = tuple(warp(level, motion.deformation) for level in reversed(source.pyramid))  # fp32
         given = motion.occlusion_masks
         masks = given if len(given) == len(levels) else given * len(levels)
-        grid = resize_grid(motion.deformation.detach(), *levels[-1].shape[-2:])  # not to be bent for what follows
+        if self.close_tears or self.fill_holes:
+            grid = resize_grid(motion.deformation.detach(), *levels[-1].shape[-2:])  # not to be bent for what follows
         if self.close_tears:
             whole = _whole(grid)
             masks = tuple(mask * F.adaptive_avg_pool2d(whole, (mask.shape[-2], mask.shape[-1])) for mask in masks)
