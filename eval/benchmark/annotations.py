@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from motion_core.errors import InputError
+from motion_core.media import FrameAccess, open_frames
 
 from .camera import project, to_camera
 from .clip import Plan, Shot
@@ -131,6 +132,27 @@ def mean_displacement(clip: Annotations, i: int, j: int) -> float:
 def folder_of(root: Path, split: str) -> Path:
     """Where the annotations of a split are."""
     return root / "annotations" / split
+
+
+def scenes_of(root: Path, split: str) -> Path:
+    """The folder of a split's scenes: each video without the figure and its shadow, under the same name."""
+    return root / "scenes" / split
+
+
+def open_scene(root: str | Path, split: str, name: str) -> FrameAccess:
+    """Open the video of a clip's scene without the figure and its shadow, frame by frame as the camera sees it.
+
+    Args:
+        root, split, name: see `read_annotations`.
+
+    Raises:
+        InputError: it is not there, as with data from before scenes were written.
+    """
+    folder, stem = scenes_of(Path(root), split), name.removesuffix(".mp4")
+    found = [path for path in (folder / f"{stem}.mp4", folder / stem) if path.exists()]
+    if not found:
+        raise InputError(f"{folder / stem}: no such scene; render the data again with eval.benchmark.render")
+    return open_frames(found[0])
 
 
 def write_annotations(root: Path, plan: Plan, clip: Annotations, video: str) -> None:

@@ -84,9 +84,12 @@ class Shot:
     light: Light
     about: dict[str, object]  # for people: movement, looks
 
+    def renderer(self) -> Renderer:
+        return Renderer(self.figure, self.transforms, self.camera, self.scene, self.light)
+
     def render(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield for each frame the picture ``(H, W, 3)`` uint8 and the seen faces ``(H, W)`` int32."""
-        renderer = Renderer(self.figure, self.transforms, self.camera, self.scene, self.light)
+        renderer = self.renderer()
         for frame in range(len(self.transforms)):
             yield renderer.frame(frame)
 

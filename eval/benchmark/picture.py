@@ -51,8 +51,11 @@ class Renderer:
         if len(rows):
             colors = self._colors(raster, rows, columns, vertices, normals, shadows)
             _lay(picture, raster.faces.shape, rows, columns, colors)
-        pixels = np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-        return pixels, raster.faces[1::2, 1::2]
+        return _bytes(picture), raster.faces[1::2, 1::2]
+
+    def scene(self, number: int) -> np.ndarray:
+        """Return the picture ``(H, W, 3)`` uint8 that the camera of a frame has without the figure and its shadow."""
+        return _bytes(self.backdrop.at(number)[0])
 
     def _background(self, number: int, shadows: Shadows) -> np.ndarray:
         picture, floor, points = self.backdrop.at(number)
@@ -88,6 +91,10 @@ class Renderer:
         lit[~raster.front[numbers]] *= 0.3  # the inside of a skirt
         brightness = mixed[:, 5:8] + lit[:, None] * self.light.lamp.astype(np.float32)
         return self.texture[texel] * (brightness / np.float32(255))
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
 def _lay(picture: np.ndarray, grid: tuple[int, ...], rows: np.ndarray, columns: np.ndarray, colors: np.ndarray) -> None:

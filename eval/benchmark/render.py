@@ -19,7 +19,7 @@ import numpy as np
 from motion_core.errors import InputError
 from motion_core.media import VideoWriter
 
-from .annotations import annotate, folder_of, write_annotations
+from .annotations import annotate, folder_of, scenes_of, write_annotations
 from .clip import SPLITS, Plan, Studio
 from .pairs import Pair, draw_pairs, with_quartiles, write_pairs
 
@@ -30,13 +30,19 @@ _studio: Studio | None = None  # of a worker process
 def render_clip(
     studio: Studio, root: Path, identity: int, clip: int, *, png: bool = False, pairs: int = 8
 ) -> list[Pair]:
-    """Render one clip, write its video and annotations, and return pairs of its frames."""
+    """Render one clip, write its video, its scene and its annotations, and return pairs of its frames."""
     plan, shot = studio.plan, studio.shot(identity, clip)
     video = shot.name if png else f"{shot.name}.mp4"
-    seen = []
-    with VideoWriter(f"{root / plan.split / video}{os.sep * png}", plan.rate) as writer:
-        for picture, faces in shot.render():
-            writer.write(picture)
+    videos, scenes = (
+        VideoWriter(f"{folder / video}{os.sep * png}", plan.rate)
+        for folder in (root / plan.split, scenes_of(root, plan.split))
+    )
+    renderer, seen = shot.renderer(), []
+    with videos, scenes:
+        for frame in range(plan.frames):
+            picture, faces = renderer.frame(frame)
+            videos.write(picture)
+            scenes.write(renderer.scene(frame))
             seen.append(faces)
     annotations = annotate(shot, np.stack(seen))
     write_annotations(root, plan, annotations, video)
@@ -54,7 +60,7 @@ def render_split(
     for name, value in (("identities", identities), ("clips", clips), ("workers", workers), ("pairs", pairs)):
         if value < 1:
             raise InputError(f"{name}: must be at least 1, got {value}")
-    for folder in (root / plan.split, folder_of(root, plan.split)):
+    for folder in (root / plan.split, folder_of(root, plan.split), scenes_of(root, plan.split)):
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"out: {folder} must be empty or not be there, but has files in it")
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=Path,
         metavar="ROOT",
-        help="videos go to ROOT/SPLIT, the rest to ROOT/annotations/SPLIT",
+        help="videos go to ROOT/SPLIT, their scenes without people to ROOT/scenes/SPLIT, the rest to ROOT/annotations/SPLIT",
     )
     add("--split", required=True, choices=SPLITS)
     add("--identities", required=True, type=int, help="how many people")

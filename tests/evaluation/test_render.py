@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from eval.benchmark import annotations as annotations_module
-from eval.benchmark.annotations import HIDDEN, SEEN, Annotations, annotate, mean_displacement, read_annotations
+from eval.benchmark.annotations import (
+    HIDDEN,
+    SEEN,
+    Annotations,
+    annotate,
+    mean_displacement,
+    open_scene,
+    read_annotations,
+)
 from eval.benchmark.camera import look_at, to_camera
 from eval.benchmark.choreography import KINDS
 from eval.benchmark.clip import Plan, Studio
@@ -65,7 +73,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_number_of_processes(tmp_path)
     render_split(plan, tmp_path / "one", 2, 1)
     render_split(plan, tmp_path / "two", 2, 1, workers=2)
     first, second = files(tmp_path / "one"), files(tmp_path / "two")
-    assert len(first) == 2 * 4 + 1
+    assert len(first) == 2 * 5 + 1
     assert first == second
 
 
@@ -113,6 +121,22 @@ def test_the_figure_is_in_the_picture(clips):
         assert (share > 0.02).all(), clip.name
         assert (share < 0.5).all(), clip.name
         assert (clip.visibility > 0).mean() > 0.6, clip.name  # some clips show the upper body only
+
+
+def test_the_scene_is_the_picture_without_the_figure_and_its_shadow(data, clips):
+    """Off the figure, pixels are those of the scene or darker."""
+    for clip in clips:
+        video, scene = open_frames(data / "test" / clip.name), open_scene(data, "test", clip.name)
+        assert (scene.count, scene.size) == (FRAMES, (SIZE, SIZE))
+        for (_, picture), (number, empty) in zip(
+            video.frames_at(range(FRAMES)), scene.frames_at(range(FRAMES)), strict=True
+        ):
+            away = interior(clip.seen[number] < 0)  # an outline's pixels are mixed
+            assert (picture <= empty)[away].all()
+            assert (picture == empty)[away].all(axis=-1).mean() > 0.6
+            assert (picture != empty)[~away].any()
+    with pytest.raises(InputError, match="no such scene"):
+        open_scene(data, "test", "nobody#000")
 
 
 def test_visible_joints_are_on_their_parts(clips):
