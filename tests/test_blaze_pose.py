@@ -1,0 +1,50 @@
+"""BlazePose against the runtime that it is published for, whose outputs tests/golden/make_blazepose.py wrote down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from motion_core import InputError
+from motion_core.networks.layered.blaze_pose import BlazePose
+from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
+from train.convert_blazepose import convert, file_order
+
+GOLDEN = Path(__file__).parent / "golden" / "blazepose.npz"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval().network
+
+
+def test_outputs_are_those_of_the_published_runtime(network):
+    golden = np.load(GOLDEN)
+    crops = torch.from_numpy(golden["pictures"]).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        pose, mask = network(crops)
+    wanted = {name: torch.from_numpy(golden[name]) for name in ("landmarks", "metres", "mask", "score")}
+    assert (pose.landmarks - wanted["landmarks"][..., :2]).abs().max() < 2e-3  # pixels
+    assert (pose.visibility - wanted["landmarks"][..., 3].sigmoid()).abs().max() < 1e-3
+    assert (pose.metres - wanted["metres"]).abs().max() < 1e-3
+    assert (pose.score - wanted["score"]).abs().max() < 1e-3
+    assert (mask[:, 0, ::4, ::4] - wanted["mask"]).abs().max() < 1e-3 * wanted["mask"].abs().max()
+
+
+def test_every_convolution_has_its_place_in_the_file():
+    network = BlazePose()
+    ordered = list(map(id, file_order(network)))
+    assert len(ordered) == len(set(ordered))
+    assert set(ordered) == {id(module) for module in network.modules() if isinstance(module, nn.Conv2d)}
+
+
+def test_a_file_that_is_no_tflite_file_is_refused(tmp_path):
+    pytest.importorskip("tflite", reason="tflite is not installed: pip install tflite")
+    file = tmp_path / "pose.tflite"
+    file.write_bytes(b"not a model of any kind")
+    with pytest.raises(InputError, match="cannot be read as a TFLite file"):
+        convert(file)
