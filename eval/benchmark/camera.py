@@ -10,6 +10,7 @@ from .rotations import rounded, unit
 
 _UPPER = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 15, 16, 17]  # joints from the hips up
 MOVES = ("static", "static", "static", "follow", "orbit", "handheld", "dolly")
+ROAMING = 1.6  # metres; a person who goes further is followed
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0)
 
 
 def draw_camera(
-    random: np.random.Generator, joints: np.ndarray, size: tuple[int, int], rate: float, roaming: float = 1.6
+    random: np.random.Generator, joints: np.ndarray, size: tuple[int, int], rate: float, roaming: float = ROAMING
 ) -> Camera:
     """A random camera that keeps a moving person in view.
 
@@ -69,47 +70,55 @@ def draw_camera(
     shown = joints[:, _UPPER] if close else joints
     centre = (shown.min((0, 1)) + shown.max((0, 1))) / 2
     if move == "follow" or np.ptp(shown.mean(1)[:, [0, 2]], axis=0).max() > roaming:
-        move, centre = "follow", _smoothed((shown.min(1) + shown.max(1)) / 2, round(rate))
+        move, centre = "follow", smoothed((shown.min(1) + shown.max(1)) / 2, round(rate))
     centre = np.broadcast_to(centre, (frames, 3))
     time = np.arange(frames) / rate
     azimuth = np.full(frames, random.uniform(-40, 40))
     if move == "orbit":
-        azimuth = azimuth + random.choice((-1, 1)) * random.uniform(8, 22) * (time - time.mean())
-    height = np.deg2rad(random.uniform(-4, 16))
-    around = np.deg2rad(azimuth)
-    outwards = np.stack(
-        (np.sin(around) * np.cos(height), np.full(frames, np.sin(height)), np.cos(around) * np.cos(height)), 1
-    )
-    distance = _distance(shown, centre, outwards, focal, size) * random.uniform(1.0, 1.18)
+        azimuth = orbiting(random, azimuth, time)
+    away = outwards(azimuth, random.uniform(-4, 16))
+    distance = _distance(shown, centre, away, focal, size) * random.uniform(1.0, 1.18)
     if move == "dolly":
         distance = distance * (
             1 + random.uniform(0.1, 0.3) * (0.5 - 0.5 * np.cos(np.pi * time / time[-1])) if frames > 1 else 1
         )
     distance = np.maximum(distance, 1.6)
-    shake = np.zeros((frames, 3))
-    if move == "handheld":
-        for k in range(3):
-            shake[:, k] = sum(
-                0.02 / f * np.sin(2 * np.pi * f * time + random.uniform(0, 6.28)) for f in (0.4, 0.9, 1.7)
-            )
-    eye = centre + outwards * np.asarray(distance)[..., None] + shake
+    shake = swaying(random, time) if move == "handheld" else np.zeros((frames, 3))
+    eye = centre + away * np.asarray(distance)[..., None] + shake
     eye[:, 1] = np.maximum(eye[:, 1], 0.25)
     roll = shake[:, 2] * 0.6
     return Camera(rounded(look_at(eye, centre + 0.5 * shake, roll)), float(np.round(focal, 3)), size, move)
 
 
-def _distance(
-    points: np.ndarray, centre: np.ndarray, outwards: np.ndarray, focal: float, size: tuple[int, int]
-) -> float:
+def _distance(points: np.ndarray, centre: np.ndarray, away: np.ndarray, focal: float, size: tuple[int, int]) -> float:
     """How far from the centre a camera must be so that all points (T, P, 3), with some space around, are in the picture."""
-    poses = look_at(centre + outwards, centre)
+    poses = look_at(centre + away, centre)
     seen = np.einsum("tab,tpb->tpa", poses[..., :3], points) + poses[:, None, :, 3]  # from 1 metre away
     limit = np.array((size[1], size[0])) / 2 * 0.94 / focal
     needed = (np.abs(seen[..., :2]) + 0.14) / limit - (seen[..., 2:] - 1)
     return float(needed.max())
 
 
-def _smoothed(path: np.ndarray, width: int) -> np.ndarray:
+def orbiting(random: np.random.Generator, azimuth: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Directions ``(T,)`` in degrees that go around at a constant speed, at moments ``(T,)`` in seconds."""
+    return azimuth + random.choice((-1, 1)) * random.uniform(8, 22) * (time - time.mean())
+
+
+def outwards(azimuth: np.ndarray, height: float) -> np.ndarray:
+    """Unit vectors ``(T, 3)`` from a person to a camera: degrees ``(T,)`` from +z towards +x, and above level."""
+    around, up = np.deg2rad(azimuth), np.deg2rad(height)
+    return np.stack((np.sin(around) * np.cos(up), np.full(len(around), np.sin(up)), np.cos(around) * np.cos(up)), 1)
+
+
+def swaying(random: np.random.Generator, time: np.ndarray) -> np.ndarray:
+    """Offsets ``(T, 3)`` in metres of a camera that is held by hand, at moments ``(T,)`` in seconds."""
+    sway = np.zeros((len(time), 3))
+    for k in range(3):
+        sway[:, k] = sum(0.02 / f * np.sin(2 * np.pi * f * time + random.uniform(0, 6.28)) for f in (0.4, 0.9, 1.7))
+    return sway
+
+
+def smoothed(path: np.ndarray, width: int) -> np.ndarray:
     """A path (T, 3) averaged over a window of about `width` frames, its ends repeated."""
     half = max(1, width // 2)
     padded = np.concatenate((np.repeat(path[:1], half, 0), path, np.repeat(path[-1:], half, 0)))

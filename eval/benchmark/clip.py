@@ -11,11 +11,13 @@ import numpy as np
 from motion_core.errors import InputError
 
 from .body_file import BodyFile, clothed_figure
-from .camera import Camera, draw_camera
+from .camera import ROAMING, Camera, draw_camera
 from .choreography import KINDS, choreograph
 from .figure import Figure, joints, pose
 from .motion import Motion
 from .motion_file import MotionFile
+from .near_camera import ROAMING as NEAR_ROAMING
+from .near_camera import draw_near_camera
 from .outfit import draw_outfit, draw_shape
 from .picture import Renderer
 from .scene import Scene, draw_scene
@@ -24,6 +26,7 @@ from .simple_body import simple_figure
 
 SPLITS = ("train", "val", "test")
 _WHO, _WHAT = 0, 1  # streams of random numbers
+_STRETCHES = 4  # of motion capture, of which cameras that are near take the calmest
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Plan:
         size: side of the square pictures in pixels.
         motion: a motion file instead of choreography, or None.
         body: a body file instead of simple bodies, or None.
-        roaming: metres that a person may go before the camera follows; with less, people are larger in the picture.
+        roaming: metres that a person may go before the camera follows; with less, people are larger in the picture. None:
+            1.6, or 0.7 with `near`.
+        near: cameras of `near_camera`, whose people fill the picture, instead of those of `camera`; of a motion file, stretches
+            where people stay at their place and face the camera.
     """
 
     split: str
@@ -48,7 +54,8 @@ class Plan:
     size: int = 256
     motion: Path | None = None
     body: Path | None = None
-    roaming: float = 1.6
+    roaming: float | None = None
+    near: bool = False
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -57,7 +64,7 @@ class Plan:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name}: must be in {low}..{high}, got {value}")
-        if not 0 <= self.roaming <= 100:  # False for a NaN
+        if self.roaming is not None and not 0 <= self.roaming <= 100:  # False for a NaN
             raise InputError(f"roaming: must be in 0..100 metres, got {self.roaming}")
 
     def random(self, *stream: int) -> np.random.Generator:
@@ -120,7 +127,9 @@ class Studio:
         motion = self._motion(random, identity, clip)
         transforms = pose(figure, motion)
         places = joints(figure, transforms)
-        camera = draw_camera(random, places, (plan.size, plan.size), plan.rate, plan.roaming)
+        draw, roaming = (draw_near_camera, NEAR_ROAMING) if plan.near else (draw_camera, ROAMING)
+        roaming = roaming if plan.roaming is None else plan.roaming
+        camera = draw(random, places, (plan.size, plan.size), plan.rate, roaming)
         facing = -camera.poses[:, 2, :3].mean(0)  # from the figure to the camera
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))
@@ -137,4 +146,11 @@ class Studio:
         if len(names) >= 5:  # a fifth each for validation and test
             wanted = {"test": (0,), "val": (1,), "train": (2, 3, 4)}[plan.split]
             names = [name for number, name in enumerate(names) if number % 5 in wanted]
-        return self.motion.draw(random, names, plan.frames, plan.rate)
+        if not plan.near:
+            return self.motion.draw(random, names, plan.frames, plan.rate)
+        return min((self.motion.draw(random, names, plan.frames, plan.rate) for _ in range(_STRETCHES)), key=_unrest)
+
+
+def _unrest(motion: Motion) -> float:
+    """A measure of how far a person goes and turns away from +z, so that cameras can be near and in front."""
+    return float(np.ptp(motion.path[:, [0, 2]], axis=0).max() + 2 * (1 - motion.turns[:, 0, 2, 2]).mean())

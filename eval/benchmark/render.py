@@ -20,7 +20,9 @@ from motion_core.errors import InputError
 from motion_core.media import VideoWriter
 
 from .annotations import annotate, folder_of, scenes_of, write_annotations
+from .camera import ROAMING
 from .clip import SPLITS, Plan, Studio
+from .near_camera import ROAMING as NEAR_ROAMING
 from .pairs import Pair, draw_pairs, with_quartiles, write_pairs
 
 _PAIRS = 2  # a stream of random numbers, after those of `clip`
@@ -127,9 +129,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--roaming",
         type=float,
-        default=Plan.roaming,
         metavar="METRES",
-        help="that a person may go before the camera follows (default: %(default)s); with less, people are larger",
+        help=f"that a person may go before the camera follows (default: {ROAMING}, with --near {NEAR_ROAMING}); "
+        "with less, people are larger",
+    )
+    add(
+        "--near",
+        action="store_true",
+        help="cameras in front of people, who fill the picture: 0.75 to 0.95 of its height when standing",
     )
     add("--png", action="store_true", help="folders of PNG files instead of MP4: exact pictures, larger files")
     add("--pairs", type=int, default=8, help="pairs for evaluation from each clip (default: %(default)s)")
@@ -142,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     began = time.perf_counter()
     try:
-        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming")
+        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming", "near")
         plan = Plan(**{name: getattr(options, name) for name in names})
         kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
         frames = render_split(plan, options.out, options.identities, options.clips, **kinds)
