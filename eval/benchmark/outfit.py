@@ -28,8 +28,12 @@ _HAIR = (
     (0.5, 0.22, 0.1),
 )
 HAIR_STYLES = ("buzz", "short", "parted", "bob", "long", "bun", "ponytail", "curly")
-PATTERNS = ("plain", "plain", "stripes", "pinstripes", "checks", "dots", "print", "melange", "blocks")
+PATTERNS = (
+    *("plain", "plain", "stripes", "pinstripes", "checks", "plaid", "dots", "print", "melange", "blocks", "graphic"),
+    *("plain", "graphic"),
+)
 TOPS = ("t-shirt", "long sleeves", "tank top", "shirt", "jacket", "hoodie")
+COAT_PATTERNS = ("plain", "plain", "plain", "melange", "checks", "plaid", "pinstripes", "stripes", "print")
 BOTTOMS = ("trousers", "trousers", "jeans", "shorts", "skirt", "dress", "leggings")
 
 
@@ -70,6 +74,14 @@ class Outfit:
     shoes: Color
     sole: Color
     boots: bool
+    hair_length: float  # 0 .. 1, of hair that hangs
+    drape: float  # 0: the top follows the body .. 1: it stands off and hangs straight down
+    flare: float  # 0: trousers or skirt follow the body .. 1: they widen towards their ends
+    coat: float  # 0: none, else how far down the leg it goes (0.5: the knee); its sleeves go to the wrist
+    coat_open: bool
+    coat_colors: tuple[Color, Color]
+    coat_pattern: str
+    folds: int  # seed of the folds
 
 
 def draw_shape(random: np.random.Generator) -> Shape:
@@ -135,6 +147,9 @@ def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
     bottom_color = top_color if bottom == "dress" else jeans if bottom == "jeans" else _color(random)
     sleeves = {"t-shirt": random.uniform(0.25, 0.45), "tank top": 0.0}
     legs = {"shorts": random.uniform(0.3, 0.55), "skirt": 0.0, "dress": 0.0}
+    skirt = float(random.uniform(0.32, 0.6))
+    drape, flare, coat, long_skirt = _draw_loose(random)
+    coat_color = _color(random)
     return Outfit(
         skin=skin,
         hair=_mixed(_HAIR[int(random.integers(len(_HAIR)))], (0.1, 0.08, 0.07), float(random.uniform(0, 0.3))),
@@ -145,14 +160,32 @@ def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
         top_colors=(top_color, _contrasting(top_color, random)),
         top_pattern=str(random.choice(PATTERNS)),
         sleeve=float(sleeves.get(top, random.uniform(0.9, 1.0))),
-        hem=0.0 if bottom == "dress" else float(random.uniform(0.35, 1.0)),
+        hem=0.0 if bottom == "dress" else float(random.uniform(0.7 if drape else 0.35, 1.0)),
         loose=float(random.uniform(0.1, 1) if top != "tank top" else 0.1),
         bottom=bottom,
         bottom_colors=(bottom_color, _contrasting(bottom_color, random)),
-        bottom_pattern="plain" if bottom in ("trousers", "jeans", "leggings") else str(random.choice(PATTERNS)),
+        bottom_pattern="plain"
+        if bottom in ("jeans", "leggings") or (bottom == "trousers" and random.uniform() < 0.75)
+        else str(random.choice(PATTERNS)),
         leg=float(legs.get(bottom, random.uniform(0.9, 1.0))),
-        skirt=float(random.uniform(0.32, 0.6)) if bottom in ("skirt", "dress") else 0.0,
+        skirt=(max(skirt, long_skirt)) if bottom in ("skirt", "dress") else 0.0,
         shoes=_color(random),
         sole=(0.92, 0.92, 0.9) if random.uniform() < 0.6 else (0.12, 0.1, 0.1),
         boots=bool(random.uniform() < 0.15),
+        hair_length=float(random.uniform()),
+        drape=drape if top != "tank top" else 0.0,
+        flare=flare if bottom != "leggings" else 0.0,
+        coat=coat,
+        coat_open=bool(random.uniform() < 0.55),
+        coat_colors=(coat_color, _contrasting(coat_color, random)),
+        coat_pattern=str(random.choice(COAT_PATTERNS)),
+        folds=int(random.integers(2**31)),
     )
+
+
+def _draw_loose(random: np.random.Generator) -> tuple[float, float, float, float]:
+    """Drape, flare, length of the coat and least length of a skirt; about half of all people have something loose."""
+    drape, flare, coat, skirt = (float(value) for value in random.uniform((0.3, 0.3, 0.0, 0.5), (1, 1, 1, 0.95)))
+    loose = random.uniform(size=3) < (0.35, 0.35, 0.22)
+    length = 0.22 + 0.4 * coat if random.uniform() < 0.6 else 0.6 + 0.32 * coat
+    return drape * loose[0], flare * loose[1], length * loose[2], skirt * loose[1]

@@ -54,6 +54,11 @@ def smooth(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
     return share * share * (3 - 2 * share)
 
 
+def triangles(quads: np.ndarray) -> np.ndarray:
+    """Quads ``(Q, 4)`` as triangles ``(2 Q, 3)``."""
+    return np.concatenate((quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]))
+
+
 def on_bone(count: int, bone: str) -> np.ndarray:
     """Weights ``(count, J)`` of vertices that one bone moves."""
     weights = np.zeros((count, len(BONES)))

@@ -159,7 +159,8 @@ def standing(yaw: float) -> Annotations:
 
     random = np.random.default_rng(0)
     shape = draw_shape(random)
-    figure = simple_figure(shape, replace(draw_outfit(random, shape), hair_style="short", top="t-shirt"), random)
+    outfit = replace(draw_outfit(random, shape), hair_style="short", top="t-shirt", skirt=0.0, coat=0.0)
+    figure = simple_figure(shape, outfit, random)
     angles = np.zeros((1, len(ANGLES)))
     for side in ("left", "right"):
         angles[:, list(ANGLES).index(f"{side}_arm_raise")] = 75
