@@ -49,14 +49,21 @@ def contact_sheet(
     makers = [PairModel(model, pair_settings(model, None, None, None, "auto")) for model in models]
     if len({maker.size for maker in makers}) > 1:
         raise InputError(f"the models must be of one image size, got {sorted({maker.size for maker in makers})}")
-    rows: dict[int, np.ndarray] = {}
+    rows: dict[int, list[np.ndarray]] = {}
     for place, frames in read_frames(open_clips(root, split, pairs), pairs, makers[0].size):
         moved = [maker.move([frames]) for maker in makers]
         pictures = [frames.source, frames.driving, *(each.at(0, frames.placement).image for each in moved)]
         if between:
             pictures += [shown(images.images, frames.placement) for images in makers[0].between(moved[0])]
-        rows[place] = np.concatenate([_framed(picture) for picture in pictures], axis=1)
-    return np.concatenate([rows[place] for place in range(len(pairs))])[:-_GAP, :-_GAP]
+        rows[place] = pictures
+    return in_rows([rows[place] for place in range(len(pairs))])
+
+
+def in_rows(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Pictures of one size ``(h, w, 3)`` uint8 beside and below each other, as many in each row, with white gaps."""
+    return np.concatenate([np.concatenate([_framed(picture) for picture in row], axis=1) for row in rows])[
+        :-_GAP, :-_GAP
+    ]
 
 
 def _framed(picture: np.ndarray) -> np.ndarray:

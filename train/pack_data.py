@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.photo_pairs import photo_pairs
 from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
 from motion_core.media import VideoWriter, load_image, open_frames, to_float, to_uint8
@@ -25,7 +26,6 @@ SPLITS = ("train", "test")
 COLUMNS = ("video", "split", "origin", "licence")
 RATE = 25  # frames a second of what is written; training does not look at it
 EVERY = 2  # frame of a clip: neighbours hardly differ
-HELD_BACK_PHOTOS = 10  # one in so many pairs of photos is for testing
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,10 @@ def from_clips(manifest: Path, licences: Sequence[str], held_back: Sequence[str]
 
 
 def from_photos(folder: Path, origin: str, licence: str) -> Iterator[Item]:
-    """Pairs of photos NAME_0.jpg and NAME_1.jpg as videos of two frames; every tenth is for testing."""
-    for index, first in enumerate(sorted(folder.glob("*_0.jpg"))):
-        second = first.with_name(first.name.removesuffix("0.jpg") + "1.jpg")
-        if second.is_file():
-            split = "test" if index % HELD_BACK_PHOTOS == 0 else "train"
-            yield Item(f"photo-{first.stem[:-2]}", split, (first, second), range(2), origin, licence)
+    """Pairs of photos NAME_0.jpg and NAME_1.jpg as videos of two frames; those that are held back are for testing."""
+    for pair in photo_pairs(folder):
+        split = "test" if pair.held_back else "train"
+        yield Item(f"photo-{pair.name}", split, (pair.first, pair.second), range(2), origin, licence)
 
 
 def write(item: Item, out: Path, size: int, quality: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ..workers import Worker, start_worker
 from .bodies import body_joints
 
 # In the order of mediapipe's pose landmarks; those without a place among the 18 joints keep their number.
-_POSE = tuple(
+POSE = tuple(
     {
         0: "nose", 2: "left eye", 5: "right eye", 7: "left ear", 8: "right ear", 11: "left shoulder", 12: "right shoulder",
         13: "left elbow", 14: "right elbow", 15: "left wrist", 16: "right wrist", 23: "left hip", 24: "right hip",
@@ -20,7 +20,7 @@ _POSE = tuple(
     }.get(number, str(number))
     for number in range(33)
 )  # fmt: skip
-_VISIBLE = 0.5  # mediapipe guesses every joint of a body; below this it takes a joint itself for hidden
+VISIBLE = 0.5  # mediapipe guesses every joint of a body; below this it takes a joint itself for hidden
 
 
 class MediapipeBody:
@@ -30,14 +30,14 @@ class MediapipeBody:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.version = f"{worker.version}, model_complexity 1, visibility {_VISIBLE}"
+        self.version = f"{worker.version}, model_complexity 1, visibility {VISIBLE}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
         """See `eval.landmarks.LandmarkDetector`."""
         points = self._worker.ask(image)  # (33 or 0, 3): x, y, visibility
         if not len(points):
             return np.full((self.joints, 2), np.nan)
-        return body_joints(points[:, :2], points[:, 2] >= _VISIBLE, _POSE)
+        return body_joints(points[:, :2], points[:, 2] >= VISIBLE, POSE)
 
 
 class MediapipeFace:
