@@ -4,8 +4,9 @@
 
     motion       skeleton, rotations, choreography, motion, motion_file     what moves, and how far it may
     people       shapes, simple_body, outfit, painting, body_file, figure   who moves
-    pictures     camera, near_camera, rasterizer, shading, scene, picture   what is seen
-    data         clip, annotations, flow, pairs, render                     what is written, and read again
+    pictures     camera, near_camera, rasterizer, shading, planes, scene,
+                 picture                                                    what is seen
+    data         clip, annotations, flow, background, pairs, render         what is written, and read again
     scores       error of a deformation against the exact flow
     instruments  joint_detector, identity_embedder, train_instruments; instrument_* are their parts
     importers    import_bvh, import_makehuman                               motion and body files from public sources

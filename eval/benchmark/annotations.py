@@ -15,6 +15,7 @@ from motion_core.media import FrameAccess, open_frames
 from .camera import project, to_camera
 from .clip import Plan, Shot
 from .figure import Figure, skin
+from .planes import Planes
 from .skeleton import BONES, JOINTS, PARTS, PARTS_AT_JOINT
 from .surface import on_faces, pixel_rays
 
@@ -41,7 +42,7 @@ class Annotations:
         transforms: ``(T, J, 3, 4)`` of the bones, see `figure.pose`.
         camera: ``(T, 3, 4)`` poses and `focal` length in pixels, see `camera.Camera`.
         surface: the person's surface: `vertices`, `normals`, `weights`, `faces`, `two_sided` and `parts` of `figure.Figure`.
-        about: the rest of the json file: movement, background, looks, frame rate.
+        about: the rest of the json file: movement, background, wall, looks, frame rate.
     """
 
     name: str
@@ -67,11 +68,32 @@ class Annotations:
         """``(H, W, 3)`` in camera space, see `surface.pixel_rays`."""
         return pixel_rays(self.size, self.focal)
 
+    @property
+    def planes(self) -> Planes:
+        """The floor and the wall of the scene.
+
+        Raises:
+            InputError: the data are from before they were written.
+        """
+        wall = self.about.get("wall")
+        if not isinstance(wall, dict):
+            raise InputError(
+                f"{self.name}: must say where its wall is; render the data again with eval.benchmark.render"
+            )
+        return Planes(np.array(wall["normal"], np.float64), float(wall["away"]))
+
     def vertices(self, frame: int) -> np.ndarray:
         """The surface in camera space, ``(V, 3)`` metres."""
         surface = self.surface
         moved, _ = skin(surface["vertices"], surface["weights"], self.transforms[frame], surface["normals"])
         return to_camera(self.camera[frame], moved)
+
+
+def check_frames(clip: Annotations, i: int, j: int) -> None:
+    """Raise an InputError unless both are frames of the clip."""
+    for name, frame in (("i", i), ("j", j)):
+        if not 0 <= frame < len(clip.joints):
+            raise InputError(f"{name}: must be a frame in 0..{len(clip.joints) - 1} of {clip.name}, got {frame}")
 
 
 def annotate(shot: Shot, seen: np.ndarray) -> Annotations:

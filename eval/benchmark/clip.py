@@ -20,6 +20,7 @@ from .near_camera import ROAMING as NEAR_ROAMING
 from .near_camera import draw_near_camera
 from .outfit import draw_outfit, draw_shape
 from .picture import Renderer
+from .rotations import rounded
 from .scene import Scene, draw_scene
 from .shading import Light, draw_light
 from .simple_body import simple_figure
@@ -134,7 +135,8 @@ class Studio:
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))
         light = draw_light(random, facing)
-        about = {"movement": motion.name, "background": scene.kind, "camera_move": camera.move, **looks}
+        wall = {"normal": rounded(scene.planes.normal).tolist(), "away": scene.planes.away}
+        about = {"movement": motion.name, "background": scene.kind, "wall": wall, "camera_move": camera.move, **looks}
         name = plan.clip_name(identity, clip)
         return Shot(name, plan.identity_name(identity), figure, transforms, places, camera, scene, light, about)
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motion_core.errors import InputError
-
-from .annotations import Annotations
+from .annotations import Annotations, check_frames
 from .camera import project
 from .surface import facing, on_faces
 
@@ -42,9 +40,7 @@ def flow(clip: Annotations, i: int, j: int) -> Flow:
     Raises:
         InputError: there is no such frame.
     """
-    for name, frame in (("i", i), ("j", j)):
-        if not 0 <= frame < len(clip.joints):
-            raise InputError(f"{name}: must be a frame in 0..{len(clip.joints) - 1} of {clip.name}, got {frame}")
+    check_frames(clip, i, j)
     height, width = clip.size
     rows, columns = np.nonzero(clip.seen[i] >= 0)
     faces = clip.surface["faces"][clip.seen[i, rows, columns]]

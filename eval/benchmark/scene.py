@@ -9,6 +9,7 @@ import numpy as np
 
 from .camera import Camera
 from .patterns import noise
+from .planes import Planes
 
 _SIZE, _METRES = 512, 4.0  # of a texture: pixels, and what it covers before it repeats
 KINDS = ("plain", "room", "room", "room", "outdoors")
@@ -16,15 +17,11 @@ KINDS = ("plain", "room", "room", "room", "outdoors")
 
 @dataclass(frozen=True)
 class Scene:
-    """Textures ``(512, 512, 3)`` float32 in [0, 1] for the floor y = 0 and for a wall, which is `away` metres behind the figure.
-
-    `normal` ``(3,)`` of the wall points to the figure. `kind` is one of `KINDS`.
-    """
+    """Textures ``(512, 512, 3)`` float32 in [0, 1] for the floor and the wall, where these are, and one of `KINDS`."""
 
     floor: np.ndarray
     wall: np.ndarray
-    away: float
-    normal: np.ndarray
+    planes: Planes
     kind: str
 
 
@@ -50,7 +47,7 @@ def draw_scene(random: np.random.Generator, facing: np.ndarray, room_needed: flo
     else:
         wall, floor = _landscape(random), _ground(random)
     clean = [np.clip(texture, 0, 1).astype(np.float32) for texture in (floor, wall)]
-    return Scene(clean[0], clean[1], float(np.round(away, 4)), normal, kind)
+    return Scene(clean[0], clean[1], Planes(normal, float(np.round(away, 4))), kind)
 
 
 def _background_color(random: np.random.Generator) -> np.ndarray:
@@ -204,12 +201,8 @@ class Backdrop:
         turn = pose[:, :3].astype(np.float32)
         eye = (-turn.T @ pose[:, 3]).astype(np.float32)
         rays = self.rays @ turn  # (N, 3) in the world
-        normal = self.scene.normal.astype(np.float32)
-        slope = rays @ normal
-        to_wall = np.where(slope < -1e-3, -(eye @ normal + np.float32(self.scene.away)) / np.minimum(slope, -1e-3), 1e4)
-        to_floor = np.where(rays[:, 1] < -1e-4, -eye[1] / np.minimum(rays[:, 1], -1e-4), 1e5)
-        on_floor = to_floor < to_wall
-        point = eye + rays * np.minimum(to_wall, to_floor)[:, None].astype(np.float32)
+        point, on_floor = self.scene.planes.meet(eye, rays)
+        normal = self.scene.planes.normal.astype(np.float32)
         sideways = np.array((normal[2], 0, -normal[0]), np.float32)
         stretch = 6.0 if self.scene.kind == "outdoors" else 1.0
         color = np.empty((len(rays), 3), np.float32)
@@ -220,7 +213,7 @@ class Backdrop:
         place = np.stack((wall @ sideways / stretch, np.clip(height, 0, _METRES - 0.02)), axis=1)
         color[~on_floor] = _textured(self.scene.wall, place)
         if self.scene.kind == "plain":  # no hard edge between floor and wall
-            gap = np.abs(point @ normal + np.float32(self.scene.away)) + np.abs(point[:, 1])
+            gap = np.abs(point @ normal + np.float32(self.scene.planes.away)) + np.abs(point[:, 1])
             color *= (1 - 0.12 * np.exp(-gap / 0.5))[:, None]
         color *= self.glow
         size = self.camera.size
