@@ -4,8 +4,8 @@
 
     motion       skeleton, rotations, choreography, motion, motion_file     what moves, and how far it may
     people       shapes, simple_body, outfit, painting, body_file, figure   who moves
-    pictures     camera, near_camera, rasterizer, shading, planes, scene,
-                 picture                                                    what is seen
+    pictures     camera, near_camera, rasterizer, shading, planes, places,
+                 scene, picture                                             what is seen
     data         clip, annotations, flow, background, pairs, render         what is written, and read again
     scores       error of a deformation against the exact flow
     instruments  joint_detector, identity_embedder, train_instruments; instrument_* are their parts

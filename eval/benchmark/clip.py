@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,13 +21,15 @@ from .near_camera import ROAMING as NEAR_ROAMING
 from .near_camera import draw_near_camera
 from .outfit import draw_outfit, draw_shape
 from .picture import Renderer
-from .rotations import rounded
-from .scene import Scene, draw_scene
+from .places import Places
+from .scene import Scene, described, draw_scene
 from .shading import Light, draw_light
 from .simple_body import simple_figure
 
+_Item = TypeVar("_Item")
 SPLITS = ("train", "val", "test")
-_WHO, _WHAT = 0, 1  # streams of random numbers
+_WHO, _WHAT, _WHERE = 0, 1, 3  # streams of random numbers; 2 is that of `render`
+_PHOTOS = 0.5  # share of clips in front of a photo, where there are photos
 _STRETCHES = 4  # of motion capture, of which cameras that are near take the calmest
 
 
@@ -35,7 +38,7 @@ class Plan:
     """What to render. The same plan gives the same clips, in whatever order they are made.
 
     Attributes:
-        split: one of `SPLITS`; no two have a person in common, nor a clip of the motion file if it has five or more.
+        split: one of `SPLITS`; no two have a person in common, nor a photo or a clip of the motion file if there are five.
         seed: at least 0.
         frames: of a clip.
         rate: frames a second.
@@ -46,6 +49,7 @@ class Plan:
             1.6, or 0.7 with `near`.
         near: cameras of `near_camera`, whose people fill the picture, instead of those of `camera`; of a motion file, stretches
             where people stay at their place and face the camera.
+        places: a folder of photos in front of which people are in half of the clips, or None.
     """
 
     split: str
@@ -57,6 +61,7 @@ class Plan:
     body: Path | None = None
     roaming: float | None = None
     near: bool = False
+    places: Path | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -109,6 +114,7 @@ class Studio:
         self.plan = plan
         self.motion = None if plan.motion is None else MotionFile(plan.motion)
         self.body = None if plan.body is None else BodyFile(plan.body)
+        self.places = None if plan.places is None else Places(plan.places)
 
     def figure(self, identity: int) -> tuple[Figure, dict[str, object]]:
         """A person and a description of their looks."""
@@ -135,22 +141,32 @@ class Studio:
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))
         light = draw_light(random, facing)
-        wall = {"normal": rounded(scene.planes.normal).tolist(), "away": scene.planes.away}
-        about = {"movement": motion.name, "background": scene.kind, "wall": wall, "camera_move": camera.move, **looks}
+        scene = self._photographed(scene, camera, plan.random(identity, _WHERE, clip))
+        about = {"movement": motion.name, "camera_move": camera.move, **described(scene), **looks}
         name = plan.clip_name(identity, clip)
         return Shot(name, plan.identity_name(identity), figure, transforms, places, camera, scene, light, about)
+
+    def _photographed(self, scene: Scene, camera: Camera, random: np.random.Generator) -> Scene:
+        """The scene, or a photo in its place."""
+        if self.places is None or random.uniform() >= _PHOTOS:
+            return scene
+        files = _of_split(self.places.files, self.plan.split)
+        return replace(scene, kind="photo", photo=self.places.draw(random, files, camera, scene.planes))
 
     def _motion(self, random: np.random.Generator, identity: int, clip: int) -> Motion:
         plan = self.plan
         if self.motion is None:
             return choreograph(KINDS[(identity + clip) % len(KINDS)], random, plan.frames, plan.rate)
-        names = self.motion.clips
-        if len(names) >= 5:  # a fifth each for validation and test
-            wanted = {"test": (0,), "val": (1,), "train": (2, 3, 4)}[plan.split]
-            names = [name for number, name in enumerate(names) if number % 5 in wanted]
+        names = _of_split(self.motion.clips, plan.split)
         if not plan.near:
             return self.motion.draw(random, names, plan.frames, plan.rate)
         return min((self.motion.draw(random, names, plan.frames, plan.rate) for _ in range(_STRETCHES)), key=_unrest)
+
+
+def _of_split(items: Sequence[_Item], split: str) -> list[_Item]:
+    """A fifth each for validation and test, if there are five or more; otherwise all of them."""
+    wanted = {"test": (0,), "val": (1,), "train": (2, 3, 4)}[split] if len(items) >= 5 else range(5)
+    return [item for number, item in enumerate(items) if number % 5 in wanted]
 
 
 def _unrest(motion: Motion) -> float:

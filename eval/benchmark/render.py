@@ -123,6 +123,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", required=True, type=int, help="the same seed gives the same clips")
     add("--motion", type=Path, help="npz file with motion capture (see docs/benchmark.md) instead of random movements")
     add("--body", type=Path, help="npz file with a body to dress instead of simple bodies")
+    add(
+        "--places",
+        type=Path,
+        metavar="FOLDER",
+        help="photos (JPEG, PNG) in front of which people are in half of the clips",
+    )
     add("--frames", type=int, default=Plan.frames, help="of a clip (default: %(default)s)")
     add("--rate", type=int, default=Plan.rate, help="frames a second (default: %(default)s)")
     add("--size", type=int, default=Plan.size, help="side of the pictures (default: %(default)s)")
@@ -149,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     began = time.perf_counter()
     try:
-        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming", "near")
+        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming", "near", "places")
         plan = Plan(**{name: getattr(options, name) for name in names})
         kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
         frames = render_split(plan, options.out, options.identities, options.clips, **kinds)

@@ -9,7 +9,9 @@ import numpy as np
 
 from .camera import Camera
 from .patterns import noise
+from .places import Photo
 from .planes import Planes
+from .rotations import rounded
 
 _SIZE, _METRES = 512, 4.0  # of a texture: pixels, and what it covers before it repeats
 KINDS = ("plain", "room", "room", "room", "outdoors")
@@ -17,12 +19,20 @@ KINDS = ("plain", "room", "room", "room", "outdoors")
 
 @dataclass(frozen=True)
 class Scene:
-    """Textures ``(512, 512, 3)`` float32 in [0, 1] for the floor and the wall, where these are, and one of `KINDS`."""
+    """A floor and a wall.
+
+    Attributes:
+        floor, wall: textures ``(512, 512, 3)`` float32 in [0, 1].
+        planes: where they are.
+        kind: one of `KINDS`, or "photo".
+        photo: what is seen on both instead of the textures, or None.
+    """
 
     floor: np.ndarray
     wall: np.ndarray
     planes: Planes
     kind: str
+    photo: Photo | None = None
 
 
 def draw_scene(random: np.random.Generator, facing: np.ndarray, room_needed: float) -> Scene:
@@ -48,6 +58,13 @@ def draw_scene(random: np.random.Generator, facing: np.ndarray, room_needed: flo
         wall, floor = _landscape(random), _ground(random)
     clean = [np.clip(texture, 0, 1).astype(np.float32) for texture in (floor, wall)]
     return Scene(clean[0], clean[1], Planes(normal, float(np.round(away, 4))), kind)
+
+
+def described(scene: Scene) -> dict[str, object]:
+    """For the annotations of a clip: its kind and its wall, see `Annotations.planes`, and the photo's name if there is one."""
+    wall = {"normal": rounded(scene.planes.normal).tolist(), "away": scene.planes.away}
+    place = {} if scene.photo is None else {"place": scene.photo.name}
+    return {"background": scene.kind, "wall": wall, **place}
 
 
 def _background_color(random: np.random.Generator) -> np.ndarray:
@@ -202,10 +219,17 @@ class Backdrop:
         eye = (-turn.T @ pose[:, 3]).astype(np.float32)
         rays = self.rays @ turn  # (N, 3) in the world
         point, on_floor = self.scene.planes.meet(eye, rays)
+        photo = self.scene.photo
+        # The light of the place is in the photo.
+        color = self._painted(point, on_floor) * self.glow if photo is None else photo.colors(point)
+        return color.reshape(*self.camera.size, 3), np.flatnonzero(on_floor), point[on_floor]
+
+    def _painted(self, point: np.ndarray, on_floor: np.ndarray) -> np.ndarray:
+        """Colours (N, 3) float32 of points (N, 3) of the planes."""
         normal = self.scene.planes.normal.astype(np.float32)
         sideways = np.array((normal[2], 0, -normal[0]), np.float32)
         stretch = 6.0 if self.scene.kind == "outdoors" else 1.0
-        color = np.empty((len(rays), 3), np.float32)
+        color = np.empty((len(point), 3), np.float32)
         color[on_floor] = _textured(self.scene.floor, point[on_floor][:, [0, 2]])
         wall = point[~on_floor]
         height = wall[:, 1] / stretch
@@ -215,9 +239,7 @@ class Backdrop:
         if self.scene.kind == "plain":  # no hard edge between floor and wall
             gap = np.abs(point @ normal + np.float32(self.scene.planes.away)) + np.abs(point[:, 1])
             color *= (1 - 0.12 * np.exp(-gap / 0.5))[:, None]
-        color *= self.glow
-        size = self.camera.size
-        return color.reshape(*size, 3), np.flatnonzero(on_floor), point[on_floor]
+        return color
 
 
 def _textured(texture: np.ndarray, metres: np.ndarray) -> np.ndarray:

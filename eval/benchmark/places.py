@@ -1,0 +1,110 @@
+"""Photos as places: projected onto the floor and the wall of a scene, so that they move with the camera as these do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from motion_core.errors import InputError
+from motion_core.media import load_image, natural_key
+
+from .camera import Camera, to_camera
+from .planes import Planes
+
+_ENDINGS = (".jpg", ".jpeg", ".png")
+_STEPS = 9  # places along each side of a picture at which its view is looked at
+_WIDEST = (
+    2.0  # views of other frames are covered this far beyond the projector's own, in halves of it; then it is mirrored
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and the projector that throws it onto a scene.
+
+    Attributes:
+        name: of its file.
+        picture: ``(h, w, 3)`` float32 in [0, 1]; beyond its borders it goes on mirrored.
+        pose: ``(3, 4)`` of the projector, see `camera.Camera`.
+        focal: pixels of the picture for a slope of 1.
+        corner: ``(2,)`` slopes x / z and y / z in camera space at the centre of the first pixel.
+    """
+
+    name: str
+    picture: np.ndarray
+    pose: np.ndarray
+    focal: float
+    corner: np.ndarray
+
+    def colors(self, points: np.ndarray) -> np.ndarray:
+        """Colours ``(N, 3)`` float32 of points ``(N, 3)`` of the world."""
+        height, width, _ = self.picture.shape
+        places = (_slopes(self.pose, points) - self.corner) * self.focal
+        last = np.array((width, height)) - 1
+        mirrored = np.abs((places + last) % (2 * last) - last)
+        corner = np.minimum(mirrored.astype(np.int64), last - 1)
+        right, down = (mirrored - corner).astype(np.float32).T[..., None]
+        start = corner[:, 1] * width + corner[:, 0]
+        flat = self.picture.reshape(-1, 3)
+        upper = flat[start] * (1 - right) + flat[start + 1] * right
+        lower = flat[start + width] * (1 - right) + flat[start + width + 1] * right
+        return upper * (1 - down) + lower * down
+
+
+class Places:
+    """The photos of a folder.
+
+    Raises:
+        InputError: there is no such folder, or no JPEG or PNG file in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise InputError(f"places: {folder} must be a folder of photos, but there is none")
+        files = [path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS]
+        self.files = sorted(files, key=lambda path: natural_key(path.name))
+        if not files:
+            raise InputError(f"places: {folder} must have photos in it ({', '.join(_ENDINGS)}), but has none")
+
+    def draw(self, random: np.random.Generator, files: Sequence[Path], camera: Camera, planes: Planes) -> Photo:
+        """One of the photos, cut and perhaps mirrored at random so that it covers what the camera sees in all of its frames.
+
+        The projector stands where the camera is in its middle frame; of a camera that stands still, pixels of the photo are
+        pixels of the picture.
+        """
+        file = files[int(random.integers(len(files)))]
+        pose = camera.poses[len(camera.poses) // 2]
+        low, high = _view(camera, planes, pose)
+        width, height = (np.ceil((high - low) * camera.focal - 1e-3).astype(int) + 1).tolist()
+        photo = load_image(file)
+        if random.uniform() < 0.5:
+            photo = photo[:, ::-1]
+        room = np.array((photo.shape[1], photo.shape[0]), float)
+        cut = np.array((width, height)) * (room / (width, height)).min() * random.uniform(0.75, 1)
+        left, top = (room - cut) * random.uniform(size=2)
+        box = (left, top, min(left + cut[0], room[0]), min(top + cut[1], room[1]))
+        picture = Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS, box=box)
+        return Photo(file.name, np.asarray(picture, np.float32) / 255, pose, camera.focal, low)
+
+
+def _view(camera: Camera, planes: Planes, projector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest and largest slopes ``(2,)``, seen from the projector ``(3, 4)``, of the scene in a camera's pictures."""
+    half = (np.array((camera.size[1], camera.size[0])) - 1) / 2 / camera.focal
+    steps = np.linspace(-1, 1, _STEPS)
+    grid = np.stack(np.meshgrid(steps * half[0], steps * half[1], [1.0]), axis=-1).reshape(-1, 3)
+    slopes = []
+    for pose in camera.poses:
+        points, _ = planes.meet(-pose[:, :3].T @ pose[:, 3], grid @ pose[:, :3])
+        slopes.append(_slopes(projector, points))
+    seen = np.clip(np.concatenate(slopes), -_WIDEST * half, _WIDEST * half)
+    return seen.min(0), seen.max(0)
+
+
+def _slopes(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Slopes x / z and y / z ``(N, 2)`` float64 in camera space; points behind the camera are taken to be just before it."""
+    in_view = to_camera(pose, points.astype(np.float64))
+    return in_view[:, :2] / np.maximum(in_view[:, 2:], 0.1)
