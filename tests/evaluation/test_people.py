@@ -1,0 +1,215 @@
+"""`eval.people`: planted results have the figures that are known of them, and photos for training are not measured."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evaluation_drawings import draw_person
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
+
+from eval import people
+from eval.benchmark.clip import Plan
+from eval.benchmark.render import render_split
+from eval.landmarks.blaze_pose import BlazePoseInstrument
+from eval.landmarks.bodies import JOINTS
+from eval.people_pairs import AROUND, PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
+from eval.people_scores import luma_gradient, score_pair, summarise
+from eval.photo_pairs import photo_pairs
+from motion_core import media
+from motion_core.errors import InputError
+from train.pack_data import from_photos
+
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A figure of noise that moved by (12, 5) pixels before a grey wall."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 60, 3), np.uint8)
+    pictures, figures = np.full((2, SIDE, SIDE, 3), 128, np.uint8), np.zeros((2, SIDE, SIDE), bool)
+    for number, (x, y) in enumerate(((80, 60), (92, 65))):
+        pictures[number, y : y + 120, x : x + 60] = noise
+        figures[number, y : y + 120, x : x + 60] = True
+    joints = np.stack([np.full(18, 100.0), np.arange(70.0, 160.0, 5.0)], axis=-1)
+    return PeoplePair("noise", *pictures, *map(around, figures), joints)
+
+
+def test_a_copy_has_ratio_one_and_is_as_sharp_as_the_real_picture(pair):
+    copy = score_pair(pair, pair.source, pair.joints - (12, 5), copied=True)
+    summary = summarise([copy], [copy])
+    assert (summary.l1_ratio, summary.figure_ratio) == (1, 1)
+    assert summary.sharpness == pytest.approx(1, abs=0.01)
+    assert summary.akd == pytest.approx(100 * 13 / SIDE)
+    assert summary.mkr == 0
+
+
+def test_a_perfect_result_a_shifted_and_a_blurred_one(pair):
+    copy = score_pair(pair, pair.source, pair.joints, copied=True)
+    blurred = gaussian_filter(pair.driving, (1, 1, 0))
+    perfect, near, far, soft = (
+        summarise([score_pair(pair, result, pair.joints)], [copy])
+        for result in (pair.driving, np.roll(pair.driving, 1, 1), np.roll(pair.driving, 40, 1), blurred)
+    )
+    assert (perfect.l1, perfect.figure_ratio, perfect.akd, perfect.sharpness) == (0, 0, 0, 1)
+    assert 0 < near.l1 < far.l1
+    assert near.sharpness == pytest.approx(1, abs=0.01)
+    assert soft.sharpness < 0.4  # of noise, whose neighbours have nothing in common, a Gaussian leaves little
+    assert 0 < soft.figure_ratio < near.figure_ratio
+
+
+def test_means_are_of_pairs_and_ratios_of_means(pair):
+    score = score_pair(pair, pair.source, pair.joints)
+    more = replace(score, l1=3 * score.l1, gradient=3 * score.gradient, akd=np.nan, mkr=0.5)
+    summary = summarise([score, more], [score, replace(score, figure_l1=3 * score.figure_l1)])
+    assert (summary.l1_ratio, summary.figure_ratio) == pytest.approx((2, 0.5))
+    assert summary.sharpness == pytest.approx(2 * score.gradient / score.real_gradient)
+    assert summary.akd == score.akd  # of the one pair that has it
+    assert summary.mkr == 0.25
+
+
+def test_the_gradient_is_that_of_a_slope():
+    y, x = np.mgrid[:20, :20]
+    slope = np.repeat((3 * x + 4 * y)[..., None], 3, axis=2).astype(np.uint8)
+    np.testing.assert_allclose(luma_gradient(slope)[:-1, :-1], 5 / 255)
+
+
+def test_pairs_are_at_quantiles_of_the_distance():
+    points = np.random.default_rng(0).normal(size=(12, 10, 5, 2))
+    distances = sum(cdist(each, each) for each in points.reshape(12, 50, 2).swapaxes(0, 1)) / 50
+    ranks = np.argsort(np.argsort(distances, axis=None, kind="stable")).reshape(12, 12)
+    chosen = choose_pairs(points)
+    assert distances[chosen[0]] == distances.max()
+    assert [sorted((ranks[i, j], ranks[j, i]))[0] // 2 for i, j in chosen] == [143 // 2, 108 // 2, 64 // 2]
+    assert all(i < j for i, j in chosen)
+
+
+def test_a_figure_has_a_margin_with_corners():
+    mask = np.zeros((20, 20), bool)
+    mask[9, 10] = True
+    assert around(mask).sum() == (2 * AROUND + 1) ** 2
+    assert around(mask)[9 - AROUND, 10 + AROUND]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """A drawn person ``(256, 256, 3)``, and where its joints are."""
+    return draw_person()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, drawn):
+    """12 pairs of photos of the person, one without its second photo and one of a wall."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(12):
+        for k in (0, 1):
+            picture = np.full((SIDE, SIDE, 3), 128, np.uint8) if number == 10 else np.roll(drawn[0], 20 * k, axis=1)
+            Image.fromarray(picture).save(folder / f"pose{number:02}_{k}.jpg", quality=95)
+    (folder / "pose05_1.jpg").unlink()
+    return folder
+
+
+def test_photos_held_back_are_never_packed_for_training(photos):
+    pairs = photo_pairs(photos)
+    assert [pair.name for pair in pairs if pair.held_back] == ["pose00", "pose10"]
+    assert len(pairs) == 11  # one has no second photo
+    packed = {item.name: item.split for item in from_photos(photos, "", "")}
+    assert packed == {f"photo-{pair.name}": "test" if pair.held_back else "train" for pair in pairs}
+
+
+def test_photos_come_with_the_persons_place_and_a_photo_of_nobody_is_left_out(photos):
+    pairs = PhotoPairs(photos)
+    (pair,) = pairs
+    assert pair.name == "pose00"
+    assert pairs.left_out == {"pose10": "BlazePose does not find a person in both photos"}
+    assert pair.driving_figure[100, 148]  # the chest
+    assert not pair.driving_figure[40, 40]
+
+
+def test_the_instrument_finds_a_drawn_persons_joints_in_a_wide_picture(drawn):
+    image, joints = drawn
+    wide = np.pad(image, ((0, 0), (0, 144), (0, 0)), mode="edge")
+    found = BlazePoseInstrument().find(wide)
+    for name in joints:
+        np.testing.assert_allclose(found.joints[JOINTS.index(name)], joints[name], atol=12)
+    assert found.score > 0.5
+    assert found.silhouette.shape == (256, 400)
+    assert found.silhouette[100, 128]
+    assert not found.silhouette[:, 300:].any()
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    root = tmp_path_factory.mktemp("rendered")
+    render_split(Plan("test", 5, frames=4, size=SIDE), root, 1, 1, pairs=2)
+    return root
+
+
+@pytest.fixture
+def model(variant_pipeline, tmp_path):
+    """A saved model that works at 128 x 128."""
+    variant_pipeline("full").save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_the_command_prints_a_table_and_writes_rows_and_sheets(rendered, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(people, "SHEET_ROWS", 2)
+    options = ["--model", model, "--rendered", rendered, "--csv", tmp_path / "out.csv", "--sheet", tmp_path / "out.png"]
+    assert people.main([str(option) for option in options]) == 0
+
+    said = capsys.readouterr().out
+    assert "**Rendered people**, 3 pairs; joints by joints of the rendered benchmark" in said
+    rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows] == ["| `copy`", f"| `{model}`"]
+    assert rows[0][2:4] == ["1.000", "1.000"]
+    with (tmp_path / "out.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["model"] for row in written] == ["copy"] * 3 + [str(model)] * 3
+    assert float(rows[1][1]) == pytest.approx(np.mean([float(row["l1"]) for row in written[3:]]), abs=1e-4)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-1.png", "out-2.png"]
+    sheet = media.load_image(tmp_path / "out-2.png")
+    assert sheet.shape == (SIDE, 3 * SIDE + 2 * 3, 3)  # the third pair: source, driving picture, result
+    *_, last = RenderedPairs(rendered)
+    np.testing.assert_array_equal(sheet[:, :SIDE], last.source)
+    assert not np.array_equal(sheet[:, -SIDE:], last.source)
+
+
+def test_a_pair_that_a_model_refuses_counts_as_copied(rendered, variant_pipeline, monkeypatch):
+    pipeline = variant_pipeline("tpsmm")
+    model = people.Model("strict", pipeline, people.pair_settings(pipeline))
+
+    def refuse(*given):
+        raise InputError("nobody is in this picture")
+
+    monkeypatch.setattr(pipeline, "stream", refuse)
+    measured = people.measure([model], RenderedPairs(rendered, limit=1))
+    assert measured.scores["strict"] == measured.scores["copy"]
+    assert "`strict` refused 1 pairs, which count as copied: nobody is in this picture (" in people.table(
+        measured, [model]
+    )
+
+
+def test_what_cannot_be_used_is_told_in_one_line(rendered, photos, tmp_path, capsys):
+    for options, message in [
+        ((), "give --rendered, --photos or both"),
+        (("--photos", tmp_path), "must be a folder with pairs of photos"),
+        (("--rendered", tmp_path), "there is no such folder"),
+        (("--rendered", rendered, "--limit", "0"), "limit must be 1 pair or more, got 0"),
+        (("--rendered", rendered, "--model", "copy"), "is measured in any case"),
+        (("--rendered", rendered, "--sheet", tmp_path / "sheet.jpg"), "must end in .png, got '.jpg'"),
+        (("--rendered", rendered, "--csv", tmp_path / "no" / "out.csv"), "must be in an existing folder"),
+    ]:
+        assert people.main([str(option) for option in options]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1
+
+
+def test_clips_of_another_size_are_refused(tmp_path):
+    render_split(Plan("test", 5, frames=2, size=64), tmp_path, 1, 1, pairs=1)
+    with pytest.raises(InputError, match=r"as its annotations and 256 x 256 pixels, got \(2, 64, 64\)"):
+        list(RenderedPairs(tmp_path))
