@@ -11,13 +11,16 @@ from typing import Any
 from .version import __version__
 
 _HOME = {
-    "AVDNetwork": ".networks.avd_network",
-    "BackgroundPredictor": ".networks.background_predictor",
-    "DenseMotionNetwork": ".networks.dense_motion",
-    "ImageGenerator": ".networks.image_generator",
+    "AVDNetwork": ".networks.tpsmm.avd_network",
+    "BackgroundPredictor": ".networks.tpsmm.background_predictor",
+    "DenseMotionNetwork": ".networks.tpsmm.dense_motion",
+    "ImageGenerator": ".networks.tpsmm.image_generator",
     "OptimalInterpolationSelector": ".networks.interpolation_selector",
     "ViewFusion": ".networks.view_fusion",
-    "KeypointDetector": ".networks.keypoint_detector",
+    "KeypointDetector": ".networks.tpsmm.keypoint_detector",
+    "PersonDetector": ".networks.layered.person_detector",
+    "LayoutNetwork": ".networks.layered.layout_network",
+    "LayerPainter": ".networks.layered.layer_painter",
     "MotionInterpPipeline": ".pipeline",
     "AnimationOutput": ".animation",
     "OneEuro": ".settings",

@@ -124,11 +124,11 @@ def _time(
 ) -> Measurement:
     frame = frames[-1:].to(pipeline.device)
     keypoints = pipeline.keypoint_detector(frame)
-    motion = pipeline.hops.motion(source, keypoints)
+    motion = pipeline.hops.backbone.motion(source, keypoints)
     work: dict[str, Callable[[], object]] = {
         "encode": lambda: pipeline.encode_source(image),
         "keypoints": lambda: pipeline.keypoint_detector(frame),
-        "dense motion": lambda: pipeline.hops.motion(source, keypoints),
+        "dense motion": lambda: pipeline.hops.backbone.motion(source, keypoints),
         "image": lambda: pipeline.image_generator(source.features, motion),
         "frame": lambda: _frame(pipeline, source, frame),
     }

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .networks.avd_network import AVDNetwork
-from .networks.background_predictor import BackgroundPredictor
+from .networks.tpsmm.avd_network import AVDNetwork
+from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.base import MotionModel
-from .networks.blocks import antialias_kernel
-from .networks.dense_motion import DenseMotionNetwork
-from .networks.image_generator import ImageGenerator
-from .networks.keypoint_detector import KeypointDetector
+from .networks.tpsmm.blocks import antialias_kernel
+from .networks.tpsmm.dense_motion import DenseMotionNetwork
+from .networks.tpsmm.image_generator import ImageGenerator
+from .networks.tpsmm.keypoint_detector import KeypointDetector
 
 StateDict = dict[str, Tensor]
 Network = TypeVar("Network", bound=MotionModel)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .backbone import Source
 from .geometry import fold_over_share
 from .hops import Generated, displacement
-from .networks.keypoint_detector import KeypointDetector
-from .structures import EncodedSource, Keypoints
+from .networks.tpsmm.keypoint_detector import KeypointDetector
+from .structures import Keypoints
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Diagnosis:
     cycle_error: Tensor
 
 
-def diagnose(detector: KeypointDetector, source: EncodedSource, driving: Keypoints, generated: Generated) -> Diagnosis:
+def diagnose(detector: KeypointDetector, source: Source, driving: Keypoints, generated: Generated) -> Diagnosis:
     """Measure images of a source in the poses `driving`."""
     count = len(driving.points)
     folds = torch.stack([fold_over_share(hop.deformation).expand(count) for hop in generated.hops])  # (hops, B)

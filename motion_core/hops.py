@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .geometry import compose, identity_grid_like, warp
+from .backbone import Backbone, Motion, Source, View
+from .geometry import identity_grid_like
 from .interpolation import KeypointPath, interpolate_background, interpolate_keypoints, remaining_background
-from .networks.dense_motion import DenseMotionNetwork
-from .networks.image_generator import ImageGenerator
 from .networks.view_fusion import ViewFusion, ViewKind
-from .structures import Candidates, DenseMotion, EncodedSource, Keypoints, WarpedView
+from .structures import Candidates, Keypoints
 
 
 @dataclass(frozen=True)
@@ -28,46 +27,31 @@ class Generated:
         image: in the driving pose, ``(B, 3, H, W)`` in [0, 1].
         optimal: what was animated: the interpolated image, or where t = 0 the source itself; of batch B, or 1 where it is the
             source of all.
-        hops: the dense motions, one or two; the last is from `optimal` to the driving pose.
+        hops: the motions, one or two; the last is from `optimal` to the driving pose.
         visible: what did not have to be painted in `image`, ``(B, 1, H, W)`` in [0, 1].
     """
 
     image: Tensor
-    optimal: EncodedSource
-    hops: tuple[DenseMotion, ...]
+    optimal: Source
+    hops: tuple[Motion, ...]
     visible: Tensor
 
 
 @dataclass(frozen=True)
-class HopNetworks:
-    """The networks that hops are made of.
+class Hops:
+    """A backbone and what several views are fused with.
 
     Attributes:
-        dense_motion_network, image_generator: the backbone.
+        backbone: encodes, moves, and paints.
         view_fusion: for V2; None animates the last hop's view alone.
-        kept_splines: spline dropout of all hops, for training, see `DenseMotionNetwork.forward`; candidates are judged without.
     """
 
-    dense_motion_network: DenseMotionNetwork
-    image_generator: ImageGenerator
+    backbone: Backbone
     view_fusion: ViewFusion | None = None
-    kept_splines: Tensor | None = None
-
-    def encode(self, image: Tensor, keypoints: Keypoints) -> EncodedSource:
-        """What hops from `image` ``(B, 3, H, W)`` in [0, 1] need."""
-        small_image = self.dense_motion_network.shrink_source(image)
-        heatmaps = self.dense_motion_network.heatmaps(small_image, keypoints)
-        return EncodedSource(keypoints, small_image, self.image_generator.encode(image), heatmaps)
-
-    def motion(self, source: EncodedSource, pose: Keypoints, background: Tensor | None = None) -> DenseMotion:
-        """The dense motion of one hop; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""
-        return self.dense_motion_network(
-            source.small_image, source.keypoints, pose, background, source.heatmaps, self.kept_splines
-        )
 
     def generate(
         self,
-        sources: Sequence[EncodedSource],
+        sources: Sequence[Source],
         driving: Keypoints,
         backgrounds: Sequence[Tensor | None],
         t: Tensor,
@@ -88,54 +72,51 @@ class HopNetworks:
             between, first, left = source, None, background
         else:
             between, first, left = self._first_hop(source, driving, background, t, path)
-        last = self.motion(between, driving, left)
-        view = self.image_generator.warp(between.features, last)
+        backbone = self.backbone
+        last = backbone.motion(between, driving, left)
+        view = backbone.view(between, last)
         if self.view_fusion is not None:
             known = 1 if straight else 0  # in one hop, the view that is there already is the first source's
             real = [
-                self.image_generator.warp(other.features, self.motion(other, driving, transform))
+                backbone.view(other, backbone.motion(other, driving, transform))
                 for other, transform in list(zip(sources, backgrounds, strict=True))[known:]
             ]
             through = None
             if first is not None and self.view_fusion.composed_view:
-                through = self.image_generator.warp(source.features, composed(first, last))
-            view = _fused(self.view_fusion, view, real, through, t)
+                through = backbone.view(source, backbone.composed(first, last))
+            view = self._fused(self.view_fusion, view, real, through, t)
         hops = (last,) if first is None else (first, last)
-        return Generated(self.image_generator.paint(view), between, hops, view.masks[-1])
+        return Generated(backbone.paint(view), between, hops, backbone.visible(view))
 
     def interpolate(
-        self, source: EncodedSource, driving: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
-    ) -> tuple[Tensor, Keypoints, DenseMotion]:
+        self, source: Source, driving: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
+    ) -> tuple[Tensor, Keypoints, Motion]:
         """The interpolated images at times t ``(B,)``, ``(B, 3, H, W)`` in [0, 1], with their keypoints and first hop.
 
         At t = 0 it is the model's reconstruction of the source.
         """
         keypoints = interpolate_keypoints(source.keypoints, driving, t, path)  # (B, K, N, 2)
         transform = None if background is None else interpolate_background(background, t)
-        motion = self.motion(source, keypoints, transform)
-        return self.image_generator(source.features, motion), keypoints, motion
+        motion = self.backbone.motion(source, keypoints, transform)
+        view = self.backbone.view(source, motion)
+        return self.backbone.paint(view), self.backbone.as_source(view, keypoints), motion
 
     def _first_hop(
-        self, source: EncodedSource, driving: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
-    ) -> tuple[EncodedSource, DenseMotion, Tensor | None]:
+        self, source: Source, driving: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
+    ) -> tuple[Source, Motion, Tensor | None]:
         """The interpolated image as a source, the motion to it, and the background transform that is left.
 
         Where t = 0, that is the source itself, and no motion.
         """
         image, keypoints, motion = self.interpolate(source, driving, background, t, path)
-        still = (t == 0)[:, None, None, None]
-        image = torch.where(still, source.features.image, image)
-        motion = DenseMotion(
-            torch.where(still, identity_grid_like(motion.deformation), motion.deformation),
-            motion.contribution_maps,
-            tuple(torch.where(still, torch.ones_like(mask), mask) for mask in motion.occlusion_masks),
-        )
+        still = t == 0  # (B,)
+        image = torch.where(still[:, None, None, None], source.image, image)
         left = None if background is None else remaining_background(background, t)
-        return self.encode(image, keypoints), motion, left
+        return self.backbone.encode(image, keypoints), self.backbone.unmoved(motion, still), left
 
     def candidates(
         self,
-        source: EncodedSource,
+        source: Source,
         driving: Keypoints,
         background: Tensor | None,
         times: Tensor,
@@ -144,56 +125,47 @@ class HopNetworks:
         """The first hops to `times` ``(B, M)`` on the way to B poses, at the dense motion's own size; no image is made."""
         batch, count = times.shape
         t = times.flatten()
-
-        def each(values: Tensor) -> Tensor:  # (B * M, ...); one source serves all
-            return values if len(values) == 1 else values.repeat_interleave(count, dim=0)
-
-        start = Keypoints(each(source.keypoints.points))
+        start = self.backbone.repeated(source, count)
         goal = Keypoints(driving.points.repeat_interleave(count, dim=0))
-        keypoints = interpolate_keypoints(start, goal, t, path)
-        transform = None if background is None else interpolate_background(each(background), t)
-        heatmaps = None if source.heatmaps is None else each(source.heatmaps)
-        small_image = each(source.small_image)
-        motion = self.dense_motion_network.coarse(small_image, start, keypoints, transform, heatmaps)
+        keypoints = interpolate_keypoints(start.keypoints, goal, t, path)
+        transform = None
+        if background is not None:
+            transform = interpolate_background(_each(background, count), t)
+        motion = self.backbone.coarse(start, keypoints, transform)
         still = (t == 0)[:, None, None, None]
         deformation = torch.where(still, identity_grid_like(motion.deformation), motion.deformation)
         return Candidates(
             times,
             deformation.unflatten(0, (batch, count)),
-            motion.occlusion_masks[-1].squeeze(1).unflatten(0, (batch, count)),
+            motion.visibility.unflatten(0, (batch, count)),
             displacement(keypoints, goal).unflatten(0, (batch, count)),
             displacement(source.keypoints, driving),
         )
 
+    def _fused(self, fusion: ViewFusion, animated: View, real: list[View], through: View | None, t: Tensor) -> View:
+        """The views of what is animated, of the pictures given and of the composed motion as one.
 
-def _fused(
-    fusion: ViewFusion, animated: WarpedView, real: list[WarpedView], through: WarpedView | None, t: Tensor
-) -> WarpedView:
-    """The views of what is animated, of the pictures given and of the composed deformation as one.
+        Where t = 0 what is animated is a picture given, and the views of an interpolated image have no weight: what becomes of a
+        sample does not depend on the others of its batch.
+        """
+        straight = t == 0  # (B,)
+        if bool(straight.all()):
+            return self.backbone.fuse(fusion, [animated, *real], ["source"] * (1 + len(real)))
+        views: list[View] = [animated, *real]
+        kinds: list[ViewKind] = ["interpolated"]
+        kinds += ["source"] * len(real)
+        if through is not None:
+            views.append(through)
+            kinds.append("composed")
+        pictures = torch.tensor([kind == "source" for kind in kinds], device=t.device)  # (V,)
+        return self.backbone.fuse(fusion, views, kinds, pictures | ~straight[:, None])
 
-    Where t = 0 what is animated is a picture given, and the views of an interpolated image have no weight: what becomes of a
-    sample does not depend on the others of its batch.
-    """
-    straight = t == 0  # (B,)
-    if bool(straight.all()):
-        return fusion([animated, *real], ["source"] * (1 + len(real)))
-    views: list[WarpedView] = [animated, *real]
-    kinds: list[ViewKind] = ["interpolated"]
-    kinds += ["source"] * len(real)
-    if through is not None:
-        views.append(through)
-        kinds.append("composed")
-    pictures = torch.tensor([kind == "source" for kind in kinds], device=t.device)  # (V,)
-    return fusion(views, kinds, pictures | ~straight[:, None])
+
+def _each(values: Tensor, count: int) -> Tensor:
+    """Each sample `count` times; one serves all."""
+    return values if len(values) == 1 else values.repeat_interleave(count, dim=0)
 
 
 def displacement(start: Keypoints, end: Keypoints) -> Tensor:
     """The keypoints' mean distance, ``(B,)`` in coordinate units: 2 is the width of the image."""
     return torch.linalg.vector_norm(end.points - start.points, dim=-1).mean(dim=(1, 2))
-
-
-def composed(first: DenseMotion, second: DenseMotion) -> DenseMotion:
-    """The motion of two hops as one: real pixels are sampled once, and are visible where both hops see them."""
-    pairs = zip(first.occlusion_masks, second.occlusion_masks, strict=True)
-    masks = tuple(warp(early, second.deformation) * late for early, late in pairs)
-    return DenseMotion(compose(first.deformation, second.deformation), second.contribution_maps, masks)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from .networks.avd_network import AVDNetwork
+from .networks.tpsmm.avd_network import AVDNetwork
 from .structures import Keypoints
 
 LENGTHENING = 2.0  # factor that a limb becomes longer or shorter by at most, as one that points at the camera does

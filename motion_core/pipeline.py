@@ -25,12 +25,12 @@ from .errors import InputError
 from .framing import Placement, place_in, preview, to_network
 from .geometry import fold_over_share
 from .interpolation import requested_times
-from .networks.avd_network import AVDNetwork
-from .networks.background_predictor import BackgroundPredictor
-from .networks.dense_motion import DenseMotionNetwork
-from .networks.image_generator import ImageGenerator
+from .networks.tpsmm.avd_network import AVDNetwork
+from .networks.tpsmm.background_predictor import BackgroundPredictor
+from .networks.tpsmm.dense_motion import DenseMotionNetwork
+from .networks.tpsmm.image_generator import ImageGenerator
 from .networks.interpolation_selector import OptimalInterpolationSelector
-from .networks.keypoint_detector import KeypointDetector
+from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .selection import SteadyChoice
 from .settings import AnimationSettings, KeypointPath, Mode

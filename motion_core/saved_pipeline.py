@@ -162,10 +162,11 @@ def check_index(folder: Path) -> dict[str, Any]:
     if not isinstance(index, dict) or index.get("_class_name") != "MotionInterpPipeline":
         found = index.get("_class_name") if isinstance(index, dict) else type(index).__name__
         raise InputError(f"{path}: a pipeline of class {found}, not MotionInterpPipeline")
-    for name, cls in COMPONENTS.items():
-        value, expected = index.get(name, [None, None]), ["motion_core", cls.__name__]
-        if value != expected and not (value == [None, None] and name in OPTIONAL):
-            raise InputError(f"{path}: the component {name} must be {expected}, got {value!r}")
+    for name, classes in COMPONENTS.items():
+        value, expected = index.get(name, [None, None]), [["motion_core", cls.__name__] for cls in classes]
+        if value not in expected and not (value == [None, None] and name in OPTIONAL):
+            named = " or ".join(str(each) for each in expected)
+            raise InputError(f"{path}: the component {name} must be {named}, got {value!r}")
     for name in index:
         if name not in COMPONENTS and name not in ("image_size", "variant") and not name.startswith("_"):
             raise InputError(f"{path}: unknown entry {name!r}")

@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .backbone import Source
 from .errors import InputError
 from .geometry import sample
-from .hops import HopNetworks, displacement
+from .hops import Hops, displacement
 from .interpolation import candidate_times
 from .networks.interpolation_selector import OptimalInterpolationSelector
-from .networks.keypoint_detector import KeypointDetector
+from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .settings import KeypointPath, Strategy
-from .structures import Candidates, EncodedSource, Keypoints
+from .structures import Candidates, Keypoints
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Selection:
 
 def candidate_scores(
     selector: OptimalInterpolationSelector,
-    networks: HopNetworks,
+    hops: Hops,
     detector: KeypointDetector,
-    source: EncodedSource,
+    source: Source,
     driving: Keypoints,
     background: Tensor | None,
     strategy: Strategy,
@@ -60,9 +61,9 @@ def candidate_scores(
     grid = times.expand(driving.points.shape[0], -1)  # (B, M)
     match strategy:
         case "images":
-            return times, image_scores(networks, detector, source, driving, background, grid, path)
+            return times, image_scores(hops, detector, source, driving, background, grid, path)
         case "learned" | "analytic":
-            candidates = networks.candidates(source, driving, background, grid, path)
+            candidates = hops.candidates(source, driving, background, grid, path)
             return times, score(selector, source.small_image, candidates, strategy)
     raise InputError(f"strategy {strategy!r} has no scores")
 
@@ -75,9 +76,9 @@ def score(
 
 
 def image_scores(
-    networks: HopNetworks,
+    hops: Hops,
     detector: KeypointDetector,
-    source: EncodedSource,
+    source: Source,
     driving: Keypoints,
     background: Tensor | None,
     times: Tensor,
@@ -92,11 +93,11 @@ def image_scores(
     Args:
         times: ``(B, M)`` in [0, 1].
     """
-    identity = _at(source.features.pyramid[-1], source.keypoints)
+    identity = _at(hops.backbone.appearance(source.image), source.keypoints)
     columns = []
     for t in times.unbind(dim=1):  # one candidate at a time, for memory
-        image, keypoints, _ = networks.interpolate(source, driving, background, t, path)
-        features = _at(networks.image_generator.encode(image).pyramid[-1], keypoints)
+        image, keypoints, _ = hops.interpolate(source, driving, background, t, path)
+        features = _at(hops.backbone.appearance(image), keypoints)
         kept = F.cosine_similarity(features, identity, dim=1).mean(dim=1)
         missed = displacement(detector(image), keypoints)
         left = displacement(keypoints, driving)

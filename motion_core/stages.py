@@ -11,18 +11,19 @@ from . import media, motion_modes
 from .diagnosis import Diagnosis, diagnose
 from .errors import InputError
 from .framing import Placement, from_network, paste_back, picture_points, place_in, subject_box, to_network
-from .hops import Generated, HopNetworks
-from .networks.avd_network import AVDNetwork
-from .networks.background_predictor import BackgroundPredictor
-from .networks.dense_motion import DenseMotionNetwork
-from .networks.image_generator import ImageGenerator
+from .backbone import Source, backbone_of
+from .hops import Generated, Hops
+from .networks.tpsmm.avd_network import AVDNetwork
+from .networks.tpsmm.background_predictor import BackgroundPredictor
+from .networks.tpsmm.dense_motion import DenseMotionNetwork
+from .networks.tpsmm.image_generator import ImageGenerator
 from .networks.interpolation_selector import OptimalInterpolationSelector
-from .networks.keypoint_detector import KeypointDetector
+from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .saved_pipeline import SavedPipeline
 from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background, Mode
-from .structures import DrivingMotion, EncodedSource, Keypoints
+from .structures import DrivingMotion, Keypoints
 
 
 class MotionStages(SavedPipeline):
@@ -37,9 +38,9 @@ class MotionStages(SavedPipeline):
     view_fusion: ViewFusion | None
 
     @property
-    def hops(self) -> HopNetworks:
+    def hops(self) -> Hops:
         """The networks that take a source to a pose, in one hop or two."""
-        return HopNetworks(self.dense_motion_network, self.image_generator, self.view_fusion)
+        return Hops(backbone_of(self.dense_motion_network, self.image_generator), self.view_fusion)
 
     @property
     def size_multiple(self) -> int:
@@ -68,29 +69,29 @@ class MotionStages(SavedPipeline):
         return place_in(picture_size, size, settings.fit, box)
 
     @torch.inference_mode()
-    def encode_source(self, image: Tensor) -> EncodedSource:
+    def encode_source(self, image: Tensor) -> Source:
         """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
         image = image.to(self.device)
-        return self.hops.encode(image, self.keypoint_detector(image))
+        return self.hops.backbone.encode(image, self.keypoint_detector(image))
 
     @torch.inference_mode()
-    def link(self, sources: Sequence[EncodedSource], background: Background = "identity") -> list[Tensor | None]:
+    def link(self, sources: Sequence[Source], background: Background = "identity") -> list[Tensor | None]:
         """Of each source, the background transform ``(1, 3, 3)`` from the first one's coordinates to its own; None: identity."""
         if background == "identity" or self.background_predictor is None:
             return [None for _ in sources]
-        first = sources[0].features.image
+        first = sources[0].image
         eye = torch.eye(3, device=first.device)[None]
-        return [eye, *(self.background_predictor(other.features.image, first) for other in sources[1:])]
+        return [eye, *(self.background_predictor(other.image, first) for other in sources[1:])]
 
     @torch.inference_mode()
     def analyse_driving(
-        self, source: EncodedSource, frames: Tensor, background: Background = "identity"
+        self, source: Source, frames: Tensor, background: Background = "identity"
     ) -> DrivingMotion:
         """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
         frames = frames.to(self.device)
         transform = None
         if background == "predicted" and self.background_predictor is not None:
-            image = source.features.image.expand(frames.shape[0], -1, -1, -1)
+            image = source.image.expand(frames.shape[0], -1, -1, -1)
             transform = self.background_predictor(image, frames)
         return DrivingMotion(self.keypoint_detector(frames), transform)
 
@@ -136,7 +137,7 @@ class MotionStages(SavedPipeline):
     @torch.inference_mode()
     def select(
         self,
-        source: EncodedSource,
+        source: Source,
         keypoints: Keypoints,
         background_transform: Tensor | None,
         settings: AnimationSettings,
@@ -170,7 +171,7 @@ class MotionStages(SavedPipeline):
     @torch.inference_mode()
     def generate(
         self,
-        sources: Sequence[EncodedSource],
+        sources: Sequence[Source],
         keypoints: Keypoints,
         background_transform: Tensor | None = None,
         links: Sequence[Tensor | None] = (),
@@ -195,7 +196,7 @@ class MotionStages(SavedPipeline):
         return self.hops.generate(sources, keypoints, backgrounds, t.to(keypoints.points), settings.path)
 
     @torch.inference_mode()
-    def diagnose(self, source: EncodedSource, keypoints: Keypoints, generated: Generated) -> Diagnosis:
+    def diagnose(self, source: Source, keypoints: Keypoints, generated: Generated) -> Diagnosis:
         """What can be measured of images of a source in the poses `keypoints`."""
         return diagnose(self.keypoint_detector, source, keypoints, generated)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
+
+from .geometry import resize_grid
 
 
 @dataclass(frozen=True)
@@ -13,9 +16,11 @@ class Keypoints:
 
     Attributes:
         points: ``(B, K, N, 2)`` in [-1, 1], corner-aligned.
+        silhouette: of the person that they are found on, ``(B, 1, h, w)`` in [0, 1]; None where nothing finds it.
     """
 
     points: Tensor
+    silhouette: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.points.ndim != 4 or self.points.shape[-1] != 2:
@@ -40,6 +45,19 @@ class DenseMotion:
     deformation: Tensor
     contribution_maps: Tensor
     occlusion_masks: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class CoarseMotion:
+    """What judging a motion needs, and nothing finer.
+
+    Attributes:
+        deformation: absolute backward grid, ``(B, h, w, 2)``.
+        visibility: what the source shows, ``(B, h, w)`` in [0, 1].
+    """
+
+    deformation: Tensor
+    visibility: Tensor
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,11 @@ class EncodedSource:
     features: SourceFeatures
     heatmaps: Tensor | None = None
 
+    @property
+    def image(self) -> Tensor:
+        """The source itself, ``(1, 3, H, W)`` in [0, 1]."""
+        return self.features.image
+
 
 @dataclass(frozen=True)
 class DrivingMotion:
@@ -119,3 +142,69 @@ class DrivingMotion:
 
     keypoints: Keypoints
     background_transform: Tensor | None
+
+
+@dataclass(frozen=True)
+class LayeredSource:
+    """All that the layered backbone computes once per source picture.
+
+    Attributes:
+        keypoints: ``(1, K, N, 2)``; in training, and of an interpolated image, ``(B, K, N, 2)``, and so the others.
+        image: ``(1, 3, H, W)`` in [0, 1].
+        small_image: as the layout network sees it, ``(1, 3, s, s)``.
+        parts: shares of the background and of each limb, ``(1, K + 1, 2 s, 2 s)`` in [0, 1].
+        capsules: the limbs as drawn from the keypoints, ``(1, K, s, s)`` in [0, 1].
+        background: the scene without the figure, ``(1, 3, H, W)`` in [0, 1].
+        part_colours: mean colours of the layers, ``(1, K + 1, 3)``.
+    """
+
+    keypoints: Keypoints
+    image: Tensor
+    small_image: Tensor
+    parts: Tensor
+    capsules: Tensor
+    background: Tensor
+    part_colours: Tensor
+
+
+@dataclass(frozen=True)
+class LayeredMotion:
+    """Where each layer comes from, which layer each pixel of the driving pose shows, and whether the source shows it too.
+
+    Attributes:
+        grids: absolute backward grids of the background and of each limb, ``(B, K + 1, n, n, 2)``, corner-aligned, fp32.
+        residual: what is added to the limbs' grids, ``(B, 2, h, w)``, as (x, y) in coordinate units.
+        layer_logits: of the background and of each limb, ``(B, K + 1, h, w)``; softmax comes after enlarging.
+        visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
+    """
+
+    grids: Tensor
+    residual: Tensor
+    layer_logits: Tensor
+    visibility_logits: Tensor
+
+    @property
+    def deformation(self) -> Tensor:
+        """The layers' grids as one, mixed by the layers' shares, ``(B, n - 1, n - 1, 2)``: for measuring, nothing is sampled with it."""
+        height, width = self.grids.shape[2] - 1, self.grids.shape[3] - 1
+        shares = F.adaptive_avg_pool2d(self.layer_logits, (height, width)).softmax(dim=1)  # (B, K + 1, h, w)
+        batch, layers = self.grids.shape[:2]
+        grids = resize_grid(self.grids.flatten(0, 1), height, width).unflatten(0, (batch, layers))
+        return (shares[..., None] * grids).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class LayeredView:
+    """A source in the driving pose, before what is hidden in it is painted.
+
+    Attributes:
+        image: ``(B, 3, H, W)`` in [0, 1], fp32; means nothing where `visible` is 0.
+        visible: what the source shows, ``(B, 1, H, W)`` in [0, 1].
+        layers: shares of the background and of each limb, ``(B, K + 1, H, W)`` in [0, 1].
+        part_colours: of the source, ``(B, K + 1, 3)``, or of batch 1.
+    """
+
+    image: Tensor
+    visible: Tensor
+    layers: Tensor
+    part_colours: Tensor

@@ -98,7 +98,7 @@ def interpolated_images(
     source = pipeline.encode_source(to_network(picture, placement))
     images = []
     for t, points in poses:
-        frame = source.features.image
+        frame = source.image
         if t > 0:
             end = Keypoints(torch.from_numpy(points)[None].to(source.keypoints.points))
             frame, _, _ = pipeline.hops.interpolate(source, end, None, torch.tensor([t]).to(end.points), settings.path)

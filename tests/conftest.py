@@ -17,7 +17,8 @@ from published import Case, load_case
 
 import motion_core
 from motion_core.checkpoint_conversion import ConvertedNetworks, convert
-from motion_core.hops import HopNetworks
+from motion_core.backbone import backbone_of
+from motion_core.hops import Hops
 from motion_core.structures import EncodedSource
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -77,7 +78,7 @@ class HopCase:
     """
 
     detector: motion_core.KeypointDetector
-    networks: HopNetworks
+    networks: Hops
     image: torch.Tensor
     source: EncodedSource
     poses: motion_core.Keypoints
@@ -86,11 +87,11 @@ class HopCase:
 
 @pytest.fixture(scope="session")
 def hop_case(golden: Case, golden_networks: ConvertedNetworks) -> HopCase:
-    networks = HopNetworks(golden_networks.dense_motion_network, golden_networks.image_generator)
+    networks = Hops(backbone_of(golden_networks.dense_motion_network, golden_networks.image_generator))
     image, frames = golden.image(golden.arrays["source"]), golden.image(golden.arrays["driving"][1]).repeat(3, 1, 1, 1)
     noise = torch.randn(3, 5, 5, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        source = networks.encode(image, golden_networks.keypoint_detector(image))
+        source = networks.backbone.encode(image, golden_networks.keypoint_detector(image))
         poses = motion_core.Keypoints(golden_networks.keypoint_detector(frames).points + 0.15 * noise)
         backgrounds = golden_networks.background_predictor(image.expand_as(frames), frames)
     return HopCase(golden_networks.keypoint_detector, networks, image, source, poses, backgrounds)

@@ -47,7 +47,7 @@ def test_a_frames_diagnosis_equals_the_same_by_hand(variant_pipeline, picture, v
 
     result = pipe(picture, video, t=t, mode="standard", diagnose=True)
 
-    networks = pipe.hops
+    networks = pipe.hops.backbone
     with torch.no_grad():
         image = media.to_float(picture[None])
         source = pipe.keypoint_detector(image)

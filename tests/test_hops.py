@@ -7,7 +7,9 @@ import torch
 
 from motion_core import Keypoints, ViewFusion
 from motion_core.geometry import identity_grid, sample, warp
-from motion_core.hops import HopNetworks, composed, displacement
+from motion_core.backbone import backbone_of
+from motion_core.hops import Hops, displacement
+from motion_core.networks.tpsmm.backbone import TPSMMBackbone
 from motion_core.interpolation import interpolate_background, interpolate_keypoints
 from motion_core.structures import DenseMotion
 
@@ -19,7 +21,7 @@ def times(*values):
 
 
 def with_fusion(hop_case, **options):
-    config = hop_case.networks.image_generator.config
+    config = hop_case.networks.backbone.image_generator.config
     widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
     fusion = ViewFusion(**widths, **options)
     for parameter in fusion.parameters():  # as after training: every view counts somewhere
@@ -35,9 +37,9 @@ def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
 
     generated = networks.generate([case.source], case.poses, [transform], times(0.0, 0.0, 0.0))
 
-    small = networks.dense_motion_network.shrink_source(case.image)
-    motion = networks.dense_motion_network(small, case.source.keypoints, case.poses, transform)
-    image = networks.image_generator(networks.image_generator.encode(case.image), motion)
+    small = networks.backbone.dense_motion_network.shrink_source(case.image)
+    motion = networks.backbone.dense_motion_network(small, case.source.keypoints, case.poses, transform)
+    image = networks.backbone.image_generator(networks.backbone.image_generator.encode(case.image), motion)
     assert generated.image.equal(image)
     assert generated.optimal is case.source
     assert len(generated.hops) == 1
@@ -50,7 +52,7 @@ def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
 @torch.no_grad()
 def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
     case, t = hop_case, times(0.25, 0.5, 0.9)
-    motion_network, generator = case.networks.dense_motion_network, case.networks.image_generator
+    motion_network, generator = case.networks.backbone.dense_motion_network, case.networks.backbone.image_generator
     transform = case.backgrounds if background else None
 
     generated = case.networks.generate([case.source], case.poses, [transform], t, path)
@@ -64,7 +66,7 @@ def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
     last = motion_network(motion_network.shrink_source(between), keypoints, case.poses, left)
     image = generator(generator.encode(between), last)
     torch.testing.assert_close(generated.image, image, **CLOSE)
-    torch.testing.assert_close(generated.optimal.features.image, between, **CLOSE)
+    torch.testing.assert_close(generated.optimal.image, between, **CLOSE)
     torch.testing.assert_close(generated.optimal.keypoints.points, keypoints.points, **CLOSE)
     for hop, expected in zip(generated.hops, (first, last), strict=True):
         torch.testing.assert_close(hop.deformation, expected.deformation, **CLOSE)
@@ -76,7 +78,7 @@ def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
 @torch.no_grad()
 def test_background_transforms_of_the_two_hops_multiply_to_the_whole(hop_case, monkeypatch):
     case, used = hop_case, []
-    motion_network = case.networks.dense_motion_network
+    motion_network = case.networks.backbone.dense_motion_network
     transformations = motion_network.transformations
     monkeypatch.setattr(
         motion_network,
@@ -105,7 +107,7 @@ def test_a_batch_that_mixes_hops_and_no_hops_equals_its_samples_alone(hop_case, 
     sources = [case.source]
     if photos == 2:
         mirrored = case.image.flip(-1)
-        sources.append(networks.encode(mirrored, case.detector(mirrored)))
+        sources.append(networks.backbone.encode(mirrored, case.detector(mirrored)))
 
     mixed = networks.generate(sources, case.poses, [case.backgrounds] * photos, t)
 
@@ -120,7 +122,7 @@ def test_a_batch_that_mixes_hops_and_no_hops_equals_its_samples_alone(hop_case, 
     still = mixed.hops[0]
     assert still.deformation[1].equal(identity_grid(32, 32, still.deformation))
     assert all(bool((mask[1] == 1).all()) for mask in still.occlusion_masks)
-    assert mixed.optimal.features.image[1].equal(case.image[0])
+    assert mixed.optimal.image[1].equal(case.image[0])
 
 
 def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
@@ -130,10 +132,10 @@ def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
     t, pose = times(0.5), Keypoints(case.poses.points[:1])
     image, keypoints, _ = networks.interpolate(case.source, pose, None, t, "linear")
     with torch.no_grad():
-        last = networks.motion(networks.encode(image, keypoints), pose)
-    features = networks.image_generator.encode(image)
-    result = networks.image_generator.paint(networks.image_generator.warp(features, last))
-    wanted = [networks.dense_motion_network.maps.weight, *networks.dense_motion_network.occlusion.parameters()]
+        last = networks.backbone.motion(networks.backbone.encode(image, keypoints), pose)
+    features = networks.backbone.image_generator.encode(image)
+    result = networks.backbone.image_generator.paint(networks.backbone.image_generator.warp(features, last))
+    wanted = [networks.backbone.dense_motion_network.maps.weight, *networks.backbone.dense_motion_network.occlusion.parameters()]
 
     gradients = torch.autograd.grad(result.square().mean(), wanted)
 
@@ -145,12 +147,12 @@ def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion)
     case = hop_case
     networks = case.networks if fusion is None else with_fusion(case, **fusion)
     points = case.source.keypoints.points.clone().requires_grad_()
-    source = networks.encode(case.image, Keypoints(points))
+    source = networks.backbone.encode(case.image, Keypoints(points))
 
     generated = networks.generate([source], case.poses, [case.backgrounds], times(0.0, 0.3, 0.7))
     parameters = [
-        *networks.dense_motion_network.parameters(),
-        *networks.image_generator.parameters(),
+        *networks.backbone.dense_motion_network.parameters(),
+        *networks.backbone.image_generator.parameters(),
         *(networks.view_fusion.parameters() if fusion else ()),
         points,
     ]
@@ -167,13 +169,13 @@ def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion)
 def test_candidates_are_the_first_hops_and_no_image_is_made(hop_case, monkeypatch, background, num_masks):
     case, networks = hop_case, hop_case.networks
     if num_masks == 1:
-        options = dict(networks.dense_motion_network.config) | {"num_masks": 1}
+        options = dict(networks.backbone.dense_motion_network.config) | {"num_masks": 1}
         options = {name: value for name, value in options.items() if not name.startswith("_")}
-        single = type(networks.dense_motion_network)(**options)
-        networks = HopNetworks(single.eval(), networks.image_generator)
+        single = type(networks.backbone.dense_motion_network)(**options)
+        networks = Hops(backbone_of(single.eval(), networks.backbone.image_generator))
     grid = times(0.0, 0.25, 0.5, 0.75).expand(3, 4)
     transform = case.backgrounds if background else None
-    monkeypatch.setattr(networks.image_generator, "paint", None)  # it would be called
+    monkeypatch.setattr(networks.backbone.image_generator, "paint", None)  # it would be called
 
     candidates = networks.candidates(case.source, case.poses, transform, grid)
 
@@ -182,7 +184,7 @@ def test_candidates_are_the_first_hops_and_no_image_is_made(hop_case, monkeypatc
     for column, t in enumerate(grid[0]):
         keypoints = interpolate_keypoints(case.source.keypoints, case.poses, grid[:, column])
         there = None if transform is None else interpolate_background(transform, grid[:, column])
-        motion = networks.dense_motion_network(case.source.small_image, case.source.keypoints, keypoints, there)
+        motion = networks.backbone.dense_motion_network(case.source.small_image, case.source.keypoints, keypoints, there)
         own = motion.occlusion_masks[1 if num_masks == 4 else 0]  # of the deformation's size
         torch.testing.assert_close(candidates.visibility[:, column], own[:, 0], **CLOSE)
         expected = identity_grid(32, 32, grid).expand(3, -1, -1, -1) if t == 0 else motion.deformation
@@ -214,7 +216,7 @@ def test_the_composed_motion_samples_once_what_two_hops_sample_twice():
     half = ones.clone()
     half[..., :8] = 0  # the left half is hidden in the first hop
 
-    motion = composed(DenseMotion(first, ones, (half,)), DenseMotion(second, ones, (0.5 * ones,)))
+    motion = TPSMMBackbone(None, None).composed(DenseMotion(first, ones, (half,)), DenseMotion(second, ones, (0.5 * ones,)))
 
     torch.testing.assert_close(motion.deformation, (second @ turn.T) * 0.8 + 0.05, atol=1e-6, rtol=0)
     twice = sample(sample(picture, first), second)

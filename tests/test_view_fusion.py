@@ -145,7 +145,7 @@ def test_wrong_sizes_are_refused(wrong):
 
 
 def fused_networks(hop_case, **options):
-    config = hop_case.networks.image_generator.config
+    config = hop_case.networks.backbone.image_generator.config
     widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
     return dataclasses.replace(hop_case.networks, view_fusion=ViewFusion(**widths, **options))
 
@@ -235,7 +235,7 @@ def test_a_photo_links_to_the_driving_pose_through_the_first_one(pipe, picture):
 
     links = pipe.link(sources, "predicted")
 
-    first, other = (source.features.image for source in sources)
+    first, other = (source.image for source in sources)
     assert links[0].equal(torch.eye(3)[None])
     torch.testing.assert_close(links[1], pipe.background_predictor(other, first))
     assert pipe.link(sources, "identity") == [None, None]

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motion_core.errors import InputError
-from motion_core.networks.blocks import Shrink
+from motion_core.networks.tpsmm.blocks import Shrink
 
 from .feature_weights import StateDict, check_weights, file_of, random_weights, read_weights
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from motion_core.errors import InputError
-from motion_core.networks.dense_motion import DenseMotionNetwork
+from motion_core.networks.tpsmm.dense_motion import DenseMotionNetwork
 from motion_core.pipeline import MotionInterpPipeline
 
 SHRINKING = ("keypoint_detector", "background_predictor", "dense_motion_network")

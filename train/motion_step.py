@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from motion_core.hops import Generated, HopNetworks, displacement
+from motion_core.hops import Generated, Hops, displacement
 from motion_core.interpolation import candidate_times
 from motion_core.structures import EncodedSource, Keypoints
 
@@ -59,7 +59,7 @@ class _End:
 
     @property
     def image(self) -> Tensor:
-        return self.encoded.features.image
+        return self.encoded.image
 
     @property
     def keypoints(self) -> Keypoints:
@@ -116,7 +116,7 @@ class MotionStep(nn.Module):
             direct = way.generated.hops[-1]
         else:
             t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
-            direct = hops.motion(there.encoded, back.keypoints, transform)
+            direct = hops.backbone.motion(there.encoded, back.keypoints, transform)
         parts["reconstruction"] = way.error
         if phase.weights["pixels"]:
             parts["pixels"] = losses.absolute_difference(way.generated.image, driving)
@@ -124,14 +124,14 @@ class MotionStep(nn.Module):
         # 3. What shapes the direct motion, in both directions if both are trained
         warp = losses.warp_loss(there.encoded.features, back.encoded.features, direct)
         if bidirectional:
-            returning = hops.motion(back.encoded, there.keypoints, inverse)
+            returning = hops.backbone.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
         if any(phase.weights[name] for name in MOTION):
             motions = (direct, returning) if bidirectional else (direct,)
             parts |= known_motion(batch, phase.weights, motions, (transform, inverse))
         if phase.weights["direct"]:
-            image = hops.image_generator(there.encoded.features, direct)
+            image = hops.backbone.paint(hops.backbone.view(there.encoded, direct))
             parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)
 
         # 4. The way back, over the same pose
@@ -157,7 +157,7 @@ class MotionStep(nn.Module):
                 "source": source,
                 "driving": driving,
                 "prediction": way.generated.image,
-                "interpolation": way.generated.optimal.features.image,
+                "interpolation": way.generated.optimal.image,
                 "visible": way.generated.visible.expand(-1, 3, -1, -1),
             }
         return StepOutput(
@@ -176,7 +176,7 @@ class MotionStep(nn.Module):
 
     def _ends(
         self,
-        hops: HopNetworks,
+        hops: Hops,
         batch: dict[str, Tensor],
         drawn: Draws,
         phase: Phase,
@@ -199,21 +199,21 @@ class MotionStep(nn.Module):
             ]
             parts["equivariance"] = torch.stack(terms).mean(dim=0)
         here, goal = known_keypoints(batch, phase.weights["keypoints"], points[:2], parts)
-        there = hops.encode(source, here)
+        there = hops.backbone.encode(source, here)
         with torch.set_grad_enabled(bidirectional and torch.is_grad_enabled()):
-            back = hops.encode(driving, goal)
+            back = hops.backbone.encode(driving, goal)
         with torch.no_grad():
             goals = self._vgg(source) if bidirectional else (), self._vgg(driving)
         return _End(there, goals[0]), _End(back, goals[1])
 
-    def _generate(self, hops: HopNetworks, start: _End, goal: _End, transform: Tensor | None, t: Tensor) -> _Way:
+    def _generate(self, hops: Hops, start: _End, goal: _End, transform: Tensor | None, t: Tensor) -> _Way:
         generated = hops.generate([start.encoded], goal.keypoints, [transform], t)
         features = self._vgg(generated.image)
         return _Way(generated, features, losses.perceptual_loss(features, goal.vgg))
 
     def _preferred(
         self,
-        hops: HopNetworks,
+        hops: Hops,
         start: _End,
         goal: _End,
         transform: Tensor | None,

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from motion_core.errors import InputError
-from motion_core.hops import HopNetworks
-from motion_core.networks.avd_network import AVDNetwork
-from motion_core.networks.background_predictor import BackgroundPredictor
-from motion_core.networks.dense_motion import DenseMotionNetwork
-from motion_core.networks.image_generator import ImageGenerator
+from motion_core.backbone import backbone_of
+from motion_core.hops import Hops
+from motion_core.networks.tpsmm.avd_network import AVDNetwork
+from motion_core.networks.tpsmm.background_predictor import BackgroundPredictor
+from motion_core.networks.tpsmm.dense_motion import DenseMotionNetwork
+from motion_core.networks.tpsmm.image_generator import ImageGenerator
 from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
-from motion_core.networks.keypoint_detector import KeypointDetector
+from motion_core.networks.tpsmm.keypoint_detector import KeypointDetector
 from motion_core.networks.view_fusion import ViewFusion
 from motion_core.pipeline import MotionInterpPipeline
 
@@ -105,7 +106,8 @@ def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterp
     return MotionInterpPipeline(**networks, image_size=list(config.data.image_size), variant=config.variant)
 
 
-def hops_of(networks: nn.ModuleDict, kept_splines: torch.Tensor | None = None) -> HopNetworks:
+def hops_of(networks: nn.ModuleDict, kept_splines: torch.Tensor | None = None) -> Hops:
     """The networks that images are generated with; `kept_splines` is the dropout of this step."""
     parts: Any = dict(networks)
-    return HopNetworks(parts["dense_motion_network"], parts["image_generator"], parts.get("view_fusion"), kept_splines)
+    backbone = backbone_of(parts["dense_motion_network"], parts["image_generator"], kept_splines)
+    return Hops(backbone, parts.get("view_fusion"))

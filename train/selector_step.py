@@ -45,7 +45,7 @@ class SelectorStep(nn.Module):
         times = self._times.to(source.device).expand(len(source), -1)  # (B, M)
         with torch.no_grad():
             hops, detector = hops_of(networks), networks["keypoint_detector"]
-            encoded, pose = hops.encode(source, detector(source)), detector(driving)
+            encoded, pose = hops.backbone.encode(source, detector(source)), detector(driving)
             background = (
                 networks["background_predictor"](source, driving) if "background_predictor" in networks else None
             )

@@ -83,7 +83,7 @@ def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Ten
         The images ``(B, 3, H, W)`` in [0, 1]; the same without interpolated images; the times that were chosen, ``(B,)``.
     """
     detector, hops = networks["keypoint_detector"], hops_of(networks)
-    encoded, pose = hops.encode(source, detector(source)), detector(driving)
+    encoded, pose = hops.backbone.encode(source, detector(source)), detector(driving)
     background = networks["background_predictor"](source, driving) if "background_predictor" in networks else None
     still = source.new_zeros(len(source))  # (B,)
     straight = hops.generate([encoded], pose, [background], still).image

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.framing import Placement
-from motion_core.hops import composed, displacement
+from motion_core.hops import displacement
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
 from motion_core.structures import EncodedSource, Keypoints
@@ -110,7 +110,7 @@ def move(pipeline: MotionInterpPipeline, sources: Tensor, driving: Tensor, setti
     if len(generated.hops) == 2:
         hopped = (t > 0).to(deformation.device)[:, None, None, None]
         # Composed with the identity, a motion that points outside of the source would end at its border.
-        deformation = torch.where(hopped, composed(*generated.hops).deformation, deformation)
+        deformation = torch.where(hopped, pipeline.hops.backbone.composed(*generated.hops).deformation, deformation)
     return Moved(generated.image, deformation.float().cpu(), t, source, pose, motion.background_transform)
 
 

@@ -10,9 +10,9 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ..geometry import geometry_precision
-from ..structures import Keypoints
-from .base import CoordinateModel, public_component
+from ...geometry import geometry_precision
+from ...structures import Keypoints
+from ..base import CoordinateModel, public_component
 from .blocks import Shrink
 from .heatmap_regressor import HeatmapRegressor
 from .pyramid_regressor import PyramidRegressor

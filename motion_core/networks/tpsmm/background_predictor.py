@@ -6,8 +6,8 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ..geometry import geometry_precision
-from .base import CoordinateModel, public_component
+from ...geometry import geometry_precision
+from ..base import CoordinateModel, public_component
 from .blocks import Shrink
 from .regressor import regressor
 

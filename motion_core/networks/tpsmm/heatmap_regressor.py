@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..geometry import geometry_precision, identity_grid
+from ...geometry import geometry_precision, identity_grid
 from .blocks import Down, Up, conv
 
 TEMPERATURE = 0.1

@@ -6,9 +6,9 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..geometry import ThinPlateSpline, affine_grid, gaussian_heatmaps, identity_grid, warp_by_each
-from ..structures import DenseMotion, Keypoints
-from .base import MotionModel, public_component
+from ...geometry import ThinPlateSpline, affine_grid, gaussian_heatmaps, identity_grid, warp_by_each
+from ...structures import DenseMotion, Keypoints
+from ..base import MotionModel, public_component
 from .blocks import Down, Shrink, Up, conv, log2_exact
 
 

@@ -9,9 +9,9 @@ import torch
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 
-from ..geometry import geometry_precision
-from ..structures import Keypoints
-from .base import CoordinateModel, public_component
+from ...geometry import geometry_precision
+from ...structures import Keypoints
+from ..base import CoordinateModel, public_component
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

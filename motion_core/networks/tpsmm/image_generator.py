@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ..geometry import resize_aligned, resize_grid, spacing, warp
-from ..structures import DenseMotion, SourceFeatures, WarpedView
-from .base import MotionModel, public_component
+from ...geometry import resize_aligned, resize_grid, spacing, warp
+from ...structures import DenseMotion, SourceFeatures, WarpedView
+from ..base import MotionModel, public_component
 from .blocks import Down, Residual, Same, Up, conv
 
 TORN = (2.0, 4.0)  # spacing of a deformation up to which it is whole, and from which on it is torn

@@ -1,0 +1,164 @@
+"""The layered backbone behind the interface of `motion_core.backbone`: it mixes colours of layers and paints on real pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import InputError
+from ...geometry import compose as compose_grids
+from ...geometry import identity_grid_like, resize_grid, sample
+from ...structures import CoarseMotion, Keypoints, LayeredMotion, LayeredSource, LayeredView, WarpedView
+from ..view_fusion import ViewFusion, ViewKind
+from .capsules import capsules
+from .composition import compose
+from .layer_painter import LayerPainter, part_colours
+from .layout_network import LayoutNetwork, sample_each, shrunk
+from .limbs import LAYERS_MIRRORED
+
+CERTAIN = 12.0  # a logit that leaves no doubt
+CELLS = 32  # of a picture's appearance, either way
+
+
+@dataclass(frozen=True)
+class LayeredBackbone:
+    """Layout network and painter."""
+
+    layout_network: LayoutNetwork
+    painter: LayerPainter
+
+    def encode(self, image: Tensor, keypoints: Keypoints) -> LayeredSource:
+        """What motions from `image` ``(B, 3, H, W)`` in [0, 1] need: its parts, and the scene without the figure.
+
+        Raises:
+            InputError: the keypoints come without a silhouette, as no `PersonDetector` gives them.
+        """
+        if keypoints.silhouette is None:
+            raise InputError("keypoints must come with the person's silhouette for the layered backbone")
+        parts = self.layout_network.parts(image, keypoints, keypoints.silhouette).softmax(dim=1)
+        source = layered_source(self.layout_network, image, keypoints, parts)
+        return replace(source, background=self.painter.background(image, 1 - parts[:, :1]))
+
+    def motion(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> LayeredMotion:
+        """The layers in a pose; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""
+        return self.layout_network(source, pose, background)
+
+    def coarse(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> CoarseMotion:
+        """What judging a motion needs; a source of batch B is that of each pose."""
+        motion = self.motion(source, pose, background)
+        layers = motion.layer_logits.softmax(dim=1)
+        seen = layers[:, 0] + (layers[:, 1:] * motion.visibility_logits.sigmoid()).sum(dim=1)
+        side = self.layout_network.size
+        return CoarseMotion(motion.deformation, F.adaptive_avg_pool2d(seen[:, None], side).squeeze(1))
+
+    def view(self, source: LayeredSource, motion: LayeredMotion) -> LayeredView:
+        """The source's pixels in the pose, before what is hidden is painted."""
+        return view_of(source, motion)
+
+    def paint(self, view: LayeredView) -> Tensor:
+        """The image of a view, ``(B, 3, H, W)`` in [0, 1]."""
+        return self.painter(view)
+
+    def visible(self, view: LayeredView) -> Tensor:
+        """What does not have to be painted, ``(B, 1, H, W)`` in [0, 1]."""
+        return view.visible
+
+    def as_source(self, view: LayeredView, keypoints: Keypoints) -> Keypoints:
+        """The keypoints of an image that was painted from a view, with the silhouette that it has there."""
+        return replace(keypoints, silhouette=1 - view.layers[:, :1])
+
+    def unmoved(self, motion: LayeredMotion, still: Tensor) -> LayeredMotion:
+        """The motion, of which the samples that are `still`, ``(B,)`` bool, stay where they are and show all."""
+        chosen = still[:, None, None, None]
+        return LayeredMotion(
+            torch.where(chosen[..., None], identity_grid_like(motion.grids), motion.grids),
+            torch.where(chosen, torch.zeros_like(motion.residual), motion.residual),
+            motion.layer_logits,
+            torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
+        )
+
+    def composed(self, first: LayeredMotion, second: LayeredMotion) -> LayeredMotion:
+        """The motion of two hops as one, layer by layer: real pixels are sampled once, and are visible where both see them."""
+        batch, layers = second.grids.shape[:2]
+
+        def flat(grids: Tensor) -> Tensor:
+            return grids.expand(batch, -1, -1, -1, -1).flatten(0, 1)
+
+        grids = compose_grids(flat(first.grids), flat(second.grids)).unflatten(0, (batch, layers))
+        height, width = second.visibility_logits.shape[-2:]
+        through = resize_grid(flat(second.grids[:, 1:]), height, width).unflatten(0, (batch, layers - 1))
+        early = sample_each(first.visibility_logits.sigmoid(), through)
+        both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
+        middle = resize_grid(flat(second.grids)[:: layers], height, width)
+        residual = second.residual + sample(first.residual.expand(batch, -1, -1, -1), middle)
+        return LayeredMotion(grids, residual, second.layer_logits, torch.logit(both))
+
+    def fuse(
+        self,
+        fusion: ViewFusion,
+        views: Sequence[LayeredView],
+        kinds: Sequence[ViewKind],
+        present: Tensor | None = None,
+    ) -> LayeredView:
+        """Several views as one, by a softmax over them for each pixel; arguments as in `ViewFusion.forward`."""
+        if len(views) == 1:
+            return views[0]
+        flat = [WarpedView((view.image,), (view.visible,), view.image) for view in views]
+        weights = fusion.weights(flat, kinds, present)[-1][:, :, None]  # (B, V, 1, H, W)
+
+        def mix(maps: list[Tensor]) -> Tensor:
+            return (torch.stack(maps, dim=1) * weights).sum(dim=1)
+
+        colours = torch.stack([view.part_colours.expand(len(weights), -1, -1) for view in views]).mean(dim=0)
+        return LayeredView(
+            mix([view.image for view in views]),
+            mix([view.visible for view in views]),
+            mix([view.layers for view in views]),
+            colours,
+        )
+
+    def appearance(self, image: Tensor) -> Tensor:
+        """What places of an image look like, ``(B, C, h, w)``: their mean colours, less those of all of it."""
+        colours = F.adaptive_avg_pool2d(image.float(), CELLS)
+        return colours - colours.mean(dim=(2, 3), keepdim=True)
+
+    def repeated(self, source: LayeredSource, count: int) -> LayeredSource:
+        """A source of batch B with each sample `count` times; one of batch 1 serves all."""
+        if len(source.small_image) == 1:
+            return source
+        tensors = {
+            field.name: getattr(source, field.name).repeat_interleave(count, dim=0)
+            for field in fields(source)
+            if field.name != "keypoints"
+        }
+        return LayeredSource(Keypoints(source.keypoints.points.repeat_interleave(count, dim=0)), **tensors)
+
+
+def layered_source(layout: LayoutNetwork, image: Tensor, keypoints: Keypoints, parts: Tensor) -> LayeredSource:
+    """A source whose parts are known, still with the figure in its background.
+
+    Args:
+        image: ``(B, 3, H, W)`` in [0, 1].
+        keypoints: ``(B, K, N, 2)``.
+        parts: shares of background and limbs, ``(B, K + 1, h, w)``.
+    """
+    image = image.float()
+    return LayeredSource(
+        keypoints,
+        image,
+        shrunk(image, layout.size),
+        parts,
+        capsules(keypoints.points, layout.size),
+        image,
+        part_colours(image, parts, LAYERS_MIRRORED),
+    )
+
+
+def view_of(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
+    """The source in the pose of a motion."""
+    colour, visible, layers = compose(source, motion)
+    return LayeredView(colour, visible, layers, source.part_colours)

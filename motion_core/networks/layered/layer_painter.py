@@ -1,0 +1,126 @@
+"""What no picture shows: the background behind the figure, once per source, and the figure's hidden parts, in every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from ...structures import LayeredView
+from ..base import MotionModel, public_component
+from .composition import enlarged, filled
+from .layout_network import shrunk
+from .unet import UNet
+
+DARKEST = 0.02  # and 1 less that the brightest, of what is painted on, so that painting can still change it
+KEEP = 4.0  # logit with which pixels that are seen are kept, before anything is learned
+BRIGHTER = 0.5  # the logarithm of the largest change of brightness
+
+
+@public_component
+class LayerPainter(MotionModel):
+    """Paints with two U-Nets on smoothly continued surroundings, at a fixed size; what is painted is enlarged. Ours.
+
+    Args:
+        num_splines: K, layers beside the background.
+        image_channels: of the images.
+        size: side of the pictures that the U-Nets see.
+        widths, background_widths: of the U-Nets for the figure and for the background.
+
+    Raises:
+        ValueError: a size that the levels do not divide, or what `UNet` refuses.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_splines: int = 10,
+        image_channels: int = 3,
+        size: int = 128,
+        widths: Sequence[int] = (32, 64, 96, 128),
+        background_widths: Sequence[int] = (24, 48, 64, 96, 128),
+    ) -> None:
+        super().__init__()
+        if size % 2 ** (max(len(widths), len(background_widths)) - 1):
+            raise ValueError(f"size must be divisible by the U-Nets' halvings, got {size=}, {widths=}")
+        self.size, self.image_channels = size, image_channels
+        self.figure_net = UNet(3 * image_channels + 1 + num_splines + 1, widths)
+        self.figure_head = _head(widths[0], image_channels + 2)  # colour, keep, brightness
+        self.background_net = UNet(2 * image_channels + 1, background_widths)
+        self.background_head = _head(background_widths[0], image_channels + 1)  # colour, keep
+
+    @property
+    def size_multiple(self) -> int:
+        """Any size of image will do."""
+        return 1
+
+    def background(self, image: Tensor, figure: Tensor) -> Tensor:
+        """The scene without the figure and its shadow, ``(B, 3, H, W)`` in [0, 1], fp32.
+
+        Args:
+            image: the source, ``(B, 3, H, W)`` in [0, 1].
+            figure: share that the figure has in each pixel, ``(B, 1, h, w)`` in [0, 1].
+        """
+        painted, replaced = self.painted_background(image, figure)
+        height, width = image.shape[-2:]
+        return torch.lerp(image.float(), enlarged(painted, height, width), enlarged(replaced, height, width))
+
+    def painted_background(self, image: Tensor, figure: Tensor) -> tuple[Tensor, Tensor]:
+        """The painted scene ``(B, 3, size, size)`` and the share ``(B, 1, size, size)`` that it has in the background."""
+        small = shrunk(image, self.size)
+        hidden = F.max_pool2d(shrunk(figure, self.size), 5, stride=1, padding=2)  # borders are neither
+        around = filled(small, 1 - hidden)
+        x = torch.cat((small * (1 - hidden), around, hidden), dim=1)
+        out = self.background_head(self.background_net(self.compute(x))).float()
+        colour, keep = out.split((self.image_channels, 1), dim=1)
+        painted = (torch.logit(around, eps=DARKEST) + colour).sigmoid()
+        return painted, 1 - (1 - hidden) * (keep + KEEP).sigmoid()
+
+    def forward(self, view: LayeredView) -> Tensor:
+        """The image of a view, with what is hidden on the figure painted, ``(B, 3, H, W)`` in [0, 1], fp32."""
+        painted, keep, brightness = self.painted_figure(view)
+        height, width = view.image.shape[-2:]
+        kept = view.visible * enlarged(keep, height, width)
+        seen = (view.image * enlarged(brightness, height, width)).clamp(0, 1)
+        return torch.lerp(enlarged(painted, height, width), seen, kept)
+
+    def painted_figure(self, view: LayeredView) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours, the share of what is seen to keep, and its brightness, ``(B, 3 | 1 | 1, size, size)``."""
+        seen, visible, layers = (shrunk(each, self.size) for each in (view.image, view.visible, view.layers))
+        known = (2 * visible - 1).clamp(0, 1) * (layers[:, :1] < 0.5)
+        around = filled(seen, known)
+        parts = torch.einsum("bkhw,bkc->bchw", layers, view.part_colours.expand(len(layers), -1, -1))
+        x = torch.cat((torch.lerp(around, seen, visible), seen, parts, visible, layers), dim=1)
+        out = self.figure_head(self.figure_net(self.compute(x))).float()
+        colour, keep, brightness = out.split((self.image_channels, 1, 1), dim=1)
+        base = torch.lerp(0.5 * (around + parts), seen, visible)
+        painted = (torch.logit(base, eps=DARKEST) + colour).sigmoid()
+        return painted, (keep + KEEP).sigmoid(), (BRIGHTER * torch.tanh(brightness)).exp()
+
+
+def part_colours(image: Tensor, parts: Tensor, other_side: Sequence[int]) -> Tensor:
+    """The mean colour of each layer in a source, ``(B, K + 1, 3)``; of a limb that is hardly seen, mostly the other side's.
+
+    Args:
+        image: ``(B, 3, H, W)`` in [0, 1].
+        parts: shares of the layers, ``(B, K + 1, h, w)``.
+        other_side: the layer that each one is in a mirrored picture.
+    """
+    small = shrunk(image, parts.shape[-1])
+    weights = parts.square()  # the middles of parts rather than their borders
+    total = torch.einsum("bkhw,bchw->bkc", weights, small)
+    area = weights.sum(dim=(2, 3))[..., None]
+    figure, figure_area = total[:, 1:].sum(1, keepdim=True), area[:, 1:].sum(1, keepdim=True)
+    order = list(other_side)
+    total = total + 0.1 * total[:, order] + 1e-3 * figure
+    return total / (area + 0.1 * area[:, order] + 1e-3 * figure_area).clamp(min=1e-4)
+
+
+def _head(features: int, outputs: int) -> nn.Conv2d:
+    head = nn.Conv2d(features, outputs, 3, padding=1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

@@ -1,0 +1,160 @@
+"""Keypoints to layers: which limb each pixel of the driving pose shows, and whether the source shows it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from ...geometry import (
+    ThinPlateSpline,
+    affine_grid,
+    geometry_precision,
+    identity_grid,
+    sample,
+    warp_by_each,
+)
+from ...structures import Keypoints, LayeredMotion, LayeredSource
+from ..base import MotionModel, public_component
+from .capsules import capsules
+from .unet import FineUNet
+
+FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
+FARTHEST = 0.15  # that the residual flow may reach, in coordinate units
+
+
+@public_component
+class LayoutNetwork(MotionModel):
+    """Sees a figure as layers: the background and one for each limb, moved by that limb's thin-plate spline.
+
+    It finds the limbs in the source once (`parts`), takes them to the driving pose by their splines, and decides there
+    what is in front, where the limbs' borders are, and what of it the source shows. Ours.
+
+    Args:
+        num_splines, points_per_spline: of the keypoints: strips along limbs, see `limbs`.
+        image_channels: of the source image.
+        size: side of the pictures that the U-Nets see; their output has twice that.
+        widths, part_widths: of the U-Nets for the layout and for the source's parts.
+        regularization: of the splines.
+
+    Raises:
+        ValueError: a size that the levels do not divide, or what `FineUNet` refuses.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        num_splines: int = 10,
+        points_per_spline: int = 5,
+        image_channels: int = 3,
+        size: int = 64,
+        widths: Sequence[int] = (48, 96, 128, 160),
+        part_widths: Sequence[int] = (32, 64, 96, 128),
+        regularization: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if size % 2 ** (max(len(widths), len(part_widths)) - 1):
+            raise ValueError(f"size must be divisible by the U-Nets' halvings, got {size=}, {widths=}, {part_widths=}")
+        self.num_splines, self.size, self.regularization = num_splines, size, regularization
+        layers = num_splines + 1
+        seen = image_channels + 1  # the source and its silhouette
+        self.part_net = FineUNet(seen + num_splines, seen, layers, part_widths)
+        shown = num_splines * (image_channels + 1) + image_channels + layers  # warped limbs; the source and its parts
+        self.layout_net = FineUNet(2 * num_splines + shown, layers, layers + num_splines + 2, widths)
+
+    @property
+    def size_multiple(self) -> int:
+        """Any size of image will do."""
+        return 1
+
+    def parts(self, image: Tensor, keypoints: Keypoints, silhouette: Tensor) -> Tensor:
+        """Logits of the background and each limb in a source, ``(B, K + 1, 2 size, 2 size)``, fp32.
+
+        Args:
+            image: ``(B, 3, H, W)`` in [0, 1].
+            keypoints: ``(B, K, N, 2)``.
+            silhouette: of the person, ``(B, 1, h, w)`` in [0, 1].
+        """
+        fine_side = 2 * self.size
+        fine = torch.cat((shrunk(image, fine_side), shrunk(silhouette, fine_side)), dim=1)
+        x = torch.cat((F.avg_pool2d(fine, 2), capsules(keypoints.points, self.size)), dim=1)
+        return self.part_net(self.compute(x), self.compute(fine)).float()
+
+    def forward(self, source: LayeredSource, driving: Keypoints, background: Tensor | None = None) -> LayeredMotion:
+        """The layers in the driving pose.
+
+        Args:
+            source: of batch B, or 1 for all driving poses.
+            driving: ``(B, K, N, 2)``.
+            background: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
+        """
+        count, side = len(driving.points), self.size
+        grids = self.transformations(source.keypoints, driving, background)  # (B, K + 1, s + 1, s + 1, 2)
+        coarse, fine = grids_at_cells(grids, side), grids_at_cells(grids, 2 * side)
+        small_parts = F.avg_pool2d(source.parts, 2)
+        x = torch.cat(
+            (
+                capsules(driving.points, side),
+                source.capsules.expand(count, -1, -1, -1),
+                warp_by_each(source.small_image, coarse[:, 1:]).flatten(1, 2),
+                sample_each(small_parts[:, 1:], coarse[:, 1:]),
+                source.small_image.expand(count, -1, -1, -1),
+                small_parts.expand(count, -1, -1, -1),
+            ),
+            dim=1,
+        )
+        shares = sample_each(source.parts, fine)  # (B, K + 1, 2 s, 2 s)
+        out = self.layout_net(self.compute(x), self.compute(shares)).float()
+        layers, visible, residual = out.split((self.num_splines + 1, self.num_splines, 2), dim=1)
+        prior = torch.logit(shares, eps=FLOOR)
+        return LayeredMotion(grids, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:])
+
+    def transformations(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
+        """The backward grids of the background and of each limb's spline, ``(B, K + 1, s + 1, s + 1, 2)``, fp32.
+
+        Splines are smooth: where more points are wanted, those between are interpolated.
+        """
+        points, nodes = driving.points, self.size + 1
+        with geometry_precision(points):
+            spline = ThinPlateSpline.fit(points, source.points.expand_as(points), self.regularization)
+            grid = identity_grid(nodes, nodes, points)
+            limbs = spline(grid.reshape(-1, 2)).unflatten(2, (nodes, nodes))  # (B, K, s + 1, s + 1, 2)
+        still = grid.expand(len(points), -1, -1, -1)
+        first = still if background is None else affine_grid(background, nodes, nodes).expand_as(still)
+        return torch.cat((first[:, None], limbs), dim=1)
+
+
+def shrunk(image: Tensor, side: int) -> Tensor:
+    """An image ``(B, C, H, W)`` of any size and aspect as a square of this side, fp32; averaged where it is larger."""
+    image = image.float()
+    height, width = image.shape[-2:]
+    if (height, width) == (side, side):
+        return image
+    if height % side == 0 and width % side == 0:
+        return F.avg_pool2d(image, (height // side, width // side))
+    if min(height, width) >= side:
+        return F.adaptive_avg_pool2d(image, side)
+    return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
+def grids_at_cells(grids: Tensor, side: int) -> Tensor:
+    """Smooth grids ``(B, K, n, n, 2)`` at the middles of side x side cells, for sampling maps of such cells.
+
+    The middle of cell i is at x = (2 i + 1) / side - 1; a map of cells is corner-aligned to its outermost middles, so
+    coordinates in it are larger by side / (side - 1). Returns ``(B, K, side, side, 2)``.
+    """
+    batch, count = grids.shape[:2]
+    middles = identity_grid(side, side, grids) * ((side - 1) / side)
+    flat = grids.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, K * 2, n, n)
+    found = sample(flat, middles.expand(batch, -1, -1, -1)) * (side / (side - 1))
+    return found.unflatten(1, (count, 2)).permute(0, 1, 3, 4, 2)
+
+
+def sample_each(maps: Tensor, grids: Tensor) -> Tensor:
+    """Each channel of ``(B, K, h, w)`` or ``(1, K, h, w)`` at its own grid of ``(B, K, h', w', 2)``: ``(B, K, h', w')``."""
+    batch, count = grids.shape[:2]
+    each = maps.expand(batch, -1, -1, -1).reshape(batch * count, 1, *maps.shape[-2:])
+    return sample(each, grids.flatten(0, 1)).view(batch, count, *grids.shape[2:4])

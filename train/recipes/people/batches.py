@@ -1,0 +1,130 @@
+"""Batches of pairs from a pack: mirrored, recoloured, and with keypoints as uncertain as detected ones are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
+from motion_core.structures import Keypoints
+
+from .pack import UNKNOWN, Pack
+
+TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
+LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
+
+
+@dataclass(frozen=True)
+class Side:
+    """One picture of each of B pairs.
+
+    Attributes:
+        image: ``(B, 3, H, W)`` in [0, 1].
+        labels: ``(B, H, W)`` int64, see `Pack`.
+        scene: ``(B, 3, H / 2, W / 2)`` in [0, 1], and `scene_known` ``(B, 1, H / 2, W / 2)``.
+        keypoints: those that the networks are given.
+        silhouette: ``(B, 1, H / 2, W / 2)`` in [0, 1].
+    """
+
+    image: Tensor
+    labels: Tensor
+    scene: Tensor
+    scene_known: Tensor
+    keypoints: Keypoints
+    silhouette: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs of pictures.
+
+    Attributes:
+        source, driving: the pictures.
+        flow: ``(B, FLOW_SIDE, FLOW_SIDE, 2)``, see `Pack`.
+        camera: the background's transform, ``(B, 3, 3)``; the identity where it is not known.
+        camera_known: ``(B,)`` bool.
+    """
+
+    source: Side
+    driving: Side
+    flow: Tensor
+    camera: Tensor
+    camera_known: Tensor
+
+    @property
+    def labelled(self) -> Tensor:
+        """Which pairs have true limbs, ``(B,)`` bool."""
+        return (self.source.labels != UNKNOWN).flatten(1).any(dim=1)
+
+
+def draw_batch(packs: list[tuple[Pack, int]], seed: int, step: int) -> Batch:
+    """The random batch of a step, with so many pairs of each pack; the same one for the same seed and step."""
+    random = np.random.default_rng((seed, step))
+    return _stacked([_draw(pack, random) for pack, count in packs for _ in range(count)])
+
+
+def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
+    """One pair's arrays, augmented: of each side image, labels, scene, keypoints and silhouette; flow and camera."""
+    pair = int(random.integers(len(pack.pairs)))
+    mirrored = random.random() < 0.5
+    gain = random.uniform(0.8, 1.2) * random.uniform(0.92, 1.08, 3)
+    gamma = random.uniform(0.8, 1.25)
+    arrays: list[np.ndarray] = []
+    for index, true in zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True):
+        points = (pack.keypoints if random.random() < true else pack.detected)[index]
+        points = _uncertain(np.array(points), random)
+        side = [pack.frames[index], pack.labels[index], pack.scenes[index], points, pack.silhouettes[index]]
+        side[0] = _recoloured(side[0], gain, gamma)
+        side[2] = np.concatenate((_recoloured(side[2][..., :3], gain, gamma), side[2][..., 3:] / np.float32(255)), -1)
+        arrays += _mirrored(side) if mirrored else side
+    flow, camera = np.array(pack.flows[pair], np.float32), np.array(pack.cameras[pair], np.float32)
+    if mirrored:
+        flow = flow[:, ::-1] * (-1, 1)
+        camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
+    return [*arrays, flow, camera]
+
+
+def _uncertain(points: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Strips ``(K, N, 2)`` with errors that limbs have as a whole, and small ones of each point."""
+    limb = random.normal(size=(len(points), 1, 2)) * LIMB_NOISE * random.random()
+    point = random.normal(size=points.shape) * POINT_NOISE * random.random()
+    return points + limb + point
+
+
+def _recoloured(image: np.ndarray, gain: np.ndarray, gamma: float) -> np.ndarray:
+    """A picture uint8 as float32 in [0, 1] in another light."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    table = np.clip(levels**gamma * gain, 0, 1).astype(np.float32)  # (256, 3)
+    return np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)
+
+
+def _mirrored(side: list[np.ndarray]) -> list[np.ndarray]:
+    image, labels, scene, points, silhouette = side
+    table = np.arange(256, dtype=np.uint8)
+    table[: len(LAYERS_MIRRORED)] = LAYERS_MIRRORED
+    points = points.reshape(-1, 2)[list(MIRRORED)].reshape(points.shape) * (-1, 1)
+    return [image[:, ::-1], table[labels[:, ::-1]], scene[:, ::-1], points, silhouette[:, ::-1]]
+
+
+def _stacked(pairs: list[list[np.ndarray]]) -> Batch:
+    columns = [np.stack([np.ascontiguousarray(array) for array in column]) for column in zip(*pairs, strict=True)]
+    flow, camera = (torch.from_numpy(column.astype(np.float32)) for column in columns[10:])
+    known = ~camera.isnan().flatten(1).any(dim=1)
+    camera = torch.where(known[:, None, None], camera, torch.eye(3))
+    return Batch(_side(columns[:5]), _side(columns[5:10]), flow, camera, known)
+
+
+def _side(columns: list[np.ndarray]) -> Side:
+    image, labels, scene, points, silhouette = columns
+    scenes = torch.from_numpy(scene.astype(np.float32)).movedim(-1, 1)
+    return Side(
+        torch.from_numpy(image).movedim(-1, 1).contiguous(),
+        torch.from_numpy(labels).long(),
+        scenes[:, :3].contiguous(),
+        scenes[:, 3:].contiguous(),
+        Keypoints(torch.from_numpy(points.astype(np.float32))),
+        torch.from_numpy(silhouette.astype(np.float32) / 255)[:, None],
+    )

@@ -1,0 +1,88 @@
+"""Stages "painter" and "joint": the figure's hidden parts and the background are painted; then everything learns together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from motion_core.networks.layered.backbone import layered_source, view_of
+from motion_core.networks.layered.layer_painter import LayerPainter
+from motion_core.networks.layered.layout_network import LayoutNetwork
+from motion_core.structures import LayeredMotion, LayeredSource
+from train.features import PerceptualFeatures
+
+from .batches import Batch, Side
+from .layout_stage import layout_losses
+
+IMAGE, PAINTED, BEHIND, DEEP, VISIBLE_ERROR = 10.0, 5.0, 5.0, 1.0, 0.5
+SIZE = 128  # of the pictures that are compared; the painter's own
+
+
+def painter_losses(
+    layout: LayoutNetwork, painter: LayerPainter, features: PerceptualFeatures, batch: Batch, joint: bool
+) -> dict[str, Tensor]:
+    """The painter's losses, each a mean over the batch; with `joint` also the layout's, and gradients into it."""
+    if not joint:
+        batch = replace(batch, source=_reduced(batch.source), driving=_reduced(batch.driving))
+    losses: dict[str, Tensor] = {}
+    with torch.set_grad_enabled(joint):
+        if joint:
+            losses, source, motion = layout_losses(layout, batch)
+        else:
+            source, motion = _laid_out(layout, batch)
+    image, driving = F.avg_pool2d(source.image, source.image.shape[-1] // SIZE), _pooled(batch.driving.image)
+    figure = 1 - source.parts[:, :1]
+    painted, replaced = painter.painted_background(image, figure)
+    scene = torch.lerp(image, painted, replaced)
+    source = replace(source, image=image, background=scene)
+    view = view_of(source, motion)
+    colours, keep, brightness = painter.painted_figure(view)
+    seen = (view.image * brightness).clamp(0, 1)
+    made = torch.lerp(colours, seen, view.visible * keep)
+    compared = _compared(batch, driving)
+    made, colours = (torch.where(compared, each, driving) for each in (made, colours))
+    losses["image"] = IMAGE * (made - driving).abs().mean()
+    losses["painted"] = PAINTED * (colours - driving).abs().mean()
+    losses["deep"] = DEEP * deep_loss(features, made, driving)
+    losses["background"] = BEHIND * background_loss(scene, painted, batch.source)
+    return losses
+
+
+def _compared(batch: Batch, driving: Tensor) -> Tensor:
+    """Where the driving picture says how the image should be, ``(B, 1, h, w)`` bool: not beside the figure if the camera's motion
+    is not known."""
+    figure = F.interpolate(batch.driving.silhouette, driving.shape[-2:], mode="area") > 0.5
+    return figure | batch.camera_known[:, None, None, None]
+
+
+def _laid_out(layout: LayoutNetwork, batch: Batch) -> tuple[LayeredSource, LayeredMotion]:
+    given = batch.source
+    parts = layout.parts(given.image, given.keypoints, given.silhouette).softmax(dim=1)
+    source = layered_source(layout, given.image, given.keypoints, parts)
+    return source, layout(source, batch.driving.keypoints, batch.camera)
+
+
+def _reduced(side: Side) -> Side:
+    return replace(side, image=_pooled(side.image))
+
+
+def _pooled(image: Tensor) -> Tensor:
+    return F.avg_pool2d(image, image.shape[-1] // SIZE)
+
+
+def background_loss(scene: Tensor, painted: Tensor, side: Side) -> Tensor:
+    """Mean difference from the scene without the figure where that is known, of the whole and of what is painted alone."""
+    known = side.scene_known
+    error = (scene - side.scene).abs() + (painted - side.scene).abs()
+    return (error * known).sum() / (3 * known.sum()).clamp(min=1)
+
+
+def deep_loss(features: PerceptualFeatures, made: Tensor, real: Tensor) -> Tensor:
+    """Squared distance of features of unit length, a mean over pixels, summed over levels: blur costs more than a shift."""
+    with torch.no_grad():
+        wanted = [F.normalize(level.float(), dim=1) for level in features(real)]
+    found = [F.normalize(level.float(), dim=1) for level in features(made)]
+    return sum(((a - b).square().sum(dim=1).mean() for a, b in zip(found, wanted, strict=True)), made.new_zeros(()))

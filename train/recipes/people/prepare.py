@@ -1,0 +1,210 @@
+"""Stage "data": rendered clips, photo pairs and real clips to packs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from eval.benchmark.annotations import Annotations, open_scene, read_annotations
+from eval.benchmark.background import background_transform
+from eval.benchmark.flow import flow
+from eval.benchmark.skeleton import PARTS
+from eval.benchmark.tracks import GROUP_OF_PART, keypoints
+from eval.photo_pairs import photo_pairs
+from motion_core.framing import place_in, to_network
+from motion_core.media import FrameAccess, image_tensor, open_frames
+from motion_core.networks.layered.person_detector import PersonDetector
+
+from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
+
+FLOWS_OF_A_CLIP = 20
+TRUNK = [11, 12, 23, 24]  # landmarks of shoulders and hips
+STILL = 12.0  # mean difference of two photos beside the figures, of 255, below which the camera stood still
+AT_ONCE = 16  # pictures that the detector sees together
+LABELS = np.array([GROUP_OF_PART[part] + 1 if part in GROUP_OF_PART else 0 for part in PARTS], np.uint8)
+
+
+def rendered_pack(root: Path, split: str, workers: int = 1) -> Pack:
+    """The pack of a split that eval.benchmark.render wrote at 256 x 256.
+
+    Raises:
+        InputError: there are no such clips.
+    """
+    names = sorted(path.stem for path in (root / "annotations" / split).glob("*.json"))
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        packs = list(pool.map(partial(_rendered_clip, root, split), names, chunksize=4))
+    return joined(packs)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _rendered_clip(root: Path, split: str, name: str) -> Pack:
+    clip = read_annotations(root, split, name)
+    frames = _all_of(open_frames(root / split / f"{name}.mp4"))
+    scenes = _halved(_all_of(open_scene(root, split, name)))
+    truth = (2 * (keypoints(clip) * SIDE - 0.5) / (SIDE - 1) - 1).astype(np.float32)
+    people = detected(frames)
+    random = np.random.default_rng(list(name.encode()))
+    pairs = _pairs(len(frames), random)
+    return Pack(
+        frames,
+        LABELS[clip.parts],
+        np.concatenate((scenes, np.full((*scenes.shape[:3], 1), 255, np.uint8)), axis=-1),
+        truth,
+        people.keypoints,
+        people.silhouettes,
+        np.zeros(len(frames), np.int32),
+        pairs,
+        np.stack([_flow(clip, driving, source) for source, driving in pairs]),
+        np.stack([background_transform(clip, driving, source) for source, driving in pairs]).astype(np.float32),
+    )
+
+
+def _pairs(count: int, random: np.random.Generator) -> np.ndarray:
+    """Ordered pairs of different frames, (P, 2) int32."""
+    every = np.array([(i, j) for i in range(count) for j in range(count) if i != j], np.int32)
+    return every[random.permutation(len(every))[:FLOWS_OF_A_CLIP]]
+
+
+def _flow(clip: Annotations, driving: int, source: int) -> np.ndarray:
+    """See `Pack.flows`."""
+    step = SIDE // FLOW_SIDE
+    exact = flow(clip, driving, source)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    places = 2 * (exact.displacement + np.stack((x, y), axis=-1)) / (SIDE - 1) - 1
+    places[~(exact.on_figure & exact.visible)] = np.nan
+    return places[step // 2 :: step, step // 2 :: step].astype(np.float16)
+
+
+def _all_of(video: FrameAccess) -> np.ndarray:
+    return np.stack([frame for _, frame in video.frames_at(range(video.count))])
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """Pictures (T, H, W, C) uint8 at half the size."""
+    count, height, width, channels = images.shape
+    cells = images.reshape(count, height // 2, 2, width // 2, 2, channels)
+    return np.round(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
+
+
+def photo_pack(folder: Path) -> Pack:
+    """The photo pairs that training may see, each in both directions.
+
+    What one photo's figure hides of the scene, the other shows, since the camera stood still.
+    """
+    chosen = []
+    for pair in photo_pairs(folder):
+        frames = np.stack([_squared(image_tensor(path)) for path in (pair.first, pair.second)])
+        people = detected(frames)
+        if not pair.held_back and people.clear.all():
+            chosen.append((frames, people))
+    packs = []
+    for frames, people in chosen:
+        figure = _grown(people.silhouettes)  # (2, h, h)
+        small = _halved(frames)
+        apart = np.abs(small[0].astype(np.float32) - small[1]).mean(-1)[~figure.any(0)].mean()
+        scenes = np.where(figure[..., None], small[::-1], small)
+        known = ~figure if apart > STILL else ~np.broadcast_to(figure.all(0), figure.shape)
+        packs.append(_real(frames, people, scenes, known, np.array([[0, 1], [1, 0]], np.int32), apart <= STILL))
+    return joined(packs)
+
+
+def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 60) -> Pack:
+    """Real clips: every `stride`-th frame, and random pairs of these.
+
+    Args:
+        folder: has the files `names`.
+    """
+    packs = []
+    for name in names:
+        video = open_frames(folder / name)
+        frames = np.stack([_squared(_tensor(frame)) for _, frame in video.frames_at(range(0, video.count, stride))])
+        people = detected(frames)
+        frames, people = frames[people.clear], people.only(people.clear)
+        if len(frames) < 2:
+            continue
+        random = np.random.default_rng(list(name.encode()))
+        chosen = np.stack([random.permutation(len(frames))[:2] for _ in range(pairs)]).astype(np.int32)
+        packs.append(_real(frames, people, _halved(frames), ~_grown(people.silhouettes), chosen, False))
+    return joined(packs)
+
+
+def _tensor(frame: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frame)).movedim(-1, 0)[None].float() / 255
+
+
+def _squared(image: torch.Tensor) -> np.ndarray:
+    """A picture ``(1, 3, h, w)`` in [0, 1] as ``(SIDE, SIDE, 3)`` uint8, its borders repeated."""
+    placed = to_network(image, place_in((image.shape[-2], image.shape[-1]), (SIDE, SIDE), "pad"))
+    return (placed[0].movedim(0, -1) * 255).round().to(torch.uint8).numpy()
+
+
+def _grown(silhouettes: np.ndarray) -> np.ndarray:
+    """Where a figure is or may be, ``(T, h, w)`` bool, of silhouettes uint8."""
+    person = torch.from_numpy(silhouettes > 40)[:, None].float()
+    return (F.max_pool2d(person, 9, stride=1, padding=4)[:, 0] > 0).numpy()
+
+
+def _real(
+    frames: np.ndarray, people: People, scenes: np.ndarray, known: np.ndarray, pairs: np.ndarray, still: bool
+) -> Pack:
+    camera = np.eye(3, dtype=np.float32) if still else np.full((3, 3), np.nan, np.float32)
+    return Pack(
+        frames,
+        np.full(frames.shape[:3], UNKNOWN, np.uint8),
+        np.concatenate((scenes, 255 * known[..., None].astype(np.uint8)), axis=-1),
+        people.keypoints,
+        people.keypoints,
+        people.silhouettes,
+        np.zeros(len(frames), np.int32),
+        pairs,
+        np.full((len(pairs), FLOW_SIDE, FLOW_SIDE, 2), np.nan, np.float16),
+        np.tile(camera, (len(pairs), 1, 1)),
+    )
+
+
+@dataclass(frozen=True)
+class People:
+    """What the detector finds in T pictures: `keypoints` and `silhouettes` as in `Pack`, and whether shoulders and hips
+    are in sight, `clear` ``(T,)`` bool."""
+
+    keypoints: np.ndarray
+    silhouettes: np.ndarray
+    clear: np.ndarray
+
+    def only(self, chosen: np.ndarray) -> People:
+        """Those of some of the pictures."""
+        return People(self.keypoints[chosen], self.silhouettes[chosen], self.clear[chosen])
+
+
+@torch.inference_mode()
+def detected(frames: np.ndarray) -> People:
+    """The person in each of the frames ``(T, SIDE, SIDE, 3)`` uint8."""
+    detector = _detector()
+    found = [detector.detect(_tensors(frames[i : i + AT_ONCE])) for i in range(0, len(frames), AT_ONCE)]
+    silhouettes = [F.avg_pool2d(each.silhouette, 2)[:, 0] for each in found if each.silhouette is not None]
+    sure = torch.cat([torch.minimum(each.visibility[:, TRUNK].amin(1), each.score) for each in found])
+    return People(
+        torch.cat([each.keypoints.points for each in found]).numpy(),
+        (torch.cat(silhouettes) * 255).round().to(torch.uint8).numpy(),
+        (sure > 0.5).numpy(),
+    )
+
+
+def _tensors(frames: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float() / 255
+
+
+@cache
+def _detector() -> PersonDetector:
+    return PersonDetector.shipped()
