@@ -149,7 +149,7 @@ class PhotoPairs:
             if min(person.score for person in people) < _FOUND or not all(figure.any() for figure in figures):
                 self.left_out[pair.name] = "BlazePose does not find a person in both photos"
                 continue
-            yield PeoplePair(pair.name, *photos, *figures, people[1].joints)
+            yield PeoplePair(pair.name, photos[0], photos[1], figures[0], figures[1], people[1].joints)
 
 
 def choose_pairs(points: np.ndarray) -> list[tuple[int, int]]:
