@@ -12,6 +12,7 @@ from .hair import hairline
 from .head import BOTTOM, TOP
 from .outfit import Outfit
 from .painting import HEIGHT, TILES, WIDTH, split_of_trunk
+from .rotations import unit
 from .shapes import Mesh, joined, smooth, triangles, vertex_normals
 from .skeleton import BONE
 
@@ -46,9 +47,7 @@ def dressed(
     ]
     parts += [replace(mesh, uvs=_on_tile(mesh.uvs, mesh.tile)) for mesh in layers.skirts]
     parts += [_eye(vertices, quads[name], weights) for name in ("eye_l", "eye_r")]
-    if outfit.skirt and not outfit.flare:
-        parts.append(_skirt(vertices, quads["skirt"], weights, heads, outfit))
-    if outfit.hair_style in _HAIR_END:
+    if outfit.hair_style in _HAIR_ENDS:
         parts.append(_long_hair(vertices, quads["hair"], weights, heads, outfit, np.unique(quads["eye_l"])))
     return joined(parts)
 
@@ -63,7 +62,8 @@ _HAIR_THICKNESS = {
     "ponytail": 0.01,
     "curly": 0.035,
 }
-_HAIR_END = {"bob": -0.02, "long": -0.24, "ponytail": -0.2}  # metres from the head's joint to the ends
+# Metres from the head's joint down to the ends, at least and at most.
+_HAIR_ENDS = {"bob": (0.0, 0.07), "long": (0.1, 0.47), "ponytail": (0.1, 0.35)}
 
 
 def _cover(places: Places, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
@@ -153,32 +153,24 @@ def _eye(vertices: np.ndarray, quads: np.ndarray, weights: np.ndarray) -> Mesh:
     return _mesh(points, _on_tile(uv, "eyeball"), faces.reshape(-1, 3), weights[used], False)
 
 
-def _skirt(vertices: np.ndarray, quads: np.ndarray, weights: np.ndarray, heads: np.ndarray, outfit: Outfit) -> Mesh:
-    hip, ankle = heads[BONE["left_thigh"], 1], heads[BONE["left_foot"], 1]
-    low = hip - outfit.skirt * (hip - ankle)
-    faces = triangles(quads[(vertices[quads][..., 1].mean(1) > low)])
-    used, faces = np.unique(faces, return_inverse=True)
-    points = vertices[used] * (1.04, 1, 1.04)
-    turned = np.arctan2(points[:, 2], points[:, 0]) / (2 * np.pi) % 1
-    v = (points[:, 1].max() - points[:, 1]) / np.ptp(points[:, 1])
-    return _mesh(
-        points, _on_tile(np.stack((np.abs(turned - 0.5) * 2, v), 1), "skirt"), faces.reshape(-1, 3), weights[used], True
-    )
-
-
 def _long_hair(
     vertices: np.ndarray, quads: np.ndarray, weights: np.ndarray, heads: np.ndarray, outfit: Outfit, eyes: np.ndarray
 ) -> Mesh:
-    """The file's long hair down to where the style ends; a ponytail keeps what is behind."""
-    joint = heads[BONE["head"]]
-    centre = vertices[quads].mean(1)
-    keep = centre[:, 1] > joint[1] + _HAIR_END[outfit.hair_style]
-    eye = vertices[eyes].mean(0)
+    """The file's long hair down to where the style ends, above loose clothes; a ponytail keeps what is behind."""
+    joint, neck = heads[BONE["head"]], heads[BONE["neck"], 1]
+    short, long = _HAIR_ENDS[outfit.hair_style]
+    end = joint[1] - short - outfit.hair_length * (long - short)
+    centre, eye = vertices[quads].mean(1), vertices[eyes].mean(0)
+    keep = (vertices[quads][..., 1] > end).any(1)
     keep &= (centre[:, 2] < joint[2] + 0.035) | (centre[:, 1] > eye[1] + 0.05)  # the file's hair hangs over the face
     if outfit.hair_style == "ponytail":
         keep &= (centre[:, 2] < joint[2] - 0.02) & (np.abs(centre[:, 0]) < 0.05)
     used, faces = np.unique(triangles(quads[keep]), return_inverse=True)
     points = vertices[used]
+    beside = 0.012 * outfit.loose + 0.03 * max(outfit.drape, 0.8 * (outfit.coat > 0))
+    away = unit((points - joint) * (1, 0, 1))
+    points = points + away * (0.004 + beside * smooth(neck + 0.06 - points[:, 1], 0, 0.1))[:, None]
+    points[:, 1] = np.maximum(points[:, 1], end)
     turned = np.arctan2(points[:, 2] - joint[2], points[:, 0]) / (2 * np.pi) % 1
     v = (points[:, 1].max() - points[:, 1]) / 0.6
     return _mesh(points, _on_tile(np.stack((turned, v), 1), "hair"), faces.reshape(-1, 3), weights[used], True)

@@ -1,4 +1,4 @@
-"""Loose clothes for a modelled body: tops, coats, wide trousers and long skirts that stand off it."""
+"""Clothes that stand off a modelled body: loose tops, coats, wide trousers and skirts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .body_places import REGIONS, Places
-from .loose import Drape, around_legs, drape_around, folds, slice_weights, smoothed
-from .outfit import Outfit
+from .loose import Drape, around_legs, drape_around, folds, sheet, slice_weights, smoothed
+from .outfit import COAT_SLEEVE, Outfit
 from .painting import split_of_trunk
 from .shapes import Mesh, smooth
 from .skeleton import BONE
@@ -18,7 +18,7 @@ _SIDES = ("left", "right")
 _TRUNK = REGIONS.index("trunk")
 _ARMS = [REGIONS.index(f"{side}_arm") for side in _SIDES]
 _LEGS = [REGIONS.index(f"{side}_leg") for side in _SIDES]
-_COAT_SLEEVE, _COAT_OPENING = 0.97, 0.055  # share of the arm; metres to either side of the middle
+_COAT_OPENING = 0.055  # metres to either side of the middle
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Layers:
 
     Attributes:
         shells: cloth made from the surface of the body.
-        skirts: surfaces around both legs, uvs on their own tile.
+        skirts: surfaces around both legs or the neck, uvs on their own tile.
         hidden: ``(V,)`` bool: what is below and cannot be seen.
     """
 
@@ -109,8 +109,8 @@ def loose_layers(body: Body, outfit: Outfit) -> Layers:
     layers = Layers(np.zeros(len(body.vertices), bool))
     if outfit.flare and outfit.leg:
         _wide_trousers(body, outfit, layers)
-    if outfit.flare and outfit.skirt:
-        _long_skirt(body, outfit, layers)
+    if outfit.skirt:
+        _skirt(body, outfit, layers)
     if outfit.coat:
         _coat(body, outfit, layers)
     elif outfit.drape:
@@ -119,20 +119,20 @@ def loose_layers(body: Body, outfit: Outfit) -> Layers:
 
 
 def _loose_top(body: Body, outfit: Outfit, layers: Layers) -> None:
-    split = min(split_of_trunk(outfit), 0.95)
+    split = _split(outfit)
     drape = body.drape(_armpit(body), 0.05 + 0.6 * (1 - outfit.drape))
     thick, hem = 0.014 + 0.02 * outfit.drape, body.height_of(split)
     shell = _top_shell(body, outfit, drape, thick=thick, hem=hem, sleeve=outfit.sleeve, wide=outfit.drape)
     layers.shells.append(shell)
-    _hide_top(body, layers, split - 0.14, outfit.sleeve - 0.15)
+    if outfit.top in ("hoodie", "jacket", "shirt"):
+        layers.skirts.append(_collar(body, outfit, "trunk"))
+    layers.hidden |= _top_of(body, split - 0.14, outfit.sleeve - 0.15)
 
 
 def _coat(body: Body, outfit: Outfit, layers: Layers) -> None:
     drape, thick = body.drape(_armpit(body), 0.1 + 0.3 * (1 - outfit.drape)), 0.026 + 0.012 * outfit.drape
     opening = _COAT_OPENING * outfit.coat_open
-    shell = _top_shell(
-        body, outfit, drape, thick=thick, hem=body.waist, sleeve=_COAT_SLEEVE, wide=0.3 + 0.4 * outfit.drape
-    )
+    shell = _top_shell(body, outfit, drape, thick=thick, hem=body.waist, sleeve=COAT_SLEEVE, wide=_sleeve_width(outfit))
     above = slice_weights(body.vertices[body.core], body.weights[body.core], body.waist)
     share = smooth(shell.vertices[:, 1] - body.waist, 0.0, 0.12)[:, None]
     near_hem = (shell.places.region == _TRUNK)[:, None]
@@ -140,7 +140,6 @@ def _coat(body: Body, outfit: Outfit, layers: Layers) -> None:
     shell = replace(shell, weights=weights, trunk="coat")
     if opening:
         shell = _opened(shell, opening, drape.depth)
-    layers.shells.append(shell)
     skirt = around_legs(
         drape,
         body.heads,
@@ -149,17 +148,21 @@ def _coat(body: Body, outfit: Outfit, layers: Layers) -> None:
         bottom=body.leg_height(outfit.coat),
         gap=thick,
         flare=0.05 + 0.14 * outfit.drape,
-        waves=0.012 + 0.02 * outfit.drape,
+        waves=0.014 + 0.024 * outfit.drape,
         opening=opening,
         seed=outfit.folds + 1,
+        tile="coat_skirt",
     )
-    layers.skirts.append(replace(skirt, tile="coat_skirt"))
-    _hide_top(body, layers, 2.0, _COAT_SLEEVE - 0.15)
+    layers.skirts += [skirt, _collar(body, outfit, "coat_skirt")]
+    under = _top_of(body, 2.0, COAT_SLEEVE - 0.15)
     if outfit.coat_open:
         inner = (np.abs(body.vertices[:, 0]) < opening + 0.13) & (body.vertices[:, 2] > drape.depth)
-        layers.hidden &= ~(inner | (body.vertices[:, 1] < body.waist + 0.05))
+        under &= ~(inner | (body.vertices[:, 1] < body.waist + 0.05))
     else:
-        _hide_legs(body, layers, 0.6 * outfit.coat)
+        under |= _legs_of(body, 0.7 * outfit.coat)
+        layers.shells = [replace(worn, quads=worn.quads[~under[worn.quads].all(1)]) for worn in layers.shells]
+    layers.hidden |= under
+    layers.shells.append(shell)
 
 
 def _wide_trousers(body: Body, outfit: Outfit, layers: Layers) -> None:
@@ -170,7 +173,7 @@ def _wide_trousers(body: Body, outfit: Outfit, layers: Layers) -> None:
     v = np.where(below, 0.0, v)
     amount = outfit.flare * (1.0 if outfit.coat < 0.5 else 0.4)
     thick = 0.012 + smooth(v, 0.0, 0.12) * (0.006 + 0.02 * amount) + 0.075 * amount * np.clip(v - 0.08, 0, 1)
-    thick += (0.004 + 0.006 * amount) * smooth(v, 0.05, 0.4) * folds(body.vertices, outfit.folds + 2, 0.2)
+    thick += (0.004 + 0.006 * amount) * smooth(v, 0.05, 0.4) * _wrinkles(body.vertices, outfit.folds + 2)
     moved = smoothed(body.normals * thick[:, None], body.quads, 3)
     vertices, places = body.vertices + moved, copy.copy(body.places)
     places.by_region, places.region = dict(places.by_region), places.region.copy()
@@ -185,44 +188,94 @@ def _wide_trousers(body: Body, outfit: Outfit, layers: Layers) -> None:
     core = below | (legs & (v < outfit.leg))
     quads = body.quads[core[body.quads].any(1) & np.isin(places.region[body.quads], [_TRUNK, *_LEGS]).all(1)]
     layers.shells.append(Shell(vertices, quads, body.weights, places, "trunk"))
-    layers.hidden |= legs & (v < outfit.leg - 0.15) & (v > 0)
+    layers.hidden |= legs & (v < outfit.leg - 0.15)
     layers.hidden |= below & (body.down("trunk") > split + 0.03)
 
 
-def _long_skirt(body: Body, outfit: Outfit, layers: Layers) -> None:
-    drape = body.drape(body.waist + 0.02, 0.25)
+def _skirt(body: Body, outfit: Outfit, layers: Layers) -> None:
+    below = bool(outfit.drape and not outfit.coat)  # a top that hangs over it
+    top = body.height_of(_split(outfit)) + 0.03 if below else body.waist + 0.01
+    drape = body.drape(top + 0.01, 0.25)
     above = slice_weights(body.vertices[body.core], body.weights[body.core], body.waist)
     skirt = around_legs(
         drape,
         body.heads,
         above,
-        top=body.waist + 0.01,
+        top=top,
         bottom=body.leg_height(outfit.skirt),
-        gap=0.018 + 0.012 * outfit.loose,
-        flare=0.04 + 0.2 * outfit.flare,
-        waves=0.015 + 0.03 * outfit.flare,
+        gap=0.008 if below else 0.014 + 0.012 * outfit.loose + 0.006 * (outfit.flare > 0),
+        flare=0.03 + 0.21 * outfit.flare,
+        waves=0.006 + 0.006 * outfit.loose + 0.03 * outfit.flare,
         opening=0.0,
         seed=outfit.folds + 3,
+        tile="skirt",
     )
-    layers.skirts.append(replace(skirt, tile="skirt"))
-    _hide_legs(body, layers, 0.6 * outfit.skirt)
+    layers.skirts.append(skirt)
+    layers.hidden |= _legs_of(body, 0.7 * outfit.skirt)
+    layers.hidden |= (body.places.region == _TRUNK) & (body.vertices[:, 1] < top - 0.05)
+
+
+def _sleeve_width(outfit: Outfit) -> float:
+    """Of a coat; a third of the long ones are robes with wide sleeves."""
+    robe = outfit.coat > 0.6 and outfit.folds % 3 == 0
+    return 0.2 + 0.5 * outfit.drape + 1.3 * robe
+
+
+def _wrinkles(points: np.ndarray, seed: int) -> np.ndarray:
+    return folds(points, seed, 0.24) + 0.45 * folds(points, seed + 50, 0.11)
+
+
+def _collar(body: Body, outfit: Outfit, tile: str) -> Mesh:
+    """A turned-down collar, or a hood that lies on the back; open in front."""
+    used = np.unique(body.quads)
+    near = used[np.abs(body.vertices[used, 1] - body.heads[BONE["neck"], 1]) < 0.02]
+    points = body.vertices[near]
+    middle = (points.max(0) + points.min(0)) / 2
+    half = np.ptp(points, axis=0)[[0, 2]] / 2
+    hood = outfit.top == "hoodie" or (outfit.coat > 0 and outfit.folds % 4 == 0)
+    out = np.array((0.0, 0.004, 0.02, 0.045, 0.06)) * (1.6 if hood else 0.8)  # from inside over the edge to outside
+    up = np.array((-0.03, 0.02, 0.035, 0.01, -0.04)) * (1.3 if hood else 0.8)
+    turn = np.linspace(0.25 + 0.04, 1.25 - 0.04, 25)
+    behind = (1 - np.sin(2 * np.pi * turn)) / 2  # 0 in front, 1 at the back
+    size = (0.35 + 0.65 * behind) if hood else np.ones(turn.shape)
+    angle = 2 * np.pi * turn
+    points = np.stack(
+        (
+            (half[0] + 0.008 + np.outer(out, size)) * np.cos(angle),
+            middle[1] - 0.055 * (1 - behind) + np.outer(up, size),
+            middle[2] + (half[1] + 0.008 + np.outer(out, size)) * np.sin(angle),
+        ),
+        -1,
+    )
+    uv = np.stack(np.broadcast_arrays(0.36 + 0.28 * np.linspace(0, 1, 25), np.linspace(0.3, 0.42, 5)[:, None]), -1)
+    mean = slice_weights(body.vertices[near], body.weights[near], middle[1])
+    return sheet(points, uv, np.tile(mean, (points.shape[0] * points.shape[1], 1)), tile)
+
+
+def _split(outfit: Outfit) -> float:
+    """v on the trunk where a loose top ends."""
+    return min(split_of_trunk(outfit), 0.95)
 
 
 def _armpit(body: Body) -> float:
     return float(body.heads[BONE["left_upper_arm"], 1] - 0.06)
 
 
-def _hide_top(body: Body, layers: Layers, trunk: float, arm: float) -> None:
-    """Hide the trunk from below the neckline to v `trunk`, and the arms down to v `arm`."""
+def _top_of(body: Body, trunk: float, arm: float) -> np.ndarray:
+    """``(V,)`` bool: the trunk from below the neckline to v `trunk`, and the arms down to v `arm`."""
     v = body.down("trunk")
-    layers.hidden |= (body.places.region == _TRUNK) & (v > 0.14) & (v < trunk)
+    result = (body.places.region == _TRUNK) & (v > 0.14) & (v < trunk)
     for side, region in zip(_SIDES, _ARMS, strict=True):
-        layers.hidden |= (body.places.region == region) & (body.down(f"{side}_arm") < arm)
+        result |= (body.places.region == region) & (body.down(f"{side}_arm") < arm)
+    return result
 
 
-def _hide_legs(body: Body, layers: Layers, share: float) -> None:
+def _legs_of(body: Body, share: float) -> np.ndarray:
+    """``(V,)`` bool: the legs down to a share of them."""
+    result = np.zeros(len(body.vertices), bool)
     for side, region in zip(_SIDES, _LEGS, strict=True):
-        layers.hidden |= (body.places.region == region) & (body.down(f"{side}_leg") < share)
+        result |= (body.places.region == region) & (body.down(f"{side}_leg") < share)
+    return result
 
 
 def _top_shell(
@@ -239,8 +292,9 @@ def _top_shell(
     """
     points, region = body.vertices, body.places.region
     turn, height = drape.turn(points), points[:, 1]
-    wrinkle = (0.003 + 0.006 * outfit.drape) * folds(points, outfit.folds, 0.22) * smooth(height, hem, hem + 0.1)
-    far = thick + wrinkle
+    wrinkle = (0.003 + 0.006 * outfit.drape) * _wrinkles(points, outfit.folds) * smooth(height, hem, hem + 0.1)
+    resting = smooth(body.normals[:, 1], 0.1, 0.8) * smooth(height, _armpit(body) - 0.1, _armpit(body))
+    far = thick * (1 - 0.75 * resting) + wrinkle  # cloth rests on the shoulders
     cover = smooth(body.down("trunk"), 0.03, 0.09) * (region == _TRUNK)
     moved = body.normals * far[:, None]
     hanging = (smooth(_armpit(body) + 0.04 - height, 0.0, 0.15) * (region == _TRUNK))[:, None]

@@ -108,6 +108,7 @@ def around_legs(
     waves: float,
     opening: float,
     seed: int,
+    tile: str,
 ) -> Mesh:
     """A skirt, or the lower half of a coat: seen from both sides, carried by the pelvis and by each leg on its side.
 
@@ -121,6 +122,7 @@ def around_legs(
         waves: half the depth of its folds at the hem, in metres.
         opening: half the width in front at the top in metres; 0 is closed.
         seed: of the folds.
+        tile: of the texture.
 
     Returns:
         uvs go around from front to front, and down.
@@ -135,16 +137,30 @@ def around_legs(
     turn = 0.25 + cut + share * (1 - 2 * cut)
     random = np.random.default_rng(seed)
     counts, phases = random.integers((4, 6, 9), (7, 10, 14)), random.uniform(0, 1, 3)
-    wave = sum(np.cos(2 * np.pi * (n * turn + p)) for n, p in zip(counts, phases, strict=True)) / 2.0
+    drift = 0.06 * np.sin(6 * depth + 2 * np.pi * phases[0])  # folds do not fall quite straight
+    wave = sum(np.cos(2 * np.pi * (n * (turn + drift / n) + p)) for n, p in zip(counts, phases, strict=True)) / 2.0
     swell = waves * np.clip(depth / 0.5, 0, 1) * wave
     points = drape.place(height + 0 * turn, turn, gap + flare * depth + swell)  # (R, C + 1, 3)
-    corner = (np.arange(rows - 1)[:, None] * (columns + 1) + np.arange(columns)).reshape(-1)
-    below, beside = corner + columns + 1, corner + 1
+    uvs = np.stack(np.broadcast_arrays(share, np.linspace(0, 1, rows)[:, None]), -1)
+    return sheet(points, uvs, leg_weights(points.reshape(-1, 3), heads, above), tile)
+
+
+def sheet(points: np.ndarray, uvs: np.ndarray, weights: np.ndarray, tile: str) -> Mesh:
+    """Cloth through a grid of points ``(R, C, 3)``, rows downwards and columns anticlockwise in (x, z); seen from both sides.
+
+    Args:
+        points: metres.
+        uvs: ``(R, C, 2)`` on the tile.
+        weights: ``(R C, J)``.
+        tile: its name.
+    """
+    rows, columns = points.shape[:2]
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1)
+    below, beside = corner + columns, corner + 1
     faces = np.concatenate((np.stack((corner, beside, below), 1), np.stack((beside, below + 1, below), 1)))
     vertices = points.reshape(-1, 3)
-    uvs = np.stack(np.broadcast_arrays(share, np.linspace(0, 1, rows)[:, None]), -1).reshape(-1, 2)
-    weights = leg_weights(vertices, heads, above)
-    return Mesh(vertices, vertex_normals(vertices, faces), uvs, faces, weights, np.ones(len(faces), bool))
+    normals = vertex_normals(vertices, faces)
+    return Mesh(vertices, normals, uvs.reshape(-1, 2), faces, weights, np.ones(len(faces), bool), tile)
 
 
 def leg_weights(vertices: np.ndarray, heads: np.ndarray, above: np.ndarray) -> np.ndarray:
@@ -153,7 +169,7 @@ def leg_weights(vertices: np.ndarray, heads: np.ndarray, above: np.ndarray) -> n
     height = vertices[:, 1]
     apart = np.interp(-height, -np.array((hip[1], knee[1], ankle[1])), (hip[0], knee[0], ankle[0]))
     left = smooth(vertices[:, 0], -1.2 * apart, 1.2 * apart)
-    down = 0.94 * smooth(hip[1] - height, -0.06, 0.2)
+    down = 0.97 * smooth(hip[1] - height, -0.1, 0.13)
     shin = 0.8 * smooth(knee[1] - height, -0.1, 0.14)
     weights = (1 - down)[:, None] * above
     for side, share in (("left", left), ("right", 1 - left)):

@@ -34,6 +34,7 @@ PATTERNS = (
 )
 TOPS = ("t-shirt", "long sleeves", "tank top", "shirt", "jacket", "hoodie")
 COAT_PATTERNS = ("plain", "plain", "plain", "melange", "checks", "plaid", "pinstripes", "stripes", "print")
+COAT_SLEEVE = 0.97  # share of the arm
 BOTTOMS = ("trousers", "trousers", "jeans", "shorts", "skirt", "dress", "leggings")
 
 
@@ -173,8 +174,8 @@ def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
         sole=(0.92, 0.92, 0.9) if random.uniform() < 0.6 else (0.12, 0.1, 0.1),
         boots=bool(random.uniform() < 0.15),
         hair_length=float(random.uniform()),
-        drape=drape if top != "tank top" else 0.0,
-        flare=flare if bottom != "leggings" else 0.0,
+        drape=drape if coat or top != "tank top" else 0.0,
+        flare=flare if bottom != "leggings" and not (coat and bottom in ("skirt", "dress")) else 0.0,
         coat=coat,
         coat_open=bool(random.uniform() < 0.55),
         coat_colors=(coat_color, _contrasting(coat_color, random)),
@@ -188,4 +189,4 @@ def _draw_loose(random: np.random.Generator) -> tuple[float, float, float, float
     drape, flare, coat, skirt = (float(value) for value in random.uniform((0.3, 0.3, 0.0, 0.5), (1, 1, 1, 0.95)))
     loose = random.uniform(size=3) < (0.35, 0.35, 0.22)
     length = 0.22 + 0.4 * coat if random.uniform() < 0.6 else 0.6 + 0.32 * coat
-    return drape * loose[0], flare * loose[1], length * loose[2], skirt * loose[1]
+    return drape * (loose[0] or loose[2]), flare * loose[1], length * loose[2], skirt * loose[1]

@@ -91,7 +91,8 @@ def _over(base: np.ndarray, color: np.ndarray | Color, where: np.ndarray) -> np.
 
 def _top(name: str, u: np.ndarray, v: np.ndarray, outfit: Outfit, seed: int) -> np.ndarray:
     """u 0.25 is in front; v goes from the neck (0) to the hem (1)."""
-    color = cloth(outfit.top_pattern, outfit.top_colors, u * 9, v * 6, seed)
+    pattern = "plain" if outfit.top_pattern == "graphic" else outfit.top_pattern
+    color = cloth(pattern, outfit.top_colors, u * 9, v * 6, seed)
     front = np.abs(u - 0.25)  # 0 in the middle of the chest, about 0.25 at the sides
     if outfit.top_pattern == "print" and outfit.top in ("t-shirt", "long sleeves", "hoodie", "tank top"):
         color = cloth("plain", outfit.top_colors, u * 9, v * 6, seed)
@@ -185,7 +186,8 @@ def _skirt(name: str, u: np.ndarray, v: np.ndarray, outfit: Outfit, seed: int) -
         (outfit.top_pattern, outfit.top_colors) if dress else (outfit.bottom_pattern, outfit.bottom_colors)
     )
     long = max(outfit.skirt / 0.5, 0.6)
-    color = cloth("plain" if pattern == "print" and dress else pattern, colors, u * 11, v * 5 * long, seed + 4)
+    plain = pattern == "graphic" or (pattern == "print" and dress)
+    color = cloth("plain" if plain else pattern, colors, u * 11, v * 5 * long, seed + 4)
     if pattern == "graphic":
         for k in range(4):  # a picture on each side
             picture, where = poster((u - 0.125 - 0.25 * k) / 0.11, (v - 0.55) / 0.35, colors, seed + 20 + k)

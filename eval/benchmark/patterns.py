@@ -42,6 +42,8 @@ def cloth(pattern: str, colors: tuple[Color, Color], s: np.ndarray, t: np.ndarra
     elif pattern == "plaid":
         bands = [0.5 * ((x % 1 < 0.3) + ((x + 0.35) % 1 < 0.06)) for x in (s / (2 * size), t / (2 * size))]
         share = 0.5 * (bands[0] + bands[1])
+    elif pattern == "graphic":  # bands of uneven widths; larger pictures are `poster`
+        share = (np.random.default_rng(seed).uniform(size=32)[np.floor(t * 1.4).astype(int) % 32] < 0.45).astype(float)
     elif pattern == "dots":
         row = np.floor(t / size * 1.6)
         share = (np.hypot((s / size * 1.6 + 0.5 * (row % 2)) % 1 - 0.5, (t / size * 1.6) % 1 - 0.5) < 0.27).astype(

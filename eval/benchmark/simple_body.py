@@ -9,7 +9,8 @@ import numpy as np
 from .figure import Figure, figure_of
 from .hair import hair_meshes
 from .head import FACE_POINTS, head_meshes
-from .outfit import Outfit, Shape
+from .loose import around_legs, drape_around, leg_weights
+from .outfit import COAT_SLEEVE, Outfit, Shape
 from .painting import paint, placed
 from .shapes import Mesh, along, joined, loft, mirrored, on_bone, smooth, weighted
 from .skeleton import BONE, BONES
@@ -84,7 +85,8 @@ def _arm(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
         (0.002, 0.018, 0.026, 0.029, 0.026, 0.021, 0.022, 0.019, 0.0125),
     )
     bare = bare * (0.35 + 0.65 * shape.girth)
-    s, radius = _with_hem(s, bare * height, outfit.sleeve, height * (0.003 + 0.006 * outfit.loose))
+    sleeve, wide = (COAT_SLEEVE, 0.5) if outfit.coat else (outfit.sleeve, outfit.drape)
+    s, radius = _with_hem(s, bare * height, sleeve, height * (0.003 + 0.006 * outfit.loose + 0.012 * wide))
     centres = start + np.stack((s * length, 0 * s, 0 * s), axis=1)
     mesh = loft(centres, np.stack((radius, radius), 1), "left_upper_arm", across=(0, 1, 0), tile="left_arm")
     share = np.repeat(s, 13)
@@ -152,6 +154,8 @@ def _leg(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     bare = bare * (0.3 + 0.7 * shape.girth) * np.interp(s, (0, 0.4), (0.5 + 0.5 * shape.hips, 1))
     loose = 0.002 if outfit.bottom == "leggings" else 0.004 + 0.009 * outfit.loose
     s, radius = _with_hem(s, bare * height, outfit.leg, height * loose)
+    widening = 0.045 * outfit.flare * smooth(s, 0.0, 1.0) * (s < outfit.leg + 0.003)
+    radius = radius + widening * height
     centres = hip + np.stack((0 * s, -s * length, 0 * s), 1)
     centres[:, 2] += np.interp(s, (0, 0.5, 0.7, 1), (-0.004, knee[2] / height + 0.004, -0.008, -0.01)) * height
     mesh = loft(centres, np.stack((radius, radius * 1.06), 1), "left_thigh", segments=14, tile="left_leg")
@@ -181,12 +185,12 @@ def _shoe(shape: Shape, heads: np.ndarray) -> list[Mesh]:
 
 
 def _skirt(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
-    """A skirt from the waist down; the thighs carry its lower half along, each its own side."""
+    """A skirt from the waist down; the legs carry it along, each its own side."""
     height = shape.height
     hip, ankle = heads[BONE["left_thigh"]][1] / height, heads[BONE["left_foot"]][1] / height
     low = hip - outfit.skirt * (hip - ankle)
     y = np.concatenate((np.linspace(_WAIST, hip - 0.03, 7), np.linspace(hip - 0.06, low, 8), [low]))
-    flare = 0.012 + np.clip(hip + 0.02 - y, 0, None) * (0.18 + 0.35 * outfit.loose)
+    flare = 0.012 + np.clip(hip + 0.02 - y, 0, None) * (0.08 + 0.12 * outfit.loose + 0.14 * outfit.flare)
     half = np.stack([np.interp(np.maximum(y, hip), _TRUNK[:, 0], _TRUNK[:, k]) for k in (1, 2)], 1)
     half = (
         half * shape.girth * np.interp(y, (0.5, 0.62), (shape.hips, 1 - 0.08 * shape.curves))[:, None] + flare[:, None]
@@ -200,35 +204,57 @@ def _skirt(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     )
     centres = np.stack((0 * y, y, 0 * y), 1) * height
     mesh = loft(centres, half * height, "pelvis", segments=24, two_sided=True, tile="skirt", push=folds * height)
-    down = np.clip((hip + 0.02 - mesh.vertices[:, 1] / height) / 0.2, 0, 1) * 0.85
-    left = smooth(mesh.vertices[:, 0] / height, -0.07, 0.07)
-    weights = on_bone(len(down), "pelvis") * (1 - down)[:, None]
-    weights[:, BONE["left_thigh"]] = down * left
-    weights[:, BONE["right_thigh"]] = down * (1 - left)
-    return weighted(mesh, weights)
+    return weighted(mesh, leg_weights(mesh.vertices, heads, on_bone(1, "pelvis")[0]))
+
+
+def _coat(shape: Shape, outfit: Outfit, heads: np.ndarray, inside: np.ndarray) -> list[Mesh]:
+    """A closed coat around points ``(N, 3)`` of trunk and left leg."""
+    y = np.linspace(0.852, _WAIST, 16)
+    trunk = _trunk(shape, 0.014 + 0.012 * outfit.loose * (1 - smooth(y, 0.77, 0.845)), _WAIST, 0.852, 16, "coat")
+    trunk.uvs[:, 1] *= (0.852 - _WAIST) / (0.852 - 0.462)
+    inside = np.concatenate((inside, trunk.vertices[-21:] - (0, 0.01, 0)))
+    hip, ankle = heads[BONE["left_thigh"]], heads[BONE["left_foot"]]
+    waist = _WAIST * shape.height
+    skirt = around_legs(
+        drape_around(np.concatenate((inside, inside * (-1, 1, 1))), waist + 0.02, ankle[1], hip[2], 0.3),
+        heads,
+        on_bone(1, "abdomen")[0],
+        top=waist,
+        bottom=hip[1] - outfit.coat * (hip[1] - ankle[1]),
+        gap=0.012,
+        flare=0.05 + 0.14 * outfit.drape,
+        waves=0.014 + 0.024 * outfit.drape,
+        opening=0.0,
+        seed=outfit.folds,
+        tile="coat_skirt",
+    )
+    return [trunk, skirt]
 
 
 def _meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
-    loose = 0.004 + 0.008 * outfit.loose
+    loose = 0.004 + 0.008 * outfit.loose + 0.012 * outfit.drape
     hem = _WAIST - 0.02 - outfit.hem * (_WAIST - 0.02 - _CROTCH - 0.012)
     rings = 24
     y = np.linspace(0.852, hem, rings)
     puff = loose * (1 - smooth(y, 0.77, 0.845))
-    puff = puff + 0.006 * (1 - smooth(y, hem, hem + 0.1)) * (outfit.bottom != "dress")
+    wide = 0.006 + 0.014 * outfit.drape
+    puff = puff + wide * (1 - smooth(y, hem, hem + 0.1)) * (outfit.bottom != "dress")
     puff[-1] -= 0.012  # the hem turns inwards
-    meshes = [
-        _trunk(shape, puff, hem, 0.852, rings, "top"),
-        _trunk(shape, 0.002, 0.462, _WAIST + 0.01, 10, "seat"),
-    ]
+    meshes = [_trunk(shape, 0.002, 0.462, _WAIST + 0.01, 10, "seat")]
+    if not outfit.coat:  # it is closed
+        meshes.append(_trunk(shape, puff, hem, 0.852, rings, "top"))
     if outfit.skirt:
         meshes.append(_skirt(shape, outfit, heads))
     left = [_arm(shape, outfit, heads), *_hand(shape, heads), _leg(shape, outfit, heads), *_shoe(shape, heads)]
+    if outfit.coat:
+        meshes += _coat(shape, outfit, heads, np.concatenate([mesh.vertices for mesh in (*meshes, left[-2])]))
     right = [mirrored(mesh, mesh.tile.replace("left", "right")) for mesh in left]
     return [*meshes, *left, *right, *head_meshes(shape, outfit, heads), *hair_meshes(shape, outfit, heads)]
 
 
 def simple_figure(shape: Shape, outfit: Outfit, random: np.random.Generator) -> Figure:
     """A person of the given shape and looks, made from lofted tubes."""
+    outfit = replace(outfit, coat_open=False)
     heads = bind_joints(shape)
     mesh = joined([placed(mesh) for mesh in _meshes(shape, outfit, heads)])
     face = heads[BONE["head"]] + FACE_POINTS * shape.height * shape.head
