@@ -114,10 +114,16 @@ class Studio:
         self.plan = plan
         self.motion = None if plan.motion is None else MotionFile(plan.motion)
         self.body = None if plan.body is None else BodyFile(plan.body)
+        self._last: tuple[int, Figure, dict[str, object]] | None = None
         self.places = None if plan.places is None else Places(plan.places)
 
     def figure(self, identity: int) -> tuple[Figure, dict[str, object]]:
-        """A person and a description of their looks."""
+        """A person and a description of their looks; the last one is kept, since the clips of a person follow each other."""
+        if self._last is None or self._last[0] != identity:
+            self._last = (identity, *self._dressed(identity))
+        return self._last[1:]
+
+    def _dressed(self, identity: int) -> tuple[Figure, dict[str, object]]:
         random = self.plan.random(identity, _WHO)
         shape = draw_shape(random)
         outfit = draw_outfit(random, shape)
