@@ -22,6 +22,7 @@ from .near_camera import draw_near_camera
 from .outfit import draw_outfit, draw_shape
 from .picture import Renderer
 from .places import Places
+from .rotations import rounded
 from .scene import Scene, described, draw_scene
 from .shading import Light, draw_light
 from .simple_body import simple_figure
@@ -30,7 +31,8 @@ _Item = TypeVar("_Item")
 SPLITS = ("train", "val", "test")
 _WHO, _WHAT, _WHERE = 0, 1, 3  # streams of random numbers; 2 is that of `render`
 _PHOTOS = 0.5  # share of clips in front of a photo, where there are photos
-_STRETCHES = 4  # of motion capture, of which cameras that are near take the calmest
+_STRETCHES = 2  # of motion capture, of which cameras that are near take the one that faces them more
+_STAYING = 0.75  # share of clips with cameras that are near whose people stay within the roaming
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Plan:
         body: a body file instead of simple bodies, or None.
         roaming: metres that a person may go before the camera follows; with less, people are larger in the picture. None:
             1.6, or 0.7 with `near`.
-        near: cameras of `near_camera`, whose people fill the picture, instead of those of `camera`; of a motion file, stretches
-            where people stay at their place and face the camera.
+        near: cameras of `near_camera`, whose people fill the picture, instead of those of `camera`. Most people stay within the
+            roaming then: where they would go further, their way is made shorter, and their feet slide.
         places: a folder of photos in front of which people are in half of the clips, or None.
     """
 
@@ -138,10 +140,12 @@ class Studio:
         figure, looks = self.figure(identity)
         random = plan.random(identity, _WHAT, clip)
         motion = self._motion(random, identity, clip)
+        draw, usual = (draw_near_camera, NEAR_ROAMING) if plan.near else (draw_camera, ROAMING)
+        roaming = usual if plan.roaming is None else plan.roaming
+        if plan.near and random.uniform() < _STAYING:
+            motion = _staying(motion, 0.8 * roaming / figure.leg_length)  # the upper body sways, too
         transforms = pose(figure, motion)
         places = joints(figure, transforms)
-        draw, roaming = (draw_near_camera, NEAR_ROAMING) if plan.near else (draw_camera, ROAMING)
-        roaming = roaming if plan.roaming is None else plan.roaming
         camera = draw(random, places, (plan.size, plan.size), plan.rate, roaming)
         facing = -camera.poses[:, 2, :3].mean(0)  # from the figure to the camera
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
@@ -166,7 +170,7 @@ class Studio:
         names = _of_split(self.motion.clips, plan.split)
         if not plan.near:
             return self.motion.draw(random, names, plan.frames, plan.rate)
-        return min((self.motion.draw(random, names, plan.frames, plan.rate) for _ in range(_STRETCHES)), key=_unrest)
+        return min((self.motion.draw(random, names, plan.frames, plan.rate) for _ in range(_STRETCHES)), key=_turned)
 
 
 def _of_split(items: Sequence[_Item], split: str) -> list[_Item]:
@@ -175,6 +179,13 @@ def _of_split(items: Sequence[_Item], split: str) -> list[_Item]:
     return [item for number, item in enumerate(items) if number % 5 in wanted]
 
 
-def _unrest(motion: Motion) -> float:
-    """A measure of how far a person goes and turns away from +z, so that cameras can be near and in front."""
-    return float(np.ptp(motion.path[:, [0, 2]], axis=0).max() + 2 * (1 - motion.turns[:, 0, 2, 2]).mean())
+def _turned(motion: Motion) -> float:
+    """A measure of how far a person is turned away from +z: 1 - the cosine, on average."""
+    return float((1 - motion.turns[:, 0, 2, 2]).mean())
+
+
+def _staying(motion: Motion, most: float) -> Motion:
+    """The motion with its way made shorter, so that it is nowhere wider than `most`, in lengths of the leg."""
+    level = motion.path * (1, 0, 1)
+    share = min(1.0, most / max(float(np.ptp(level, axis=0).max()), 1e-9))
+    return replace(motion, path=rounded(motion.path - (1 - share) * (level - level.mean(0))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.benchmark.camera import draw_camera, project, to_camera
-from eval.benchmark.clip import Plan, Studio
+from eval.benchmark.clip import Plan, Studio, _staying
 from eval.benchmark.figure import joints, pose
 from eval.benchmark.motion import from_angles
 from eval.benchmark.near_camera import ROAMING, draw_near_camera
@@ -81,3 +81,21 @@ def test_plans_choose_the_cameras_and_how_far_people_may_go():
     np.testing.assert_array_equal(far.camera.poses, again.poses)
     assert (near.camera.poses != far.camera.poses).any()
     assert followed.camera.move == "follow"
+
+
+def test_most_people_stay_where_the_camera_need_not_follow():
+    """With the same poses as on their way."""
+    studio = Studio(Plan("test", 1, 16, 4, 64, near=True))
+    shots = [studio.shot(0, clip) for clip in range(16)]  # each kind of movement, walking too
+    way = np.array([np.ptp(shot.joints[:, JOINTS.index("neck"), ::2], axis=0).max() for shot in shots])
+    still = np.array([shot.camera.move != "follow" for shot in shots])
+    assert 0.4 < still.mean() < 0.95
+    assert way[still].max() < 2 * ROAMING  # the neck moves with the trunk
+    motion = from_angles(
+        np.zeros((3, len(ANGLES))), np.zeros((3, 3)), np.array(((0.0, 0, 0), (1, 0.2, 1), (2, 0, 4))), "a"
+    )
+    short = _staying(motion, 2.0)
+    np.testing.assert_array_equal(short.turns, motion.turns)
+    np.testing.assert_allclose(np.ptp(short.path, axis=0), (1, 0.2, 2), atol=1e-5)
+    np.testing.assert_allclose(short.path.mean(0), motion.path.mean(0), atol=1e-5)
+    np.testing.assert_array_equal(_staying(motion, 5.0).path, motion.path)
