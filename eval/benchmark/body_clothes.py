@@ -70,7 +70,7 @@ def _cover(places: Places, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
     """How far clothes cover each vertex, (V,) in [0, 1], and how thick they are there in metres."""
     count = len(places.region)
     cover, thick = np.zeros(count), np.full(count, 0.006)
-    loose_top = 0.007 + 0.009 * outfit.loose
+    loose_top = 0.003 if outfit.drape else 0.007 + 0.009 * outfit.loose  # others are in `body_loose`
     loose_leg = 0.003 if outfit.bottom == "leggings" else 0.006 + 0.008 * outfit.loose
     for number, name in enumerate(REGIONS):
         here = places.region == number

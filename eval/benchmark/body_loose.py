@@ -212,7 +212,7 @@ def _skirt(body: Body, outfit: Outfit, layers: Layers) -> None:
     )
     layers.skirts.append(skirt)
     layers.hidden |= _legs_of(body, 0.7 * outfit.skirt)
-    layers.hidden |= (body.places.region == _TRUNK) & (body.vertices[:, 1] < top - 0.05)
+    layers.hidden |= (body.places.region == _TRUNK) & (body.vertices[:, 1] < (np.inf if below else top - 0.05))
 
 
 def _sleeve_width(outfit: Outfit) -> float:
@@ -264,7 +264,7 @@ def _armpit(body: Body) -> float:
 def _top_of(body: Body, trunk: float, arm: float) -> np.ndarray:
     """``(V,)`` bool: the trunk from below the neckline to v `trunk`, and the arms down to v `arm`."""
     v = body.down("trunk")
-    result = (body.places.region == _TRUNK) & (v > 0.14) & (v < trunk)
+    result = (body.places.region == _TRUNK) & (v > 0.1) & (v < trunk)
     for side, region in zip(_SIDES, _ARMS, strict=True):
         result |= (body.places.region == region) & (body.down(f"{side}_arm") < arm)
     return result
@@ -317,13 +317,13 @@ def _top_shell(
     places.by_region["trunk"] = _capped(places.by_region["trunk"], end - 0.006)
     core = (region == _TRUNK) & ~low & (cover > 0)
     for side, number in zip(_SIDES, _ARMS, strict=True):
-        v = body.down(f"{side}_arm")
-        beyond = np.isin(region, [number, REGIONS.index(f"{side}_hand")]) & (v > sleeve)
+        arm = np.isin(region, [number, REGIONS.index(f"{side}_hand")])
+        beyond = arm & (body.down(f"{side}_arm") > sleeve)
         bones = [body.heads[BONE[f"{side}_{name}"]] for name in ("upper_arm", "forearm", "hand")]
         vertices[beyond] = _drawn_back(vertices[beyond], bones, sleeve)
-        places.region[beyond] = number
+        places.region[arm] = number
         places.by_region[f"{side}_arm"] = _capped(places.by_region[f"{side}_arm"], sleeve)
-        core |= (region == number) & ~beyond
+        core |= arm & ~beyond
     quads = body.quads[core[body.quads].any(1)]
     return Shell(vertices, quads, body.weights, places, "trunk")
 
