@@ -17,7 +17,7 @@ from .outfit import Outfit, Shape
 from .painting import paint
 from .skeleton import BONE, BONES
 
-SURFACES = ("body", "tights", "skirt", "hair", "eye_l", "eye_r")
+SURFACES = ("body", "tights", "hair", "eye_l", "eye_r")
 _NEEDED = (
     *("vertices", "bone_names", "bone_parents", "bone_head_vertices", "weight_vertex", "weight_bone", "weight_value"),
     *("target_names", *(f"faces_{name}" for name in SURFACES)),

@@ -21,7 +21,6 @@ from motion_core.errors import InputError
 _GROUPS = {
     "body": "body",
     "helper-tights": "tights",
-    "helper-skirt": "skirt",
     "helper-hair": "hair",
     "helper-l-eye": "eye_l",
     "helper-r-eye": "eye_r",

@@ -149,8 +149,8 @@ def test_visible_joints_are_on_their_parts(clips):
     assert seen > 0.35 * sum(clip.visibility.size for clip in clips)
 
 
-def standing(yaw: float) -> Annotations:
-    """A person in the T pose, seen from far in front."""
+def standing(yaw: float, **clothes: float) -> Annotations:
+    """A person in the T pose, seen from far in front; without a skirt or a coat unless `clothes` say so."""
     from eval.benchmark.camera import Camera
     from eval.benchmark.clip import Shot
     from eval.benchmark.figure import joints, pose
@@ -159,7 +159,8 @@ def standing(yaw: float) -> Annotations:
 
     random = np.random.default_rng(0)
     shape = draw_shape(random)
-    outfit = replace(draw_outfit(random, shape), hair_style="short", top="t-shirt", skirt=0.0, coat=0.0)
+    close = {"drape": 0.0, "flare": 0.0, "skirt": 0.0, "coat": 0.0, "leg": 1.0}
+    outfit = replace(draw_outfit(random, shape), hair_style="short", top="t-shirt", **(close | clothes))
     figure = simple_figure(shape, outfit, random)
     angles = np.zeros((1, len(ANGLES)))
     for side in ("left", "right"):
@@ -199,6 +200,20 @@ def test_the_face_is_hidden_from_behind():
     face = [JOINTS.index(name) for name in ("nose", "left_eye", "right_eye")]
     assert (clip.visibility[0, face] == HIDDEN).all()
     assert clip.visibility[0, JOINTS.index("left_elbow")] == SEEN
+
+
+@pytest.mark.parametrize(
+    "clothes", [{"coat": 0.9, "drape": 0.5}, {"skirt": 0.9, "flare": 0.5}, {"flare": 1.0, "drape": 1.0}]
+)
+def test_loose_clothes_widen_the_figure_and_belong_to_the_limbs_below_them(clothes):
+    close, loose = standing(0.0), standing(0.0, **clothes)
+    assert (loose.seen >= 0).sum() > 1.1 * (close.seen >= 0).sum()
+    assert ((loose.parts > 0) == (loose.seen >= 0)).all()
+    place = dict(zip(JOINTS, loose.joints[0], strict=True))
+    for side, other in (("left", "right"), ("right", "left")):
+        middle = (place[f"{side}_hip"] + 2 * place[f"{side}_knee"] + 2 * place[f"{side}_ankle"]) / 5
+        column, row = np.round(middle + (place[f"{side}_knee"] - place[f"{other}_knee"]) * (0.3, 0)).astype(int)
+        assert PARTS[loose.parts[0, row, column]] in (f"{side}_thigh", f"{side}_shin")
 
 
 def warped(picture: np.ndarray, exact) -> np.ndarray:

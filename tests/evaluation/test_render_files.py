@@ -1,13 +1,14 @@
 """Motion and body files: their importers, and that a figure follows them."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from eval.benchmark import import_bvh, import_makehuman
-from eval.benchmark.body_file import _OURS, BodyFile, shape_amounts
+from eval.benchmark.body_file import _OURS, BodyFile, clothed_figure, shape_amounts
 from eval.benchmark.clip import Plan, Studio
 from eval.benchmark.figure import joints, pose
 from eval.benchmark.motion_file import NEEDED, MotionFile
@@ -223,7 +224,6 @@ def makehuman(tmp_path_factory):
     parts = {
         "body": [],
         "helper-tights": [],
-        "helper-skirt": [box((-1, -2, -1), (1, 1, 1))],
         "helper-hair": [box((-0.8, 6, -1), (0.8, 8.5, 0))],
     }
     for sign, group in ((1, "helper-l-eye"), (-1, "helper-r-eye")):
@@ -240,7 +240,7 @@ def makehuman(tmp_path_factory):
         for k, corners in enumerate(boxes):
             lines += [f"v {x} {y} {z}" for x, y, z in corners]
             lines += ["f " + " ".join(f"{number + corner}/1" for corner in quad) for quad in _QUADS]
-            bone = owners[k] if group in ("body", "helper-tights") else "root" if group == "helper-skirt" else "head"
+            bone = owners[k] if group in ("body", "helper-tights") else "head"
             weights[bone] += [[number - 1 + corner, 1.0] for corner in range(8)]
             number += 8
     joint_vertices = {}
@@ -320,11 +320,37 @@ def test_people_with_the_bodies_of_a_file_are_rendered(body, tmp_path):
     assert all((faces >= 0).mean() > 0.02 for _, faces in shot.render())
 
 
+def test_loose_clothes_of_a_body_file_stand_off_it(body):
+    """Each makes the surface wider than without; weights stay shares, on the tiles of the texture."""
+    file = BodyFile(body)
+    random = np.random.default_rng(1)
+    shape = draw_shape(random)
+    drawn = draw_outfit(random, shape)
+    close = replace(drawn, top="t-shirt", hair_style="short", drape=0.0, flare=0.0, coat=0.0, skirt=0.0, leg=0.95)
+
+    def figure(**clothes):
+        return clothed_figure(file, shape, replace(close, **clothes), np.random.default_rng(2))
+
+    def width(figure, low, high):
+        return np.ptp(figure.vertices[(figure.vertices[:, 1] > low) & (figure.vertices[:, 1] < high)][:, 0])
+
+    plain = figure()
+    hip, ankle = plain.heads[BONE["left_thigh"], 1], plain.heads[BONE["left_foot"], 1]
+    below = (ankle + 0.1 * (hip - ankle), ankle + 0.6 * (hip - ankle))
+    for clothes in ({"coat": 0.9, "coat_open": True}, {"coat": 0.9, "coat_open": False, "flare": 1.0}, {"skirt": 0.9}):
+        loose = figure(**clothes)
+        assert width(loose, *below) > width(plain, *below) + 0.02, clothes
+        np.testing.assert_allclose(loose.weights.sum(1), 1, atol=1e-4)
+        assert ((loose.uvs >= 0) & (loose.uvs <= 1)).all()
+        assert np.isfinite(loose.vertices).all()
+    assert np.ptp(figure(drape=1.0).vertices[:, 2]) > np.ptp(plain.vertices[:, 2])
+
+
 def test_incomplete_makehuman_data_are_refused(makehuman, tmp_path, capsys):
     assert import_makehuman.main(["--data", str(tmp_path), "--out", str(tmp_path / "b.npz")]) == 2
     assert "base.obj: cannot be read" in capsys.readouterr().err
     (tmp_path / "base.obj").write_text("g body\nv 0 0 0\nf 1 1 1 1\n")
-    with pytest.raises(InputError, match=r"helper-tights, helper-skirt, .* has none"):
+    with pytest.raises(InputError, match=r"helper-tights, helper-hair, .* has none"):
         import_makehuman.read_base(tmp_path / "base.obj")
     (tmp_path / "a.target").write_text("1 2 3\n")
     with pytest.raises(InputError, match="a vertex number and three offsets"):
