@@ -1,4 +1,4 @@
-"""The texture of a simple body: one tile for each surface, painted as the outfit says."""
+"""The texture of a person: one tile for each surface, painted as the outfit says."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def paint(outfit: Outfit, random: np.random.Generator) -> np.ndarray:
         "eyeball": _eyeball,
         "frame": lambda name, u, v, outfit, seed: np.zeros((*u.shape, 3)) + _DARK,
     }
+    absent = {*(("skirt",) if not outfit.skirt else ()), *(("coat", "coat_skirt") if not outfit.coat else ())}
     for name, (x, y, width, height) in TILES.items():
+        if name in absent:
+            continue
         u, v = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
         tile = painters[name.removeprefix("left_").removeprefix("right_")](name, u, v, outfit, seed)
         texture[y : y + height, x : x + width] = tile
