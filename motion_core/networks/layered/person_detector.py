@@ -1,8 +1,13 @@
-"""Image to keypoints of a person's limbs, and its silhouette."""
+"""Pictures to keypoints of the limbs of a person, and its silhouette.
+
+The network wants crops that the person fills, so the person is found first: in the whole picture, which is looked at again
+and again, nearer each time, or where that finds nobody, in crops all over it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,16 +15,26 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ...geometry import identity_grid, sample
+from ...errors import InputError
+from ...geometry import geometry_precision, identity_grid, sample
 from ...structures import Keypoints
 from ..base import CoordinateModel, public_component
-from .blaze_pose import CENTRE, REACH, SIDE, BlazePose, BodyPose
+from .blaze_pose import CENTRE, REACH, SIDE, BlazePose
 from .limbs import LIMBS, PARENTS, POINTS, limb_points, to_coordinates
 
 SHIPPED_DETECTOR = Path(__file__).resolve().parents[2] / "weights" / "person_detector"  # comes with the package
 
-ROUNDS = 2  # in which the person is found before it is looked at
-MARGIN = 1.25  # half the side of the crop over the reach of the person
+BODY = 33  # landmarks
+SHOULDERS, HIPS = (11, 12), (23, 24)
+PRESENT = 0.5  # score from which there is a person
+VISIBLE = 0.5  # visibility from which a landmark is in sight
+ROUNDS = 2  # of looking at the whole picture, each time nearer, before the one whose result counts
+MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
+LONGER = 1.1  # than the landmarks reach is how far the person does at most: heads and hands end beyond them
+LEVELS = (1, 2, 4)  # sides of the picture over those of the crops in which a person is searched
+SMALLEST = 128  # pixels of a crop, which a person may fill half of
+AROUND = tuple(1.5**step for step in range(7))  # the same for crops around a place where the person is
+BATCH = 8  # crops at once
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,7 @@ class DetectedPeople:
     Places in pixels are (x, y), (0, 0) the centre of the first pixel.
 
     Attributes:
-        keypoints: of the limbs, ``(B, 10, 5, 2)``; its `silhouette` is None if it was not asked for.
+        keypoints: of the limbs, ``(B, 10, 5, 2)``; without a silhouette if it was not asked for.
         landmarks: BlazePose's, ``(B, 33, 2)`` in pixels, outside of the picture as well.
         visibility: how likely each of them is in sight, ``(B, 33)`` in [0, 1].
         score: how likely there is a person, ``(B,)`` in [0, 1].
@@ -44,37 +59,235 @@ class DetectedPeople:
 
     @property
     def silhouette(self) -> Tensor | None:
-        """Where the person is, ``(B, 1, h, w)`` in [0, 1]."""
+        """Where the person is, ``(B, 1, h, w)`` in [0, 1]; None if it was not asked for."""
         return self.keypoints.silhouette
 
+    @property
+    def suffices(self) -> Tensor:
+        """Whether there is a person of whom enough is in sight: both shoulders and a hip, ``(B,)`` bool."""
+        visible = self.visibility >= VISIBLE
+        hip = visible[:, list(HIPS)].any(dim=1)
+        return (self.score >= PRESENT) & visible[:, list(SHOULDERS)].all(dim=1) & hip
 
-def whole(images: Tensor) -> Tensor:
-    """The region that is all of each picture, ``(B, 3)``."""
-    height, width = images.shape[-2:]
-    return images.new_tensor(((width - 1) / 2, (height - 1) / 2, max(height, width) / 2)).expand(len(images), 3)
 
+@dataclass(frozen=True)
+class _Look:
+    """What the network says of a region of each of B pictures; as in `DetectedPeople`, with all that comes from BlazePose."""
 
-def cut(images: Tensor, region: Tensor) -> Tensor:
-    """The square regions ``(B, 3)`` of pictures ``(B, C, h, w)``, ``(B, C, 256, 256)``; what is outside of a picture is black.
-
-    Pictures are halved, or more, by means first where they have that many more pixels than the crop, which would be noise.
-    """
-    factor = max(1, int(2 * region[:, 2].min().item() / SIDE))
-    if factor > 1:
-        images = F.avg_pool2d(images, factor, ceil_mode=True)
-        middle = (region[:, :2] - (factor - 1) / 2) / factor
-        region = torch.cat((middle, region[:, 2:] / factor), dim=1)
-    height, width = images.shape[-2:]
-    scale = region[:, 2:] * (SIDE - 1) / SIDE  # pixels from the middle of the crop to the centres of its outermost pixels
-    grid = region[:, None, None, :2] + scale[:, None, None] * identity_grid(SIDE, SIDE, region)  # (B, 256, 256, 2)
-    return sample(images, to_coordinates(grid, height, width))
+    landmarks: Tensor
+    visibility: Tensor
+    metres: Tensor
+    score: Tensor
+    region: Tensor
+    mask: Tensor | None  # (B, 1, 256, 256) in [0, 1], of the region that was looked at
 
 
 @public_component
 class PersonDetector(CoordinateModel):
+    """Finds the limbs of a person in pictures of any size, as strips of keypoints (`limbs`), and the silhouette.
+
+    Args:
+        num_splines, points_per_spline, image_channels: what it gives and takes, for the networks that must agree; fixed.
+
+    Raises:
+        ValueError: one of them is another.
+    """
+
     _keep_in_fp32_modules = ["network"]  # type: ignore[assignment]  # the base class has None
+    size_multiple = 1  # image sides must be multiples of this
 
     @register_to_config
-    def __init__(self) -> None:
+    def __init__(self, num_splines: int = len(LIMBS), points_per_spline: int = POINTS, image_channels: int = 3) -> None:
         super().__init__()
+        given, fixed = (num_splines, points_per_spline, image_channels), (len(LIMBS), POINTS, 3)
+        if given != fixed:
+            raise ValueError(f"num_splines, points_per_spline and image_channels must be {fixed}, got {given}")
+        self.num_splines, self.points_per_spline = num_splines, points_per_spline
+        self.parents = list(PARENTS)
         self.network = BlazePose()
+
+    def forward(self, images: Tensor) -> Keypoints:
+        """Keypoints ``(B, 10, 5, 2)`` and silhouettes of the people in pictures ``(B, 3, h, w)`` in [0, 1]."""
+        return self.detect(images).keypoints
+
+    def detect(self, images: Tensor, start: Tensor | None = None, silhouettes: bool = True) -> DetectedPeople:
+        """The person in each picture; the best guess where there is none, with a low score.
+
+        Args:
+            images: ``(B, 3, h, w)`` in [0, 1].
+            start: where to look, ``(B, 3)`` or ``(1, 3)``: the `region` of the frame before, or what `find` gives; None finds it.
+            silhouettes: whether they are wanted; they take as long as the rest of a look.
+        """
+        region = self.find(images) if start is None else start.to(images.device).expand(len(images), 3)
+        look = self._look(images, region, silhouettes)
+        height, width = images.shape[-2:]
+        points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 10, 5, 2)
+        silhouette = None if look.mask is None else _pasted(look.mask, region, height, width)
+        return DetectedPeople(
+            Keypoints(to_coordinates(points, height, width), silhouette),
+            look.landmarks,
+            look.visibility,
+            look.score,
+            look.region,
+        )
+
+    def track(self, frames: Tensor, start: Tensor | None = None, silhouettes: bool = False) -> list[DetectedPeople]:
+        """The person in each frame of a video, each looked for where it was in the frame before, and anew once lost.
+
+        Args:
+            frames: ``(T, 3, h, w)`` in [0, 1], in their order.
+            start: where to look in the first, ``(1, 3)``; None finds it.
+            silhouettes: as for `detect`.
+
+        Returns:
+            one for each frame, of batch 1.
+        """
+        found: list[DetectedPeople] = []
+        for frame in frames.split(1):
+            people = self.detect(frame, start, silhouettes)
+            if start is not None and people.score.item() < PRESENT:
+                people = self.detect(frame, None, silhouettes)
+            start = people.region if people.score.item() >= PRESENT else None
+            found.append(people)
+        return found
+
+    def find(self, images: Tensor, subject: tuple[float, float] | None = None) -> Tensor:
+        """Where the person is in each picture, ``(B, 3)``: x and y of the middle, half the side, in pixels.
+
+        All of the picture where nobody is found; of several people, the largest, or who is looked at most easily.
+
+        Args:
+            images: ``(B, 3, h, w)`` in [0, 1].
+            subject: a place (x, y) in pixels; who is nearest to it is meant.
+
+        Raises:
+            InputError: the place is not in the picture.
+        """
+        height, width = images.shape[-2:]
+        if subject is not None:
+            if not (0 <= subject[0] < width and 0 <= subject[1] < height):
+                raise InputError(f"subject must be a place in the picture of {width} x {height}, got {subject}")
+            return torch.cat([self._search(image, subject) for image in images.split(1)])
+        region, score = _whole(images), images.new_zeros(len(images))
+        for _ in range(ROUNDS):
+            look = self._look(images, region)
+            region, score = look.region, look.score
+        return torch.cat(
+            [
+                near if seen else self._search(image, None)
+                for image, near, seen in zip(images.split(1), region.split(1), score >= PRESENT, strict=True)
+            ]
+        )
+
+    def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor:
+        """`find` of a single picture, ``(1, 3)``, which looks at crops of several sizes: all over it, or around the subject."""
+        first = self._look(image, _crops(image) if subject is None else _crops_around(image, subject))
+        region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 3)
+        look = self._look(image, region)
+        region = look.region[look.score >= PRESENT]
+        if not len(region):
+            return _whole(image)
+        middles = region[:, :2]
+        order = -region[:, 2] if subject is None else (middles - middles.new_tensor(subject)).norm(dim=1)
+        return region[order.argmin(), None]
+
+    def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
+        """What there is in regions ``(B, 3)`` of pictures ``(B, 3, h, w)``, or of a single one."""
+        parts = []
+        with geometry_precision(images):
+            for number in range(0, len(region), BATCH):
+                some = slice(number, number + BATCH)
+                at = region[some].float()
+                levels = self.network.encode(self.compute(_cut(images if len(images) == 1 else images[some], at)))
+                pose = self.network.pose(levels)
+                mask = self.network.mask(levels).sigmoid() if masks else None
+                pixels = at[:, None, :2] + at[:, None, 2:] * (pose.landmarks / (SIDE / 2) - 1)  # (B, 39, 2)
+                body, near = pixels[:, :BODY], _region(pixels, pose.score)
+                parts.append(_Look(body, pose.visibility[:, :BODY], pose.metres[:, :BODY], pose.score, near, mask))
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(looks: list[_Look]) -> _Look:
+    masks = [look.mask for look in looks if look.mask is not None]
+    return _Look(
+        torch.cat([look.landmarks for look in looks]),
+        torch.cat([look.visibility for look in looks]),
+        torch.cat([look.metres for look in looks]),
+        torch.cat([look.score for look in looks]),
+        torch.cat([look.region for look in looks]),
+        torch.cat(masks) if masks else None,
+    )
+
+
+def _region(pixels: Tensor, score: Tensor) -> Tensor:
+    """Where to look next, ``(B, 3)``, for the person with landmarks ``(B, 39, 2)`` in pixels and a score ``(B,)``.
+
+    How far the person reaches is said by a landmark, which is far too far while the person is small in the crop; so it counts
+    no more than a little beyond the other landmarks, unless these mean nothing.
+    """
+    middle = pixels[:, CENTRE]
+    said = (pixels[:, REACH] - middle).norm(dim=-1)
+    seen = (pixels[:, :BODY] - middle[:, None]).norm(dim=-1).amax(dim=1)
+    half = MARGIN * torch.where(score >= PRESENT, torch.minimum(said, LONGER * seen), said).clamp_min(1.0)
+    return torch.cat((middle, half[:, None]), dim=1)
+
+
+def _whole(images: Tensor) -> Tensor:
+    """All of each picture, ``(B, 3)``."""
+    height, width = images.shape[-2:]
+    region = ((width - 1) / 2, (height - 1) / 2, max(height, width) / 2)
+    return torch.tensor([region], device=images.device).expand(len(images), 3)
+
+
+def _crops(image: Tensor) -> Tensor:
+    """Squares of several sizes all over a picture, ``(N, 3)``; neighbours of one size overlap by half or more."""
+    height, width = image.shape[-2:]
+    made = []
+    for level in LEVELS:
+        half = max(height, width) / 2 / level
+        if level > 1 and 2 * half < SMALLEST:
+            break
+        ys, xs = (_middles(side, half) for side in (height, width))
+        made += [(x, y, half) for y in ys for x in xs]
+    return torch.tensor(made, device=image.device)
+
+
+def _middles(side: int, half: float) -> list[float]:
+    """Where squares lie along a side, of which the outermost reach its ends; in the middle where one has room at most."""
+    count = max(1, math.ceil(side / half) - 1)
+    if count == 1:
+        return [(side - 1) / 2]
+    return [half - 0.5 + (side - 2 * half) * number / (count - 1) for number in range(count)]
+
+
+def _crops_around(image: Tensor, place: tuple[float, float]) -> Tensor:
+    """Squares of several sizes around a place, ``(N, 3)``."""
+    half = max(image.shape[-2:]) / 2
+    sizes = [half / level for level in AROUND if level == 1 or 2 * half / level >= SMALLEST / 2]
+    return torch.tensor([(*place, size) for size in sizes], device=image.device)
+
+
+def _cut(images: Tensor, region: Tensor) -> Tensor:
+    """Square regions ``(B, 3)`` of pictures ``(B, 3, h, w)``, or of a single one, as ``(B, 3, 256, 256)``, black outside of it.
+
+    A picture with twice the pixels of the crop or more is first reduced by means, or what is seen between pixels would be noise.
+    """
+    crops = []
+    for image, at in zip(images.split(1) * (len(region) // len(images)), region, strict=True):
+        middle, half = at[:2], at[2]
+        factor = max(1, int(2 * half.item() / SIDE))
+        if factor > 1:
+            image = F.avg_pool2d(image, factor, ceil_mode=True)
+            middle, half = (middle - (factor - 1) / 2) / factor, half / factor
+        # From the middle to the centres of the crop's outermost pixels.
+        pixels = middle + half * (SIDE - 1) / SIDE * identity_grid(SIDE, SIDE, at)  # (256, 256, 2)
+        crops.append(sample(image, to_coordinates(pixels, *image.shape[-2:])[None]))
+    return torch.cat(crops)
+
+
+def _pasted(mask: Tensor, region: Tensor, height: int, width: int) -> Tensor:
+    """Masks ``(B, 1, 256, 256)`` of square regions ``(B, 3)`` put into pictures: ``(B, 1, height, width)``, 0 around them."""
+    half_size = mask.new_tensor(((width - 1) / 2, (height - 1) / 2))
+    pixels = (identity_grid(height, width, mask) + 1) * half_size  # (h, w, 2)
+    middle, half = region[:, None, None, :2].float(), region[:, None, None, 2:].float()
+    return sample(mask, (pixels - middle) / (half * (SIDE - 1) / SIDE))

@@ -1,0 +1,157 @@
+"""Ten limbs, and the strip of five keypoints along each: the one place that says what they are.
+
+Four keypoints are the corners of a strip along the limb, as wide as it is: start left and right of the direction, then end
+left and right; the fifth is where the table says. Its sides are those in the picture, whichever side of the limb is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+LIMBS = (
+    "head",
+    "torso",
+    "right_upper_arm",
+    "right_forearm",
+    "left_upper_arm",
+    "left_forearm",
+    "right_thigh",
+    "right_shin",
+    "left_thigh",
+    "left_shin",
+)
+PARENTS = (1, -1, 1, 2, 1, 4, 1, 6, 1, 8)  # which limb each one hangs on
+# Of each limb: from one place to another, half the width there in metres, and the place of the fifth keypoint.
+STRIPS = (
+    ("neck", "crown", 0.07, 0.08, "nose"),
+    ("neck", "hips", 0.16, 0.14, "torso"),
+    ("right_shoulder", "right_elbow", 0.05, 0.045, "middle"),
+    ("right_elbow", "right_wrist", 0.045, 0.035, "right_hand"),
+    ("left_shoulder", "left_elbow", 0.05, 0.045, "middle"),
+    ("left_elbow", "left_wrist", 0.045, 0.035, "left_hand"),
+    ("right_hip", "right_knee", 0.08, 0.06, "middle"),
+    ("right_knee", "right_ankle", 0.055, 0.045, "right_foot"),
+    ("left_hip", "left_knee", 0.08, 0.06, "middle"),
+    ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
+)
+POINTS = 5  # of a strip
+
+# Where the places that strips are made of are, as means of BlazePose's landmarks.
+PLACES: dict[str, tuple[int, ...]] = {
+    "nose": (0,),
+    "ears": (7, 8),
+    "shoulders": (11, 12),
+    "hips": (23, 24),
+    **{
+        f"{side}_{name}": numbers
+        for side, first in (("left", 0), ("right", 1))
+        for name, numbers in {
+            "shoulder": (11 + first,),
+            "elbow": (13 + first,),
+            "wrist": (15 + first,),
+            "hand": (15 + first, 17 + first, 19 + first),
+            "hip": (23 + first,),
+            "knee": (25 + first,),
+            "ankle": (27 + first,),
+            "foot": (27 + first, 29 + first, 31 + first),
+        }.items()
+    },
+}
+# Places on the way from one of these to another: what rendered people have there, whose places are known, as BlazePose sees them.
+BETWEEN = {
+    "neck": ("shoulders", "ears", 0.36),
+    "head": ("shoulders", "ears", 0.93),
+    "torso": ("shoulders", "hips", 0.2),
+}
+SURE = 0.5  # visibility from which a landmark says how large the person is
+_FEWEST_SURE = 4
+
+
+def other_side(name: str) -> str:
+    """The limb or place that a mirrored picture shows there."""
+    for side, other in (("right_", "left_"), ("left_", "right_")):
+        if name.startswith(side):
+            return other + name.removeprefix(side)
+    return name
+
+
+# Which of the K * 5 keypoints each one is in a mirrored picture: left is right there, and a strip's sides change places.
+MIRRORED = tuple(
+    chain.from_iterable(
+        (POINTS * LIMBS.index(other_side(limb)) + corner for corner in (1, 0, 3, 2, 4)) for limb in LIMBS
+    )
+)
+# Likewise of the layers: the background and the limbs.
+LAYERS_MIRRORED = (0, *(1 + LIMBS.index(other_side(limb)) for limb in LIMBS))
+
+
+def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
+    """The keypoints ``(B, K, 5, 2)``, in the unit of the places.
+
+    Args:
+        places: those that `STRIPS` names (but "middle", which is that of the limb), ``(B, 2)`` each, (x, y) with y down, in a
+            unit that is the same across and down; "head" may stand for "crown", from which the neck is twice as far.
+        metre: how long it is, ``(B, 1)``.
+    """
+    if "crown" not in places:
+        places = {**places, "crown": 2 * places["head"] - places["neck"]}
+    made = []
+    for start, end, start_width, end_width, fifth in STRIPS:
+        a, b = places[start], places[end]  # (B, 2)
+        along = b - a
+        length = along.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        across = torch.stack((-along[:, 1], along[:, 0]), dim=-1) / length * metre  # (B, 2)
+        last = (a + b) / 2 if fifth == "middle" else places[fifth]
+        corners = (a - start_width * across, a + start_width * across, b - end_width * across, b + end_width * across)
+        made.append(torch.stack((*corners, last), dim=1))  # (B, 5, 2)
+    return torch.stack(made, dim=1)
+
+
+def places_of(landmarks: Tensor) -> dict[str, Tensor]:
+    """The places that `STRIPS` names, ``(B, 2)`` each, of BlazePose's landmarks ``(B, 33 or more, 2)``."""
+    places = {name: landmarks[:, list(numbers)].mean(dim=1) for name, numbers in PLACES.items()}
+    for name, (start, end, share) in BETWEEN.items():
+        places[name] = places[start] + share * (places[end] - places[start])
+    return places
+
+
+def metre_of(landmarks: Tensor, visibility: Tensor, metres: Tensor) -> Tensor:
+    """How long a metre is beside the person, ``(B, 1)``, in the unit of the landmarks: by how far both lie from their mean.
+
+    Args:
+        landmarks: ``(B, 33, 2)``.
+        visibility: ``(B, 33)`` in [0, 1]; those below `SURE` are left out unless hardly any would be left.
+        metres: ``(B, 33, 3)``; depth does not count.
+    """
+    sure = visibility >= SURE
+    sure = sure | (sure.sum(dim=1, keepdim=True) < _FEWEST_SURE)
+    weight = sure.to(landmarks.dtype)[..., None]  # (B, 33, 1)
+    count = weight.sum(dim=1, keepdim=True)
+
+    def spread(points: Tensor) -> Tensor:
+        from_mean = (points - (weight * points).sum(dim=1, keepdim=True) / count) * weight
+        return from_mean.flatten(1).norm(dim=1, keepdim=True)
+
+    return spread(landmarks) / spread(metres[..., :2]).clamp_min(1e-6)
+
+
+def limb_points(landmarks: Tensor, visibility: Tensor, metres: Tensor) -> Tensor:
+    """The keypoints of BlazePose's landmarks, ``(B, K, 5, 2)``, in the unit of the landmarks.
+
+    Args:
+        landmarks: ``(B, 33 or more, 2)``, (x, y) in pixels; those past the 33rd are not used, and so below.
+        visibility: in [0, 1].
+        metres: ``(B, 33 or more, 3)``.
+    """
+    body = slice(0, 33)
+    metre = metre_of(landmarks[:, body], visibility[:, body], metres[:, body])
+    return strips(places_of(landmarks), metre)
+
+
+def to_coordinates(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Places ``(..., 2)`` in pixels, (0, 0) the centre of the first one, as corner-aligned coordinates in [-1, 1]."""
+    return 2 * pixels / pixels.new_tensor((max(width - 1, 1), max(height - 1, 1))) - 1
