@@ -17,6 +17,7 @@ import numpy as np
 
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess, open_frames
+from motion_core.networks.layered.limbs import BETWEEN, PLACES
 
 from .benchmark.tracks import CELLS, GROUPS, MIRRORED, save_tracks, strips, tracks_file
 from .videos import find_videos
@@ -24,33 +25,6 @@ from .workers import Worker, start_worker
 
 SPLIT = "train"
 
-# Where the places that strips are made of are, as means of mediapipe's landmarks.
-_PLACES = {
-    "nose": (0,),
-    "ears": (7, 8),
-    "shoulders": (11, 12),
-    "hips": (23, 24),
-    **{
-        f"{side}_{name}": numbers
-        for side, first in (("left", 0), ("right", 1))
-        for name, numbers in {
-            "shoulder": (11 + first,),
-            "elbow": (13 + first,),
-            "wrist": (15 + first,),
-            "hand": (15 + first, 17 + first, 19 + first),
-            "hip": (23 + first,),
-            "knee": (25 + first,),
-            "ankle": (27 + first,),
-            "foot": (27 + first, 29 + first, 31 + first),
-        }.items()
-    },
-}
-# Places on the way from one of these to another: what rendered people have there, whose places are known, as mediapipe sees them.
-_BETWEEN = {
-    "neck": ("shoulders", "ears", 0.36),
-    "head": ("shoulders", "ears", 0.93),
-    "torso": ("shoulders", "hips", 0.2),
-}
 # Of each group of `GROUPS`: places that its points lie between.
 _AXES = (
     ("neck", "head"),
@@ -96,9 +70,9 @@ def find_person(worker: Worker, image: np.ndarray) -> Person | None:
     if certain.sum() < 4:
         return None
     spread = [float(np.linalg.norm(of[certain] - of[certain].mean(axis=0))) for of in (points[:, :2], world)]
-    places = {name: points[list(numbers), :2].mean(axis=0) for name, numbers in _PLACES.items()}
-    sure = {name: float(points[list(numbers), 2].min()) for name, numbers in _PLACES.items()}
-    for name, (start, end, share) in _BETWEEN.items():
+    places = {name: points[list(numbers), :2].mean(axis=0) for name, numbers in PLACES.items()}
+    sure = {name: float(points[list(numbers), 2].min()) for name, numbers in PLACES.items()}
+    for name, (start, end, share) in BETWEEN.items():
         places[name] = places[start] + share * (places[end] - places[start])
         sure[name] = min(sure[start], sure[end])
     return Person(
@@ -112,7 +86,6 @@ def find_person(worker: Worker, image: np.ndarray) -> Person | None:
 def person_keypoints(person: Person) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints ``(K, 5, 2)`` in pixels, and which of them are known, ``(K, 5)`` bool: where mediapipe does not guess."""
     places = {name: place[None] for name, place in person.places.items()}
-    places["crown"] = 2 * places["head"] - places["neck"]
     points = strips(places, np.array([[person.metre]]))[0]
     sure = [min(person.sure[start], person.sure[end]) for start, end in _AXES]
     return points, np.repeat(np.array(sure)[:, None] >= _GUESSED, points.shape[1], axis=1)

@@ -12,49 +12,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from motion_core.errors import InputError
+from motion_core.networks.layered import limbs
+from motion_core.networks.layered.limbs import LIMBS
 
 from .annotations import Annotations, folder_of, read_annotations
 from .camera import project
 from .clip import SPLITS
 from .flow import in_front
-from .skeleton import JOINTS, PARTS, other_side
+from .skeleton import JOINTS, PARTS
 from .surface import facing
 
 PER_PART = 4
 CELLS = 32  # of a silhouette, either way
-GROUPS = (  # body parts that move as one, as many as a model has splines
-    ("head",),
-    ("torso", "pelvis"),
-    ("right_upper_arm",),
-    ("right_forearm", "right_hand"),
-    ("left_upper_arm",),
-    ("left_forearm", "left_hand"),
-    ("right_thigh",),
-    ("right_shin", "right_foot"),
-    ("left_thigh",),
-    ("left_shin", "left_foot"),
-)
-# Of each group: from one place to another, half the width there in metres, and the place of the fifth keypoint. Places are
-# joints, the middles of parts, and "hips", "crown" (the head's middle is between it and the neck), "middle" (of the two).
-STRIPS = (
-    ("neck", "crown", 0.07, 0.08, "nose"),
-    ("neck", "hips", 0.16, 0.14, "torso"),
-    ("right_shoulder", "right_elbow", 0.05, 0.045, "middle"),
-    ("right_elbow", "right_wrist", 0.045, 0.035, "right_hand"),
-    ("left_shoulder", "left_elbow", 0.05, 0.045, "middle"),
-    ("left_elbow", "left_wrist", 0.045, 0.035, "left_hand"),
-    ("right_hip", "right_knee", 0.08, 0.06, "middle"),
-    ("right_knee", "right_ankle", 0.055, 0.045, "right_foot"),
-    ("left_hip", "left_knee", 0.08, 0.06, "middle"),
-    ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
-)
-# Which keypoint of which group each one is in a mirrored picture: left is right there, and a strip's sides change places.
-MIRRORED = np.array(
-    [[5 * GROUPS.index(tuple(map(other_side, parts))) + corner for corner in (1, 0, 3, 2, 4)] for parts in GROUPS],
-    np.uint8,
-)
+_ENDS = {  # of limbs: the part that moves with the one of the limb's name
+    "torso": "pelvis",
+    "right_forearm": "right_hand",
+    "left_forearm": "left_hand",
+    "right_shin": "right_foot",
+    "left_shin": "left_foot",
+}
+GROUPS = tuple((limb, _ENDS[limb]) if limb in _ENDS else (limb,) for limb in LIMBS)  # body parts that move as one
+MIRRORED = np.array(limbs.MIRRORED, np.uint8).reshape(len(LIMBS), limbs.POINTS)
 GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
 
 
@@ -100,7 +81,6 @@ def keypoints(clip: Annotations) -> np.ndarray:
         of_part = np.unique(clip.surface["faces"][clip.surface["parts"] == PARTS.index(part)])
         places[part] = np.stack([project(moved[of_part].mean(0), clip.focal, clip.size) for moved in vertices])
     places["hips"] = (places["right_hip"] + places["left_hip"]) / 2
-    places["crown"] = 2 * places["head"] - places["neck"]
     metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck"), None]  # (T, 1)
     height, width = clip.size
     return (strips(places, metre) + 0.5) / (width, height)
@@ -110,18 +90,11 @@ def strips(places: Mapping[str, np.ndarray], metre: np.ndarray) -> np.ndarray:
     """The keypoints of T frames, ``(T, K, 5, 2)`` in pixels.
 
     Args:
-        places: those of `STRIPS` by name, ``(T, 2)`` in pixels each.
+        places: those of `limbs.STRIPS` by name, ``(T, 2)`` in pixels each.
         metre: pixels of a metre, ``(T, 1)``.
     """
-    made = []
-    for start, end, start_width, end_width, fifth in STRIPS:
-        a, b = places[start], places[end]
-        length = np.linalg.norm(b - a, axis=-1, keepdims=True)
-        across = (b - a)[:, ::-1] * (-1, 1) / np.maximum(length, 1e-6) * metre
-        last = (a + b) / 2 if fifth == "middle" else places[fifth]
-        corners = (a - start_width * across, a + start_width * across, b - end_width * across, b + end_width * across)
-        made.append(np.stack((*corners, last), axis=1))
-    return np.stack(made, axis=1)
+    as_tensors = {name: torch.from_numpy(place) for name, place in places.items()}
+    return limbs.strips(as_tensors, torch.from_numpy(metre)).numpy()
 
 
 def silhouettes(clip: Annotations) -> np.ndarray:

@@ -9,11 +9,12 @@ from eval import workers
 from eval.benchmark.annotations import read_annotations
 from eval.benchmark.clip import Plan
 from eval.benchmark.render import render_split
-from eval.benchmark.tracks import CELLS, GROUPS, STRIPS, keypoints, tracks_file
+from eval.benchmark.tracks import CELLS, GROUPS, keypoints, tracks_file
 from eval.person_tracks import find_person, main, person_keypoints, person_points, write_tracks
 from eval.workers import start_worker
 from motion_core.errors import InputError
 from motion_core.media import VideoWriter, open_frames
+from motion_core.networks.layered.limbs import STRIPS
 
 SIDE, METRE = 200, 80.0
 STANDING = {  # mediapipe's numbers; pixels

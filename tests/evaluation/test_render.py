@@ -36,7 +36,6 @@ from eval.benchmark.tracks import (
     GROUPS,
     MIRRORED,
     PER_PART,
-    STRIPS,
     keypoints,
     silhouettes,
     tracks,
@@ -45,6 +44,7 @@ from eval.benchmark.tracks import (
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
+from motion_core.networks.layered.limbs import STRIPS
 from train.data.layouts import find_videos
 
 SIZE, FRAMES = 96, 10

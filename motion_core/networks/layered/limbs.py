@@ -93,12 +93,11 @@ def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
     """The keypoints ``(B, K, 5, 2)``, in the unit of the places.
 
     Args:
-        places: those that `STRIPS` names (but "middle", which is that of the limb), ``(B, 2)`` each, (x, y) with y down, in a
-            unit that is the same across and down; "head" may stand for "crown", from which the neck is twice as far.
+        places: those that `STRIPS` names, ``(B, 2)`` each, (x, y) with y down, in a unit that is the same across and down; but
+            "middle" is that of the limb, and "crown" as far beyond the "head", which is its middle, as the neck is from it.
         metre: how long it is, ``(B, 1)``.
     """
-    if "crown" not in places:
-        places = {**places, "crown": 2 * places["head"] - places["neck"]}
+    places = {**places, "crown": 2 * places["head"] - places["neck"]}
     made = []
     for start, end, start_width, end_width, fifth in STRIPS:
         a, b = places[start], places[end]  # (B, 2)
