@@ -176,12 +176,14 @@ class LayeredMotion:
         residual: what is added to the limbs' grids, ``(B, 2, h, w)``, as (x, y) in coordinate units.
         layer_logits: of the background and of each limb, ``(B, K + 1, h, w)``; softmax comes after enlarging.
         visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
+        still_background: whether the background's grids are the identity.
     """
 
     grids: Tensor
     residual: Tensor
     layer_logits: Tensor
     visibility_logits: Tensor
+    still_background: bool = False
 
     @property
     def deformation(self) -> Tensor:
@@ -200,7 +202,7 @@ class LayeredView:
     Attributes:
         image: ``(B, 3, H, W)`` in [0, 1], fp32; means nothing where `visible` is 0.
         visible: what the source shows, ``(B, 1, H, W)`` in [0, 1].
-        layers: shares of the background and of each limb, ``(B, K + 1, H, W)`` in [0, 1].
+        layers: shares of the background and of each limb, ``(B, K + 1, h, w)`` in [0, 1].
         part_colours: of the source, ``(B, K + 1, 3)``, or of batch 1.
     """
 

@@ -11,6 +11,7 @@ from .grids import (
     resize_aligned,
     resize_grid,
 )
+from .resizing import enlarged_part
 from .thin_plate_spline import ThinPlateSpline
 from .warping import compose, sample, warp, warp_by_each
 
@@ -20,6 +21,7 @@ __all__ = [
     "affine_power",
     "cell_areas",
     "compose",
+    "enlarged_part",
     "fold_over_share",
     "gaussian_heatmaps",
     "geometry_precision",

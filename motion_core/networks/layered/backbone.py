@@ -57,7 +57,7 @@ class LayeredBackbone:
 
     def view(self, source: LayeredSource, motion: LayeredMotion) -> LayeredView:
         """The source's pixels in the pose, before what is hidden is painted."""
-        return view_of(source, motion)
+        return compose(source, motion)
 
     def paint(self, view: LayeredView) -> Tensor:
         """The image of a view, ``(B, 3, H, W)`` in [0, 1]."""
@@ -79,6 +79,7 @@ class LayeredBackbone:
             torch.where(chosen, torch.zeros_like(motion.residual), motion.residual),
             motion.layer_logits,
             torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
+            motion.still_background,
         )
 
     def composed(self, first: LayeredMotion, second: LayeredMotion) -> LayeredMotion:
@@ -95,7 +96,8 @@ class LayeredBackbone:
         both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
         middle = resize_grid(flat(second.grids)[:: layers], height, width)
         residual = second.residual + sample(first.residual.expand(batch, -1, -1, -1), middle)
-        return LayeredMotion(grids, residual, second.layer_logits, torch.logit(both))
+        still = first.still_background and second.still_background
+        return LayeredMotion(grids, residual, second.layer_logits, torch.logit(both), still)
 
     def fuse(
         self,
@@ -111,7 +113,9 @@ class LayeredBackbone:
         weights = fusion.weights(flat, kinds, present)[-1][:, :, None]  # (B, V, 1, H, W)
 
         def mix(maps: list[Tensor]) -> Tensor:
-            return (torch.stack(maps, dim=1) * weights).sum(dim=1)
+            side = maps[0].shape[-1]
+            share = weights if side == weights.shape[-1] else shrunk(weights.flatten(0, 1), side).unflatten(0, weights.shape[:2])
+            return (torch.stack(maps, dim=1) * share).sum(dim=1)
 
         colours = torch.stack([view.part_colours.expand(len(weights), -1, -1) for view in views]).mean(dim=0)
         return LayeredView(
@@ -157,8 +161,3 @@ def layered_source(layout: LayoutNetwork, image: Tensor, keypoints: Keypoints, p
         part_colours(image, parts, LAYERS_MIRRORED),
     )
 
-
-def view_of(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
-    """The source in the pose of a motion."""
-    colour, visible, layers = compose(source, motion)
-    return LayeredView(colour, visible, layers, source.part_colours)

@@ -6,20 +6,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...geometry import resize_grid, sample, warp_by_each
-from ...structures import LayeredMotion, LayeredSource
+from ...geometry import enlarged_part, resize_grid, sample, warp_by_each
+from ...structures import LayeredMotion, LayeredSource, LayeredView
+
+NOTHING = 1 / 512  # share below which a layer is not in a cell
 
 
-def compose(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, Tensor, Tensor]:
+def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
     """What the source shows of the driving pose.
 
     colour = sum_k w_k v_k W_k / sum_k w_k v_k, visible = sum_k w_k v_k, with w the layers' shares, v their visibility and
     W_k the source at layer k's grid; layer 0 is the painted background, which is visible everywhere. *Logits* are
     enlarged to the image's size, so borders are sharp and lie between pixels.
 
-    Returns:
-        colour ``(B, 3, H, W)``, visible ``(B, 1, H, W)`` in [0, 1], and the layers' shares ``(B, K + 1, H, W)``, fp32.
+    Without gradients each limb is sampled only where it is, which is a tenth of the work.
     """
+    layers = motion.layer_logits.softmax(dim=1)
+    if torch.is_grad_enabled():
+        colour, visible = _everywhere(source, motion)
+    else:
+        parts = [_where_it_is(_one(source, index), motion, index, layers[index]) for index in range(len(layers))]
+        colour, visible = (torch.stack(each) for each in zip(*parts, strict=True))
+    return LayeredView(colour, visible, layers, source.part_colours)
+
+
+def _one(source: LayeredSource, index: int) -> tuple[Tensor, Tensor]:
+    """Image and background of one sample, ``(1, 3, H, W)`` each."""
+    index = index if len(source.image) > 1 else 0
+    return source.image[index : index + 1], source.background[index : index + 1]
+
+
+def _everywhere(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, Tensor]:
+    """Colour ``(B, 3, H, W)`` and visible ``(B, 1, H, W)`` with each layer sampled in the whole picture."""
     height, width = source.image.shape[-2:]
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
@@ -27,15 +45,87 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, Tenso
     residual = enlarged(motion.residual, height, width).movedim(1, -1)  # (B, H, W, 2)
     weights = torch.cat((layers[:, :1], layers[:, 1:] * visible), dim=1)
     limbs = warp_by_each(source.image, grids[:, 1:] + residual[:, None])  # (B, K, 3, H, W)
-    behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], padding="border")[:, None]
+    behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], padding="border")  # (B, 3, H, W)
     seen = weights.sum(dim=1, keepdim=True)
-    colour = weights[:, :1] * behind[:, 0] + (weights[:, 1:, None] * limbs).sum(dim=1)
-    return colour / seen.clamp(min=1e-3), seen, layers
+    colour = weights[:, :1] * behind + (weights[:, 1:, None] * limbs).sum(dim=1)
+    return colour / seen.clamp(min=1e-3), seen
 
 
-def enlarged(logits: Tensor, height: int, width: int) -> Tensor:
+def _where_it_is(
+    pictures: tuple[Tensor, Tensor], motion: LayeredMotion, index: int, layers: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One sample's colour ``(3, H, W)`` and visible ``(1, H, W)``: the background, and each limb in its box.
+
+    Args:
+        pictures: image and background, ``(1, 3, H, W)`` each.
+        layers: shares, ``(K + 1, h, w)``.
+    """
+    image, background = pictures
+    height, width = size = (image.shape[-2], image.shape[-1])
+    everything = (0, height, 0, width)
+    behind = background
+    if not motion.still_background:
+        grid = enlarged_part(motion.grids[index, 0].movedim(-1, 0), size, everything, corner_aligned=True)
+        behind = sample(background, grid.movedim(0, -1)[None], padding="border")
+    boxes = _boxes(layers, size)
+    colour, visible = behind[0].clone(), image.new_ones(1, height, width)
+    figure = _around([box for box in boxes if box is not None])
+    if figure is None:
+        return colour, visible
+    top, left = figure[0], figure[2]
+    shares = enlarged_part(motion.layer_logits[index], size, figure, corner_aligned=False).softmax(dim=0)
+    inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
+    total, seen = inside * shares[:1], shares[:1].clone()
+    for limb, box in enumerate(boxes):
+        if box is None:
+            continue
+        rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
+        logits = enlarged_part(motion.visibility_logits[index, limb], size, box, corner_aligned=False)
+        weight = shares[1 + limb, rows, columns] * logits.sigmoid()
+        grid = enlarged_part(motion.grids[index, 1 + limb].movedim(-1, 0), size, box, corner_aligned=True)
+        grid = grid + enlarged_part(motion.residual[index], size, box, corner_aligned=False)
+        total[:, rows, columns] += weight * sample(image, grid.movedim(0, -1)[None])[0]
+        seen[:, rows, columns] += weight
+    inside.copy_(total / seen.clamp(min=1e-3))
+    visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
+    return colour, visible
+
+
+Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends excluded
+
+
+def _boxes(layers: Tensor, size: tuple[int, int]) -> list[Box | None]:
+    """Of each limb the box of the pixels that it may be in; None for one that is nowhere."""
+    present = layers[1:] > NOTHING  # (K, h, w)
+    boxes: list[Box | None] = []
+    for rows, columns in zip(present.any(dim=2).cpu(), present.any(dim=1).cpu(), strict=True):
+        if not bool(rows.any()):
+            boxes.append(None)
+            continue
+        ends = []
+        for cells, side in ((rows, size[0]), (columns, size[1])):
+            where = cells.nonzero()
+            cell = side / len(cells)
+            ends += [max(0, int((int(where[0]) - 1) * cell)), min(side, int((int(where[-1]) + 2) * cell + 1))]
+        boxes.append((ends[0], ends[1], ends[2], ends[3]))
+    return boxes
+
+
+def _around(boxes: list[Box]) -> Box | None:
+    """The box around boxes; None if there is none."""
+    if not boxes:
+        return None
+    tops, bottoms, lefts, rights = zip(*boxes, strict=True)
+    return min(tops), max(bottoms), min(lefts), max(rights)
+
+
+def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
     """Maps ``(B, C, h, w)`` at the image's size."""
-    return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+    if maps.shape[-2:] == (height, width):
+        return maps
+    if torch.is_grad_enabled():
+        return F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
+    return enlarged_part(maps, (height, width), (0, height, 0, width), corner_aligned=False)
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:

@@ -110,7 +110,9 @@ class LayoutNetwork(MotionModel):
         out = self.layout_net(self.compute(x), self.compute(shares)).float()
         layers, visible, residual = out.split((self.num_splines + 1, self.num_splines, 2), dim=1)
         prior = torch.logit(shares, eps=FLOOR)
-        return LayeredMotion(grids, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:])
+        return LayeredMotion(
+            grids, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:], background is None
+        )
 
     def transformations(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The backward grids of the background and of each limb's spline, ``(B, K + 1, s + 1, s + 1, 2)``, fp32.

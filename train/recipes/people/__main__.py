@@ -29,7 +29,11 @@ from .painter_stage import painter_losses
 
 STEPS = {"layout": 6000, "painter": 5000, "joint": 5000}
 RATES = {"layout": 2e-3, "painter": 2e-3, "joint": 5e-4}
-PAIRS = {"layout": {"rendered": 10, "real": 3}, "painter": {"rendered": 7, "real": 4}, "joint": {"rendered": 6, "real": 4}}
+PAIRS = {
+    "layout": {"rendered": 9, "real": 3, "clips": 1},
+    "painter": {"rendered": 7, "real": 4, "clips": 1},
+    "joint": {"rendered": 6, "real": 4, "clips": 1},
+}  # of a batch, by pack
 BEFORE = {"painter": "layout", "joint": "painter"}
 
 

@@ -74,7 +74,7 @@ def run(stage: Stage, folder: Path) -> None:
         done += 1
         averaged.update(model, done)
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value) / REPORTED_EVERY
+            sums[name] = sums.get(name, 0.0) + float(value.detach()) / REPORTED_EVERY
         if done % REPORTED_EVERY == 0:
             each = (time.perf_counter() - began) / (done - first)
             print(f"{stage.name} {done} of {stage.steps}, {each:.2f} s each:", _text(sums), flush=True)

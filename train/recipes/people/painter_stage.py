@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.networks.layered.backbone import layered_source, view_of
+from motion_core.networks.layered.backbone import layered_source
+from motion_core.networks.layered.composition import compose
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
 from motion_core.structures import LayeredMotion, LayeredSource
@@ -38,7 +39,7 @@ def painter_losses(
     painted, replaced = painter.painted_background(image, figure)
     scene = torch.lerp(image, painted, replaced)
     source = replace(source, image=image, background=scene)
-    view = view_of(source, motion)
+    view = compose(source, motion)
     colours, keep, brightness = painter.painted_figure(view)
     seen = (view.image * brightness).clamp(0, 1)
     made = torch.lerp(colours, seen, view.visible * keep)

@@ -20,14 +20,16 @@ from eval.benchmark.skeleton import PARTS
 from eval.benchmark.tracks import GROUP_OF_PART, keypoints
 from eval.photo_pairs import photo_pairs
 from motion_core.framing import place_in, to_network
-from motion_core.media import FrameAccess, image_tensor, open_frames
-from motion_core.networks.layered.person_detector import PersonDetector
+from motion_core.media import FrameAccess, image_tensor, open_frames, save_image
+from motion_core.networks.layered.composition import filled
+from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
 
 from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
 
 FLOWS_OF_A_CLIP = 20
 TRUNK = [11, 12, 23, 24]  # landmarks of shoulders and hips
 STILL = 12.0  # mean difference of two photos beside the figures, of 255, below which the camera stood still
+MOSTLY = 0.9  # of a place that must be known
 AT_ONCE = 16  # pictures that the detector sees together
 LABELS = np.array([GROUP_OF_PART[part] + 1 if part in GROUP_OF_PART else 0 for part in PARTS], np.uint8)
 
@@ -97,26 +99,65 @@ def _halved(images: np.ndarray) -> np.ndarray:
     return np.round(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
-def photo_pack(folder: Path) -> Pack:
-    """The photo pairs that training may see, each in both directions.
+@dataclass(frozen=True)
+class Photos:
+    """Two photos of one person in one place.
 
-    What one photo's figure hides of the scene, the other shows, since the camera stood still.
+    Attributes:
+        name: of the pair.
+        frames: ``(2, SIDE, SIDE, 3)`` uint8.
+        people: what the detector finds in them.
+        scenes: the place of each as far as either photo shows it, ``(2, SIDE, SIDE, 3)`` uint8.
+        known: where that is, ``(2, SIDE / 2, SIDE / 2)`` bool.
+        still: whether the camera stood still between them.
+    """
+
+    name: str
+    frames: np.ndarray
+    people: People
+    scenes: np.ndarray
+    known: np.ndarray
+    still: bool
+
+
+def photos_for_training(folder: Path) -> list[Photos]:
+    """The photo pairs that training may see and in which the detector finds a person's trunk.
+
+    What one photo's figure hides of the scene, the other shows if the camera stood still.
     """
     chosen = []
     for pair in photo_pairs(folder):
+        if pair.held_back:
+            continue
         frames = np.stack([_squared(image_tensor(path)) for path in (pair.first, pair.second)])
         people = detected(frames)
-        if not pair.held_back and people.clear.all():
-            chosen.append((frames, people))
-    packs = []
-    for frames, people in chosen:
+        if not people.clear.all():
+            continue
         figure = _grown(people.silhouettes)  # (2, h, h)
         small = _halved(frames)
         apart = np.abs(small[0].astype(np.float32) - small[1]).mean(-1)[~figure.any(0)].mean()
-        scenes = np.where(figure[..., None], small[::-1], small)
-        known = ~figure if apart > STILL else ~np.broadcast_to(figure.all(0), figure.shape)
-        packs.append(_real(frames, people, scenes, known, np.array([[0, 1], [1, 0]], np.int32), apart <= STILL))
-    return joined(packs)
+        still = bool(apart <= STILL)
+        hidden = figure.repeat(2, axis=1).repeat(2, axis=2)[..., None]
+        scenes = np.where(hidden, frames[::-1], frames)
+        known = np.broadcast_to(~figure.all(0), figure.shape) if still else ~figure
+        chosen.append(Photos(pair.name, frames, people, scenes, known, still))
+    return chosen
+
+
+def photo_pack(photos: Sequence[Photos]) -> Pack:
+    """A pack of photo pairs, each in both directions."""
+    ways = np.array([[0, 1], [1, 0]], np.int32)
+    return joined([_real(each.frames, each.people, _halved(each.scenes), each.known, ways, each.still) for each in photos])
+
+
+def write_places(photos: Sequence[Photos], folder: Path) -> None:
+    """Pictures of the photos' places without people, for eval.benchmark.render --places: NAME.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in photos:
+        if each.still and each.known[0].mean() > MOSTLY:
+            known = torch.from_numpy(each.known[0].repeat(2, axis=0).repeat(2, axis=1))[None, None].float()
+            place = filled(_tensor(each.scenes[0]), known)[0].movedim(0, -1)
+            save_image(folder / f"{each.name}.png", (place * 255).round().to(torch.uint8).numpy())
 
 
 def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 60) -> Pack:
@@ -207,4 +248,5 @@ def _tensors(frames: np.ndarray) -> torch.Tensor:
 
 @cache
 def _detector() -> PersonDetector:
-    return PersonDetector.shipped()
+    detector: PersonDetector = PersonDetector.from_pretrained(SHIPPED_DETECTOR)
+    return detector.eval()
