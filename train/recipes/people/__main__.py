@@ -14,23 +14,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from motion_core.errors import InputError
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
-from train.features import load_vgg
+from train.features import PerceptualFeatures, load_vgg
 
 from .batches import Batch, draw_batch
 from .layout_stage import layout_losses
 from .loop import Stage, load_weights, run
 from .pack import Pack
-from .painter_stage import painter_losses
+from .painter_stage import background_losses, painter_losses
 
-STEPS = {"layout": 6000, "painter": 5000, "joint": 5000}
-RATES = {"layout": 2e-3, "painter": 2e-3, "joint": 5e-4}
+STEPS = {"layout": 6000, "background": 2000, "painter": 5000, "joint": 5000}
+RATES = {"layout": 2e-3, "background": 2e-3, "painter": 2e-3, "joint": 5e-4}
 PAIRS = {
     "layout": {"rendered": 9, "real": 3, "clips": 1},
+    "background": {"rendered": 8, "real": 4},
     "painter": {"rendered": 7, "real": 4, "clips": 1},
     "joint": {"rendered": 6, "real": 4, "clips": 1},
 }  # of a batch, by pack
@@ -47,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _features(file: Path | None) -> PerceptualFeatures:
+    if file is None:
+        raise InputError("--features: must be the file that train.convert_efficientnet makes")
+    return load_vgg(str(file), scales=(1,))
+
+
 def train(stage: str, work: Path, features: Path | None, steps: int | None) -> None:
     """Run a stage of training.
 
@@ -58,24 +65,27 @@ def train(stage: str, work: Path, features: Path | None, steps: int | None) -> N
     layout, painter = LayoutNetwork(), LayerPainter()
     packs = [(Pack.open(work / "packs" / name), count) for name, count in PAIRS[stage].items()]
     seed = list(STEPS).index(stage)
-    if stage == "layout":
-        networks: dict[str, nn.Module] = {"layout": layout}
-
-        def losses(batch: Batch) -> dict[str, Tensor]:
-            return layout_losses(layout, batch)[0]
-    else:
-        if features is None:
-            raise InputError("--features: must be the file that train.convert_efficientnet makes")
-        deep = load_vgg(str(features), scales=(1,))
+    background = {"background_net": painter.background_net, "background_head": painter.background_head}
+    figure = {"figure_net": painter.figure_net, "figure_head": painter.figure_head}
+    deep = None if stage == "layout" else _features(features)
+    if stage in ("painter", "joint"):
         load_weights({"layout": layout}, weights / "layout.safetensors")
-        joint = stage == "joint"
-        if joint:
-            load_weights({"layout": layout, "painter": painter}, weights / "painter.safetensors")
-        layout.eval()
-        networks = {"layout": layout, "painter": painter} if joint else {"painter": painter}
-
-        def losses(batch: Batch) -> dict[str, Tensor]:
-            return painter_losses(layout, painter, deep, batch, joint)
+        load_weights(background, weights / "background.safetensors")
+    if stage == "joint":
+        load_weights(figure, weights / "painter.safetensors")
+    networks: dict[str, nn.Module]
+    match stage:
+        case "layout":
+            networks, losses = {"layout": layout}, lambda batch: layout_losses(layout, batch)[0]
+        case "background":
+            networks, losses = background, lambda batch: background_losses(painter, deep, batch)
+        case "painter":
+            networks, losses = figure, lambda batch: painter_losses(layout, painter, deep, batch, joint=False)
+        case _:
+            networks = {"layout": layout, **background, **figure}
+            losses = lambda batch: painter_losses(layout, painter, deep, batch, joint=True)
+    layout.eval()
+    painter.eval()
 
     def batch(step: int) -> Batch:
         return draw_batch(packs, seed, step)

@@ -1,4 +1,5 @@
-"""Stages "painter" and "joint": the figure's hidden parts and the background are painted; then everything learns together."""
+"""Stages "background", "painter" and "joint": the scene behind the figure is painted, then what is hidden on the figure; then
+everything learns together."""
 
 from __future__ import annotations
 
@@ -17,38 +18,55 @@ from train.features import PerceptualFeatures
 
 from .batches import Batch, Side
 from .layout_stage import layout_losses
+from .pack import UNKNOWN
 
 IMAGE, PAINTED, BEHIND, DEEP, VISIBLE_ERROR = 10.0, 5.0, 5.0, 1.0, 0.5
 SIZE = 128  # of the pictures that are compared; the painter's own
 
 
+def background_losses(painter: LayerPainter, features: PerceptualFeatures, batch: Batch) -> dict[str, Tensor]:
+    """The losses of the painted background, each a mean over the batch; where the figure is, is known nearly."""
+    side = batch.source
+    image, figure = _pooled(side.image), _figure(side)
+    painted, replaced = painter.painted_background(image, figure)
+    scene = torch.lerp(image, painted, replaced)
+    return {"background": BEHIND * background_loss(scene, painted, side), "deep": scene_loss(features, scene, side)}
+
+
+def _figure(side: Side) -> Tensor:
+    """Where the figure is, ``(B, 1, SIZE, SIZE)`` in [0, 1]: as it is known or as it is detected, at random."""
+    labels = F.avg_pool2d((side.labels > 0).float()[:, None], side.labels.shape[-1] // SIZE)
+    known = (side.labels != UNKNOWN).flatten(1).all(dim=1) & (torch.rand(len(labels)) < 0.5)
+    return torch.where(known[:, None, None, None], labels, side.silhouette)
+
+
 def painter_losses(
     layout: LayoutNetwork, painter: LayerPainter, features: PerceptualFeatures, batch: Batch, joint: bool
 ) -> dict[str, Tensor]:
-    """The painter's losses, each a mean over the batch; with `joint` also the layout's, and gradients into it."""
-    if not joint:
-        batch = replace(batch, source=_reduced(batch.source), driving=_reduced(batch.driving))
+    """The painter's losses, each a mean over the batch; with `joint` also the layout's and the background's, and gradients
+    into them."""
     losses: dict[str, Tensor] = {}
+    side = batch.source
     with torch.set_grad_enabled(joint):
         if joint:
             losses, source, motion = layout_losses(layout, batch)
         else:
             source, motion = _laid_out(layout, batch)
-    image, driving = F.avg_pool2d(source.image, source.image.shape[-1] // SIZE), _pooled(batch.driving.image)
-    figure = 1 - source.parts[:, :1]
-    painted, replaced = painter.painted_background(image, figure)
-    scene = torch.lerp(image, painted, replaced)
-    source = replace(source, image=image, background=scene)
-    view = compose(source, motion)
+        image = _pooled(side.image)
+        painted, replaced = painter.painted_background(image, 1 - source.parts[:, :1])
+        scene = torch.lerp(image, painted, replaced)
+        source = replace(source, image=image, background=scene)
+        view = compose(source, motion)
     colours, keep, brightness = painter.painted_figure(view)
     seen = (view.image * brightness).clamp(0, 1)
-    made = torch.lerp(colours, seen, view.visible * keep)
+    made, driving = torch.lerp(colours, seen, view.visible * keep), _pooled(batch.driving.image)
     compared = _compared(batch, driving)
     made, colours = (torch.where(compared, each, driving) for each in (made, colours))
     losses["image"] = IMAGE * (made - driving).abs().mean()
     losses["painted"] = PAINTED * (colours - driving).abs().mean()
     losses["deep"] = DEEP * deep_loss(features, made, driving)
-    losses["background"] = BEHIND * background_loss(scene, painted, batch.source)
+    if joint:
+        losses["background"] = BEHIND * background_loss(scene, painted, side)
     return losses
 
 
@@ -66,19 +84,19 @@ def _laid_out(layout: LayoutNetwork, batch: Batch) -> tuple[LayeredSource, Layer
     return source, layout(source, batch.driving.keypoints, batch.camera)
 
 
-def _reduced(side: Side) -> Side:
-    return replace(side, image=_pooled(side.image))
-
-
 def _pooled(image: Tensor) -> Tensor:
     return F.avg_pool2d(image, image.shape[-1] // SIZE)
 
 
 def background_loss(scene: Tensor, painted: Tensor, side: Side) -> Tensor:
     """Mean difference from the scene without the figure where that is known, of the whole and of what is painted alone."""
-    known = side.scene_known
     error = (scene - side.scene).abs() + (painted - side.scene).abs()
-    return (error * known).sum() / (3 * known.sum()).clamp(min=1)
+    return (error * side.scene_known).sum() / (3 * side.scene_known.sum()).clamp(min=1)
+
+
+def scene_loss(features: PerceptualFeatures, scene: Tensor, side: Side) -> Tensor:
+    """`deep_loss` of the scene, with the true one wherever that is known and itself elsewhere."""
+    return DEEP * deep_loss(features, scene, torch.where(side.scene_known > 0.5, side.scene, scene.detach()))
 
 
 def deep_loss(features: PerceptualFeatures, made: Tensor, real: Tensor) -> Tensor:
