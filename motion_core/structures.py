@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from .geometry import resize_grid
+from .geometry import affine_grid
 
 
 @dataclass(frozen=True)
@@ -172,14 +171,15 @@ class LayeredMotion:
     """Where each layer comes from, which layer each pixel of the driving pose shows, and whether the source shows it too.
 
     Attributes:
-        grids: absolute backward grids of the background and of each limb, ``(B, K + 1, n, n, 2)``, corner-aligned, fp32.
-        residual: what is added to the limbs' grids, ``(B, 2, h, w)``, as (x, y) in coordinate units.
+        transforms: of the background and of each limb, ``(B, K + 1, 3, 3)``, affine, for columns (x, y, 1): driving
+            coordinates to source coordinates, fp32.
+        residual: what is added to the limbs' places in the source, ``(B, 2, h, w)``, as (x, y) in coordinate units.
         layer_logits: of the background and of each limb, ``(B, K + 1, h, w)``; softmax comes after enlarging.
         visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
-        still_background: whether the background's grids are the identity.
+        still_background: whether the background's transform is the identity.
     """
 
-    grids: Tensor
+    transforms: Tensor
     residual: Tensor
     layer_logits: Tensor
     visibility_logits: Tensor
@@ -187,12 +187,11 @@ class LayeredMotion:
 
     @property
     def deformation(self) -> Tensor:
-        """The layers' grids as one, mixed by the layers' shares, ``(B, n - 1, n - 1, 2)``: for measuring, nothing is sampled with it."""
-        height, width = self.grids.shape[2] - 1, self.grids.shape[3] - 1
-        shares = F.adaptive_avg_pool2d(self.layer_logits, (height, width)).softmax(dim=1)  # (B, K + 1, h, w)
-        batch, layers = self.grids.shape[:2]
-        grids = resize_grid(self.grids.flatten(0, 1), height, width).unflatten(0, (batch, layers))
-        return (shares[..., None] * grids).sum(dim=1)
+        """The layers' places as one backward grid, mixed by the layers' shares, ``(B, h, w, 2)``: for measuring; nothing is
+        sampled with it."""
+        height, width = self.layer_logits.shape[-2:]
+        grids = affine_grid(self.transforms.flatten(0, 1), height, width).unflatten(0, self.transforms.shape[:2])
+        return (self.layer_logits.softmax(dim=1)[..., None] * grids).sum(dim=1)
 
 
 @dataclass(frozen=True)

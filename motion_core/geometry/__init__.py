@@ -11,13 +11,14 @@ from .grids import (
     resize_aligned,
     resize_grid,
 )
-from .resizing import enlarged_part
+from .resizing import affine_part, enlarged_part
 from .thin_plate_spline import ThinPlateSpline
 from .warping import compose, sample, warp, warp_by_each
 
 __all__ = [
     "ThinPlateSpline",
     "affine_grid",
+    "affine_part",
     "affine_power",
     "cell_areas",
     "compose",

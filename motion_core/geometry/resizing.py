@@ -1,4 +1,4 @@
-"""Bilinear enlarging as two matrix products, which give any part of the result without the rest."""
+"""Parts of enlarged maps and of affine grids, without the rest."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from torch import Tensor
 
 from .grids import at_least_fp32, geometry_precision
 
+Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends excluded
+
 
 @lru_cache(maxsize=32)
-def enlarging(size: int, count: int, corner_aligned: bool) -> Tensor:
+def enlarging(size: int, count: int) -> Tensor:
     """The matrix ``(size, count)`` that enlarges `count` values in a row to `size` linearly, fp32 on the CPU.
 
-    Args:
-        corner_aligned: the first and last values are those of the first and last place (grids); else values are those of
-            cells, which divide the row evenly (maps), as in ``F.interpolate(align_corners=False)``.
+    Values are those of cells, which divide the row evenly, as in ``F.interpolate(align_corners=False)``.
     """
-    places = torch.arange(size, dtype=torch.float64)
-    if corner_aligned:
-        places = places * (count - 1) / max(size - 1, 1)
-    else:
-        places = ((places + 0.5) * count / size - 0.5).clamp(0, count - 1)
+    places = ((torch.arange(size, dtype=torch.float64) + 0.5) * count / size - 0.5).clamp(0, count - 1)
     before = places.floor().clamp(max=max(count - 2, 0)).long()
     share = places - before
     matrix = torch.zeros(size, count, dtype=torch.float64)
@@ -32,11 +28,8 @@ def enlarging(size: int, count: int, corner_aligned: bool) -> Tensor:
     return matrix.float()
 
 
-def enlarged_part(maps: Tensor, size: tuple[int, int], box: tuple[int, int, int, int], corner_aligned: bool) -> Tensor:
-    """A part of maps ``(..., h, w)`` enlarged to `size` (H, W): rows top..bottom and columns left..right of the result.
-
-    Args:
-        box: (top, bottom, left, right) in pixels of the result, the ends excluded.
+def enlarged_part(maps: Tensor, size: tuple[int, int], box: Box) -> Tensor:
+    """A part of maps of cells ``(..., h, w)`` enlarged bilinearly to `size` (H, W), as two matrix products.
 
     Returns:
         ``(..., bottom - top, right - left)``, fp32.
@@ -44,6 +37,19 @@ def enlarged_part(maps: Tensor, size: tuple[int, int], box: tuple[int, int, int,
     top, bottom, left, right = box
     with geometry_precision(maps):
         maps = at_least_fp32(maps)
-        down = enlarging(size[0], maps.shape[-2], corner_aligned)[top:bottom].to(maps)
-        across = enlarging(size[1], maps.shape[-1], corner_aligned)[left:right].to(maps)
+        down = enlarging(size[0], maps.shape[-2])[top:bottom].to(maps)
+        across = enlarging(size[1], maps.shape[-1])[left:right].to(maps)
         return down @ (maps @ across.T)
+
+
+def affine_part(transform: Tensor, size: tuple[int, int], box: Box) -> Tensor:
+    """A part of the corner-aligned identity grid of `size` (H, W) taken through a transform ``(3, 3)``.
+
+    Returns:
+        ``(bottom - top, right - left, 2)``, fp32.
+    """
+    top, bottom, left, right = box
+    transform = at_least_fp32(transform)
+    y = (torch.arange(top, bottom, device=transform.device) * (2 / max(size[0] - 1, 1)) - 1)[:, None, None]
+    x = (torch.arange(left, right, device=transform.device) * (2 / max(size[1] - 1, 1)) - 1)[None, :, None]
+    return x * transform[:2, 0] + y * transform[:2, 1] + transform[:2, 2]

@@ -10,14 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
-from ...geometry import compose as compose_grids
-from ...geometry import identity_grid_like, resize_grid, sample
+from ...geometry import sample
 from ...structures import CoarseMotion, Keypoints, LayeredMotion, LayeredSource, LayeredView, WarpedView
 from ..view_fusion import ViewFusion, ViewKind
 from .capsules import capsules
 from .composition import compose
 from .layer_painter import LayerPainter, part_colours
-from .layout_network import LayoutNetwork, sample_each, shrunk
+from .layout_network import LayoutNetwork, grids_at_cells, sample_each, shrunk
 from .limbs import LAYERS_MIRRORED
 
 CERTAIN = 12.0  # a logit that leaves no doubt
@@ -52,8 +51,7 @@ class LayeredBackbone:
         motion = self.motion(source, pose, background)
         layers = motion.layer_logits.softmax(dim=1)
         seen = layers[:, 0] + (layers[:, 1:] * motion.visibility_logits.sigmoid()).sum(dim=1)
-        side = self.layout_network.size
-        return CoarseMotion(motion.deformation, F.adaptive_avg_pool2d(seen[:, None], side).squeeze(1))
+        return CoarseMotion(motion.deformation, seen)
 
     def view(self, source: LayeredSource, motion: LayeredMotion) -> LayeredView:
         """The source's pixels in the pose, before what is hidden is painted."""
@@ -74,8 +72,9 @@ class LayeredBackbone:
     def unmoved(self, motion: LayeredMotion, still: Tensor) -> LayeredMotion:
         """The motion, of which the samples that are `still`, ``(B,)`` bool, stay where they are and show all."""
         chosen = still[:, None, None, None]
+        eye = torch.eye(3, device=motion.transforms.device)
         return LayeredMotion(
-            torch.where(chosen[..., None], identity_grid_like(motion.grids), motion.grids),
+            torch.where(chosen, eye, motion.transforms),
             torch.where(chosen, torch.zeros_like(motion.residual), motion.residual),
             motion.layer_logits,
             torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
@@ -84,20 +83,15 @@ class LayeredBackbone:
 
     def composed(self, first: LayeredMotion, second: LayeredMotion) -> LayeredMotion:
         """The motion of two hops as one, layer by layer: real pixels are sampled once, and are visible where both see them."""
-        batch, layers = second.grids.shape[:2]
-
-        def flat(grids: Tensor) -> Tensor:
-            return grids.expand(batch, -1, -1, -1, -1).flatten(0, 1)
-
-        grids = compose_grids(flat(first.grids), flat(second.grids)).unflatten(0, (batch, layers))
-        height, width = second.visibility_logits.shape[-2:]
-        through = resize_grid(flat(second.grids[:, 1:]), height, width).unflatten(0, (batch, layers - 1))
-        early = sample_each(first.visibility_logits.sigmoid(), through)
+        places = grids_at_cells(second.transforms[:, 1:], second.layer_logits.shape[-1])  # (B, K, h, w, 2)
+        early = sample_each(first.visibility_logits.sigmoid(), places)
         both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
-        middle = resize_grid(flat(second.grids)[:: layers], height, width)
-        residual = second.residual + sample(first.residual.expand(batch, -1, -1, -1), middle)
+        shares = second.layer_logits[:, 1:].softmax(dim=1)[..., None]
+        residual = second.residual + sample(first.residual, (shares * places).sum(dim=1))
         still = first.still_background and second.still_background
-        return LayeredMotion(grids, residual, second.layer_logits, torch.logit(both), still)
+        return LayeredMotion(
+            first.transforms @ second.transforms, residual, second.layer_logits, torch.logit(both), still
+        )
 
     def fuse(
         self,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...geometry import enlarged_part, resize_grid, sample, warp_by_each
+from ...geometry import affine_grid, affine_part, enlarged_part, sample, warp_by_each
 from ...structures import LayeredMotion, LayeredSource, LayeredView
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
@@ -16,7 +16,7 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
     """What the source shows of the driving pose.
 
     colour = sum_k w_k v_k W_k / sum_k w_k v_k, visible = sum_k w_k v_k, with w the layers' shares, v their visibility and
-    W_k the source at layer k's grid; layer 0 is the painted background, which is visible everywhere. *Logits* are
+    W_k the source at layer k's places; layer 0 is the painted background, which is visible everywhere. *Logits* are
     enlarged to the image's size, so borders are sharp and lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work.
@@ -41,7 +41,7 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, T
     height, width = source.image.shape[-2:]
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
-    grids = resize_grid(motion.grids.flatten(0, 1), height, width).unflatten(0, layers.shape[:2])  # (B, K + 1, H, W, 2)
+    grids = affine_grid(motion.transforms.flatten(0, 1), height, width).unflatten(0, layers.shape[:2])
     residual = enlarged(motion.residual, height, width).movedim(1, -1)  # (B, H, W, 2)
     weights = torch.cat((layers[:, :1], layers[:, 1:] * visible), dim=1)
     limbs = warp_by_each(source.image, grids[:, 1:] + residual[:, None])  # (B, K, 3, H, W)
@@ -65,26 +65,25 @@ def _where_it_is(
     everything = (0, height, 0, width)
     behind = background
     if not motion.still_background:
-        grid = enlarged_part(motion.grids[index, 0].movedim(-1, 0), size, everything, corner_aligned=True)
-        behind = sample(background, grid.movedim(0, -1)[None], padding="border")
+        behind = sample(background, affine_part(motion.transforms[index, 0], size, everything)[None], padding="border")
     boxes = _boxes(layers, size)
     colour, visible = behind[0].clone(), image.new_ones(1, height, width)
     figure = _around([box for box in boxes if box is not None])
     if figure is None:
         return colour, visible
     top, left = figure[0], figure[2]
-    shares = enlarged_part(motion.layer_logits[index], size, figure, corner_aligned=False).softmax(dim=0)
+    shares = enlarged_part(motion.layer_logits[index], size, figure).softmax(dim=0)
     inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
     total, seen = inside * shares[:1], shares[:1].clone()
     for limb, box in enumerate(boxes):
         if box is None:
             continue
         rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
-        logits = enlarged_part(motion.visibility_logits[index, limb], size, box, corner_aligned=False)
+        logits = enlarged_part(motion.visibility_logits[index, limb], size, box)
         weight = shares[1 + limb, rows, columns] * logits.sigmoid()
-        grid = enlarged_part(motion.grids[index, 1 + limb].movedim(-1, 0), size, box, corner_aligned=True)
-        grid = grid + enlarged_part(motion.residual[index], size, box, corner_aligned=False)
-        total[:, rows, columns] += weight * sample(image, grid.movedim(0, -1)[None])[0]
+        grid = affine_part(motion.transforms[index, 1 + limb], size, box)
+        grid = grid + enlarged_part(motion.residual[index], size, box).movedim(0, -1)
+        total[:, rows, columns] += weight * sample(image, grid[None])[0]
         seen[:, rows, columns] += weight
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
@@ -125,7 +124,7 @@ def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
         return maps
     if torch.is_grad_enabled():
         return F.interpolate(maps, (height, width), mode="bilinear", align_corners=False)
-    return enlarged_part(maps, (height, width), (0, height, 0, width), corner_aligned=False)
+    return enlarged_part(maps, (height, width), (0, height, 0, width))
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:

@@ -9,17 +9,11 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ...geometry import (
-    ThinPlateSpline,
-    affine_grid,
-    geometry_precision,
-    identity_grid,
-    sample,
-    warp_by_each,
-)
+from ...geometry import affine_grid, sample, warp_by_each
 from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component
 from .capsules import capsules
+from .limb_motion import LimbMotion
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
@@ -28,9 +22,9 @@ FARTHEST = 0.15  # that the residual flow may reach, in coordinate units
 
 @public_component
 class LayoutNetwork(MotionModel):
-    """Sees a figure as layers: the background and one for each limb, moved by that limb's thin-plate spline.
+    """Sees a figure as layers: the background and one for each limb, moved by an affine transform of its own.
 
-    It finds the limbs in the source once (`parts`), takes them to the driving pose by their splines, and decides there
+    It finds the limbs in the source once (`parts`), takes them to the driving pose (`LimbMotion`), and decides there
     what is in front, where the limbs' borders are, and what of it the source shows. Ours.
 
     Args:
@@ -38,7 +32,7 @@ class LayoutNetwork(MotionModel):
         image_channels: of the source image.
         size: side of the pictures that the U-Nets see; their output has twice that.
         widths, part_widths: of the U-Nets for the layout and for the source's parts.
-        regularization: of the splines.
+        motion_features: of `LimbMotion`.
 
     Raises:
         ValueError: a size that the levels do not divide, or what `FineUNet` refuses.
@@ -53,12 +47,13 @@ class LayoutNetwork(MotionModel):
         size: int = 64,
         widths: Sequence[int] = (48, 96, 128, 160),
         part_widths: Sequence[int] = (32, 64, 96, 128),
-        regularization: float = 0.01,
+        motion_features: int = 256,
     ) -> None:
         super().__init__()
         if size % 2 ** (max(len(widths), len(part_widths)) - 1):
             raise ValueError(f"size must be divisible by the U-Nets' halvings, got {size=}, {widths=}, {part_widths=}")
-        self.num_splines, self.size, self.regularization = num_splines, size, regularization
+        self.num_splines, self.size = num_splines, size
+        self.limb_motion = LimbMotion(num_splines, points_per_spline, motion_features)
         layers = num_splines + 1
         seen = image_channels + 1  # the source and its silhouette
         self.part_net = FineUNet(seen + num_splines, seen, layers, part_widths)
@@ -92,8 +87,9 @@ class LayoutNetwork(MotionModel):
             background: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
         """
         count, side = len(driving.points), self.size
-        grids = self.transformations(source.keypoints, driving, background)  # (B, K + 1, s + 1, s + 1, 2)
-        coarse, fine = grids_at_cells(grids, side), grids_at_cells(grids, 2 * side)
+        transforms = self.transforms(source.keypoints, driving, background)  # (B, K + 1, 3, 3)
+        given = transforms.detach()
+        coarse = grids_at_cells(given, side)  # (B, K + 1, s, s, 2)
         small_parts = F.avg_pool2d(source.parts, 2)
         x = torch.cat(
             (
@@ -106,27 +102,19 @@ class LayoutNetwork(MotionModel):
             ),
             dim=1,
         )
-        shares = sample_each(source.parts, fine)  # (B, K + 1, 2 s, 2 s)
+        shares = sample_each(source.parts, grids_at_cells(given, 2 * side))  # (B, K + 1, 2 s, 2 s)
         out = self.layout_net(self.compute(x), self.compute(shares)).float()
         layers, visible, residual = out.split((self.num_splines + 1, self.num_splines, 2), dim=1)
         prior = torch.logit(shares, eps=FLOOR)
         return LayeredMotion(
-            grids, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:], background is None
+            transforms, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:], background is None
         )
 
-    def transformations(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
-        """The backward grids of the background and of each limb's spline, ``(B, K + 1, s + 1, s + 1, 2)``, fp32.
-
-        Splines are smooth: where more points are wanted, those between are interpolated.
-        """
-        points, nodes = driving.points, self.size + 1
-        with geometry_precision(points):
-            spline = ThinPlateSpline.fit(points, source.points.expand_as(points), self.regularization)
-            grid = identity_grid(nodes, nodes, points)
-            limbs = spline(grid.reshape(-1, 2)).unflatten(2, (nodes, nodes))  # (B, K, s + 1, s + 1, 2)
-        still = grid.expand(len(points), -1, -1, -1)
-        first = still if background is None else affine_grid(background, nodes, nodes).expand_as(still)
-        return torch.cat((first[:, None], limbs), dim=1)
+    def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
+        """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""
+        limbs = self.limb_motion(source.points, driving.points)
+        still = torch.eye(3, device=limbs.device) if background is None else background.float()
+        return torch.cat((still.expand(len(limbs), 3, 3)[:, None], limbs), dim=1)
 
 
 def shrunk(image: Tensor, side: int) -> Tensor:
@@ -142,17 +130,16 @@ def shrunk(image: Tensor, side: int) -> Tensor:
     return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
-def grids_at_cells(grids: Tensor, side: int) -> Tensor:
-    """Smooth grids ``(B, K, n, n, 2)`` at the middles of side x side cells, for sampling maps of such cells.
+def grids_at_cells(transforms: Tensor, side: int) -> Tensor:
+    """Where affine transforms ``(B, K, 3, 3)`` take the middles of side x side cells, for sampling maps of such cells.
 
     The middle of cell i is at x = (2 i + 1) / side - 1; a map of cells is corner-aligned to its outermost middles, so
     coordinates in it are larger by side / (side - 1). Returns ``(B, K, side, side, 2)``.
     """
-    batch, count = grids.shape[:2]
-    middles = identity_grid(side, side, grids) * ((side - 1) / side)
-    flat = grids.permute(0, 1, 4, 2, 3).flatten(1, 2)  # (B, K * 2, n, n)
-    found = sample(flat, middles.expand(batch, -1, -1, -1)) * (side / (side - 1))
-    return found.unflatten(1, (count, 2)).permute(0, 1, 3, 4, 2)
+    inner = (side - 1) / side
+    scale = torch.diag(transforms.new_tensor((inner, inner, 1.0)))
+    scaled = torch.linalg.inv(scale) @ transforms @ scale
+    return affine_grid(scaled.flatten(0, 1), side, side).unflatten(0, transforms.shape[:2])
 
 
 def sample_each(maps: Tensor, grids: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from motion_core.errors import InputError
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
 from train.features import PerceptualFeatures, load_vgg
 
-from .batches import Batch, draw_batch
+from .batches import draw_batch, draw_motions
 from .layout_stage import layout_losses
 from .loop import Stage, load_weights, run
 from .pack import Pack
@@ -35,7 +35,7 @@ PAIRS = {
     "painter": {"rendered": 7, "real": 4, "clips": 1},
     "joint": {"rendered": 6, "real": 4, "clips": 1},
 }  # of a batch, by pack
-BEFORE = {"painter": "layout", "joint": "painter"}
+MOTIONS = 64  # pairs of poses without pictures, of a step
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,21 +76,22 @@ def train(stage: str, work: Path, features: Path | None, steps: int | None) -> N
     networks: dict[str, nn.Module]
     match stage:
         case "layout":
-            networks, losses = {"layout": layout}, lambda batch: layout_losses(layout, batch)[0]
+            networks, losses = {"layout": layout}, lambda batch, motions: layout_losses(layout, batch, motions)[0]
         case "background":
-            networks, losses = background, lambda batch: background_losses(painter, deep, batch)
+            networks, losses = background, lambda batch, _: background_losses(painter, deep, batch)
         case "painter":
-            networks, losses = figure, lambda batch: painter_losses(layout, painter, deep, batch, joint=False)
+            networks, losses = figure, lambda batch, _: painter_losses(layout, painter, deep, batch, None)
         case _:
             networks = {"layout": layout, **background, **figure}
-            losses = lambda batch: painter_losses(layout, painter, deep, batch, joint=True)
+            losses = lambda batch, motions: painter_losses(layout, painter, deep, batch, motions)
     layout.eval()
     painter.eval()
 
-    def batch(step: int) -> Batch:
-        return draw_batch(packs, seed, step)
+    def losses_at(step: int) -> dict[str, Tensor]:
+        motions = draw_motions(packs[0][0], MOTIONS, seed, step) if stage in ("layout", "joint") else None
+        return losses(draw_batch(packs, seed, step), motions)
 
-    run(Stage(stage, networks, batch, losses, steps or STEPS[stage], RATES[stage], seed), weights)
+    run(Stage(stage, networks, losses_at, steps or STEPS[stage], RATES[stage], seed), weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
 from motion_core.structures import Keypoints
 
-from .pack import UNKNOWN, Pack
+from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack
 
 TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
 LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
@@ -66,6 +66,41 @@ def draw_batch(packs: list[tuple[Pack, int]], seed: int, step: int) -> Batch:
     return _stacked([_draw(pack, random) for pack, count in packs for _ in range(count)])
 
 
+@dataclass(frozen=True)
+class Motions:
+    """Pairs of poses without pictures.
+
+    Attributes:
+        source, driving: keypoints, ``(B, K, 5, 2)``.
+        labels: of the driving picture at the flow's pixels, ``(B, FLOW_SIDE, FLOW_SIDE)`` uint8.
+        flow: ``(B, FLOW_SIDE, FLOW_SIDE, 2)``, see `Pack`.
+    """
+
+    source: Tensor
+    driving: Tensor
+    labels: Tensor
+    flow: Tensor
+
+
+def draw_motions(pack: Pack, count: int, seed: int, step: int) -> Motions:
+    """Random pairs of poses of a step; the same ones for the same seed and step."""
+    random = np.random.default_rng((seed, step, 1))
+    rows = []
+    half = SIDE // FLOW_SIDE
+    for pair in random.integers(len(pack.pairs), size=count):
+        points = [
+            _uncertain(np.array((pack.keypoints if random.random() < true else pack.detected)[index]), random)
+            for index, true in zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True)
+        ]
+        labels = np.array(pack.labels[pack.pairs[pair][1], half // 2 :: half, half // 2 :: half])
+        flow = np.array(pack.flows[pair], np.float32)
+        if random.random() < 0.5:
+            points, labels, flow = [_mirrored_points(each) for each in points], _mirrored_labels(labels), _mirrored_flow(flow)
+        rows.append([*points, labels, flow])
+    columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
+    return Motions(columns[0].float(), columns[1].float(), columns[2], columns[3].float())
+
+
 def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
     """One pair's arrays, augmented: of each side image, labels, scene, keypoints and silhouette; flow and camera."""
     pair = int(random.integers(len(pack.pairs)))
@@ -82,7 +117,7 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
         arrays += _mirrored(side) if mirrored else side
     flow, camera = np.array(pack.flows[pair], np.float32), np.array(pack.cameras[pair], np.float32)
     if mirrored:
-        flow = flow[:, ::-1] * (-1, 1)
+        flow = _mirrored_flow(flow)
         camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
     return [*arrays, flow, camera]
 
@@ -103,10 +138,22 @@ def _recoloured(image: np.ndarray, gain: np.ndarray, gamma: float) -> np.ndarray
 
 def _mirrored(side: list[np.ndarray]) -> list[np.ndarray]:
     image, labels, scene, points, silhouette = side
+    return [image[:, ::-1], _mirrored_labels(labels), scene[:, ::-1], _mirrored_points(points), silhouette[:, ::-1]]
+
+
+def _mirrored_labels(labels: np.ndarray) -> np.ndarray:
     table = np.arange(256, dtype=np.uint8)
     table[: len(LAYERS_MIRRORED)] = LAYERS_MIRRORED
-    points = points.reshape(-1, 2)[list(MIRRORED)].reshape(points.shape) * (-1, 1)
-    return [image[:, ::-1], table[labels[:, ::-1]], scene[:, ::-1], points, silhouette[:, ::-1]]
+    return table[labels[:, ::-1]]
+
+
+def _mirrored_points(points: np.ndarray) -> np.ndarray:
+    return points.reshape(-1, 2)[list(MIRRORED)].reshape(points.shape) * (-1, 1)
+
+
+def _mirrored_flow(flow: np.ndarray) -> np.ndarray:
+    """The flow's pixels are every fourth from the third on; mirrored they are a pixel to the left of such, and so is what they show."""
+    return flow[:, ::-1] * (-1, 1) + (2 / (SIDE - 1), 0)
 
 
 def _stacked(pairs: list[list[np.ndarray]]) -> Batch:

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from motion_core.errors import InputError
 from train.ema import AveragedNetworks
 
-from .batches import Batch
-
 WARM_UP = 100  # steps
 DECAY = 0.998  # of the averaged weights, each step
 CLIP = 5.0  # of the gradient's norm
@@ -31,16 +29,14 @@ class Stage:
     Attributes:
         name: of its files.
         networks: by name, trained together; their averaged weights are what the stage makes.
-        batch: of a step, counted from 0.
-        losses: of a batch, by name; their sum is minimised.
+        losses: of a step, counted from 0, by name; their sum is minimised.
         steps, rate: number of steps and the highest learning rate.
         seed: of the run.
     """
 
     name: str
     networks: Mapping[str, nn.Module]
-    batch: Callable[[int], Batch]
-    losses: Callable[[Batch], dict[str, Tensor]]
+    losses: Callable[[int], dict[str, Tensor]]
     steps: int
     rate: float
     seed: int
@@ -64,7 +60,7 @@ def run(stage: Stage, folder: Path) -> None:
         for group in optimizer.param_groups:
             group["lr"] = stage.rate * min((done + 1) / WARM_UP, (1 - done / stage.steps) ** 0.9 + 0.01)
         with torch.autocast("cpu", torch.bfloat16):
-            losses = stage.losses(stage.batch(done))
+            losses = stage.losses(done)
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
         total.backward()
