@@ -112,6 +112,11 @@ def test_nobody_does_not_suffice(detector):
     assert not detector.detect(torch.cat((noise, torch.full_like(noise, 0.4)))).suffices.any()
 
 
+def test_legs_alone_do_not_suffice(detector):
+    legs = F.interpolate(person("black-top")[..., 166:, 85:175], (256, 256), mode="bilinear", align_corners=True)
+    assert not detector.detect(legs, silhouettes=False).suffices
+
+
 def test_a_place_outside_of_the_picture_is_refused(detector):
     with pytest.raises(InputError, match="subject must be a place in the picture of 300 x 200, got"):
         detector.find(torch.zeros(1, 3, 200, 300), subject=(300, 10))

@@ -27,6 +27,7 @@ SHIPPED_DETECTOR = Path(__file__).resolve().parents[2] / "weights" / "person_det
 BODY = 33  # landmarks
 SHOULDERS, HIPS = (11, 12), (23, 24)
 PRESENT = 0.5  # score from which there is a person
+UNLIKE = 0.3  # landmarks that differ from those in metres by more of their spread are no body; people have 0.05 to 0.2
 VISIBLE = 0.5  # visibility from which a landmark is in sight
 ROUNDS = 2  # of looking at the whole picture, each time nearer, before the one whose result counts
 MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
@@ -47,7 +48,7 @@ class DetectedPeople:
         keypoints: of the limbs, ``(B, 10, 5, 2)``; without a silhouette if it was not asked for.
         landmarks: BlazePose's, ``(B, 33, 2)`` in pixels, outside of the picture as well.
         visibility: how likely each of them is in sight, ``(B, 33)`` in [0, 1].
-        score: how likely there is a person, ``(B,)`` in [0, 1].
+        score: how likely there is a person, ``(B,)`` in [0, 1]; 0 where the landmarks cannot be those of a body.
         region: where to look for the person in the next frame, ``(B, 3)``: x and y of the middle, half the side, in pixels.
     """
 
@@ -202,8 +203,9 @@ class PersonDetector(CoordinateModel):
                 pose = self.network.pose(levels)
                 mask = self.network.mask(levels).sigmoid() if masks else None
                 pixels = at[:, None, :2] + at[:, None, 2:] * (pose.landmarks / (SIDE / 2) - 1)  # (B, 39, 2)
-                body, near = pixels[:, :BODY], _region(pixels, pose.score)
-                parts.append(_Look(body, pose.visibility[:, :BODY], pose.metres[:, :BODY], pose.score, near, mask))
+                body, metres = pixels[:, :BODY], pose.metres[:, :BODY]
+                score = torch.where(_difference(body, metres[..., :2]) < UNLIKE, pose.score, 0)
+                parts.append(_Look(body, pose.visibility[:, :BODY], metres, score, _region(pixels, score), mask))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -217,6 +219,14 @@ def _joined(looks: list[_Look]) -> _Look:
         torch.cat([look.region for look in looks]),
         torch.cat(masks) if masks else None,
     )
+
+
+def _difference(points: Tensor, others: Tensor) -> Tensor:
+    """How far points ``(B, N, 2)`` are from others, moved and scaled to fit best; a share of their spread, ``(B,)``."""
+    points, others = (each - each.mean(dim=1, keepdim=True) for each in (points, others))
+    scale = (points * others).sum((1, 2)) / others.square().sum((1, 2)).clamp_min(1e-12)
+    left = points - scale[:, None, None] * others
+    return left.flatten(1).norm(dim=1) / points.flatten(1).norm(dim=1).clamp_min(1e-6)
 
 
 def _region(pixels: Tensor, score: Tensor) -> Tensor:
