@@ -27,6 +27,7 @@ _HOME = {
     "AnimationSettings": ".settings",
     "Keypoints": ".structures",
     "DenseMotion": ".structures",
+    "LayeredMotion": ".structures",
     "InputError": ".errors",
     # diffusers looks for its base class in the module that a saved pipeline names.
     "ModelMixin": "diffusers",

@@ -1,4 +1,4 @@
-"""Layers to a picture, at the picture's own size: colours are mixed, never coordinates, so real pixels stay as sharp as they are."""
+"""Layers to a picture, at its own size: colours are mixed, never coordinates, so real pixels stay as sharp as they are."""
 
 from __future__ import annotations
 

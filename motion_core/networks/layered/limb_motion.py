@@ -1,4 +1,4 @@
-"""Two poses to the motion of each limb between them: an affine transform, which the limb's strips begin and a small network corrects.
+"""Two poses to the motion of each limb: an affine transform, which the limb's strips begin and a small network corrects.
 
 The strips alone know where the bones are and not how the surface turns about them: on rendered people whose keypoints are known
 they are 7.4 pixels of 256 off (thin-plate splines of the same points 8.1), the transforms that this network learns 4.6.
@@ -42,7 +42,8 @@ class _Frames:
         start, end = points[:, :, 0:2].mean(dim=2), points[:, :, 2:4].mean(dim=2)
         wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))
         length = (end - start).norm(dim=-1)
-        along = (end - start) / length.clamp(min=1e-6)[..., None]
+        down = start.new_tensor((0.0, 1.0))
+        along = torch.where(length[..., None] > 1e-4, (end - start) / length.clamp(min=1e-4)[..., None], down)
         across = torch.stack((-along[..., 1], along[..., 0]), dim=-1)
         return cls(start, along, across, length, ((wide + narrow) / 2).clamp(min=1e-3))
 

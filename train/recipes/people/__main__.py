@@ -1,9 +1,11 @@
 """The recipe of the model for people that ships, stage by stage.
 
-python -m train.recipes.people data --body BODY.npz --motion MOTION.npz --photos FOLDER --clips FOLDER --work WORK
+python -m train.recipes.people data --body BODY.npz --motion MOTION.npz --photos FOLDER --clips MANIFEST.csv --work WORK
 python -m train.recipes.people layout --work WORK
+python -m train.recipes.people background --work WORK --features FEATURES.safetensors
 python -m train.recipes.people painter --work WORK --features FEATURES.safetensors
 python -m train.recipes.people joint --work WORK --features FEATURES.safetensors
+python -m train.recipes.people ship --work WORK
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ from torch import Tensor, nn
 from motion_core.errors import InputError
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
+from motion_core.saved_pipeline import SHIPPED
 from train.features import PerceptualFeatures, load_vgg
 
 from .batches import draw_batch, draw_motions
+from .data_stage import CONTENTS, Sources, make_data
 from .layout_stage import layout_losses
 from .loop import Stage, load_weights, run
 from .pack import Pack
 from .painter_stage import background_losses, painter_losses
+from .ship import people_pipeline, ship
 
 STEPS = {"layout": 6000, "background": 2000, "painter": 5000, "joint": 5000}
 RATES = {"layout": 2e-3, "background": 2e-3, "painter": 2e-3, "joint": 5e-4}
@@ -40,10 +45,20 @@ MOTIONS = 64  # pairs of poses without pictures, of a step
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.recipes.people", description=__doc__.split("\n")[0])
-    parser.add_argument("stage", choices=STEPS)
+    parser.add_argument("stage", choices=("data", *STEPS, "ship"))
     parser.add_argument("--work", type=Path, required=True, metavar="WORK", help="packs and weights are there")
     parser.add_argument("--features", type=Path, help="what train.convert_efficientnet made")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    for name, what in (
+        ("body", "file of a body for the renderer"),
+        ("motion", "file of motion capture for the renderer"),
+        ("photos", "folder of photo pairs NAME_0.jpg, NAME_1.jpg"),
+        ("clips", "manifest of real clips"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, help=f"stage data: {what}")
+    parser.add_argument(
+        "--out", type=Path, default=SHIPPED, help="stage ship: folder of the pipeline (default: the package's)"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser
 
@@ -52,6 +67,25 @@ def _features(file: Path | None) -> PerceptualFeatures:
     if file is None:
         raise InputError("--features: must be the file that train.convert_efficientnet makes")
     return load_vgg(str(file), scales=(1,))
+
+
+def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter]:
+    """The networks that the last stage made.
+
+    Raises:
+        InputError: it has not been run.
+    """
+    layout, painter = LayoutNetwork(), LayerPainter()
+    load_weights({"layout": layout, **_background(painter), **_figure(painter)}, weights / "joint.safetensors")
+    return layout, painter
+
+
+def _background(painter: LayerPainter) -> dict[str, nn.Module]:
+    return {"background_net": painter.background_net, "background_head": painter.background_head}
+
+
+def _figure(painter: LayerPainter) -> dict[str, nn.Module]:
+    return {"figure_net": painter.figure_net, "figure_head": painter.figure_head}
 
 
 def train(stage: str, work: Path, features: Path | None, steps: int | None) -> None:
@@ -65,33 +99,34 @@ def train(stage: str, work: Path, features: Path | None, steps: int | None) -> N
     layout, painter = LayoutNetwork(), LayerPainter()
     packs = [(Pack.open(work / "packs" / name), count) for name, count in PAIRS[stage].items()]
     seed = list(STEPS).index(stage)
-    background = {"background_net": painter.background_net, "background_head": painter.background_head}
-    figure = {"figure_net": painter.figure_net, "figure_head": painter.figure_head}
+    background, figure = _background(painter), _figure(painter)
     deep = None if stage == "layout" else _features(features)
     if stage in ("painter", "joint"):
         load_weights({"layout": layout}, weights / "layout.safetensors")
         load_weights(background, weights / "background.safetensors")
     if stage == "joint":
         load_weights(figure, weights / "painter.safetensors")
-    networks: dict[str, nn.Module]
-    match stage:
-        case "layout":
-            networks, losses = {"layout": layout}, lambda batch, motions: layout_losses(layout, batch, motions)[0]
-        case "background":
-            networks, losses = background, lambda batch, _: background_losses(painter, deep, batch)
-        case "painter":
-            networks, losses = figure, lambda batch, _: painter_losses(layout, painter, deep, batch, None)
-        case _:
-            networks = {"layout": layout, **background, **figure}
-            losses = lambda batch, motions: painter_losses(layout, painter, deep, batch, motions)
+    learned: dict[str, dict[str, nn.Module]] = {
+        "layout": {"layout": layout},
+        "background": background,
+        "painter": figure,
+        "joint": {"layout": layout, **background, **figure},
+    }
+
+    def losses(step: int) -> dict[str, Tensor]:
+        batch = draw_batch(packs, seed, step)
+        motions = draw_motions(packs[0][0], MOTIONS, seed, step) if stage in ("layout", "joint") else None
+        match stage:
+            case "layout":
+                return layout_losses(layout, batch, motions)[0]
+            case "background":
+                return background_losses(painter, deep, batch)
+        return painter_losses(layout, painter, deep, batch, motions)
+
     layout.eval()
     painter.eval()
 
-    def losses_at(step: int) -> dict[str, Tensor]:
-        motions = draw_motions(packs[0][0], MOTIONS, seed, step) if stage in ("layout", "joint") else None
-        return losses(draw_batch(packs, seed, step), motions)
-
-    run(Stage(stage, networks, losses_at, steps or STEPS[stage], RATES[stage], seed), weights)
+    run(Stage(stage, learned[stage], losses, steps or STEPS[stage], RATES[stage], seed), weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +134,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        train(options.stage, options.work, options.features, options.steps)
+        match options.stage:
+            case "data":
+                given = {name: getattr(options, name) for name in ("body", "motion", "photos", "clips")}
+                if missing := [name for name, path in given.items() if path is None]:
+                    raise InputError(f"--{missing[0]}: must be given for stage data")
+                make_data(Sources(**given), options.work, options.threads)
+            case "ship":
+                layout, painter = trained(options.work / "weights")
+                print(ship(people_pipeline(layout, painter), options.work / "packs" / CONTENTS, options.out))
+            case _:
+                train(options.stage, options.work, options.features, options.steps)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -95,7 +95,11 @@ def draw_motions(pack: Pack, count: int, seed: int, step: int) -> Motions:
         labels = np.array(pack.labels[pack.pairs[pair][1], half // 2 :: half, half // 2 :: half])
         flow = np.array(pack.flows[pair], np.float32)
         if random.random() < 0.5:
-            points, labels, flow = [_mirrored_points(each) for each in points], _mirrored_labels(labels), _mirrored_flow(flow)
+            points, labels, flow = (
+                [_mirrored_points(each) for each in points],
+                _mirrored_labels(labels),
+                _mirrored_flow(flow),
+            )
         rows.append([*points, labels, flow])
     columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
     return Motions(columns[0].float(), columns[1].float(), columns[2], columns[3].float())
@@ -152,7 +156,7 @@ def _mirrored_points(points: np.ndarray) -> np.ndarray:
 
 
 def _mirrored_flow(flow: np.ndarray) -> np.ndarray:
-    """The flow's pixels are every fourth from the third on; mirrored they are a pixel to the left of such, and so is what they show."""
+    """Mirrored, the flow's pixels (every fourth from the third on) are one to the left of such, and so is what they show."""
     return flow[:, ::-1] * (-1, 1) + (2 / (SIDE - 1), 0)
 
 

@@ -23,7 +23,8 @@ class Pack:
     Attributes:
         frames: ``(N, SIDE, SIDE, 3)`` uint8.
         labels: the layer that each pixel shows, ``(N, SIDE, SIDE)`` uint8: 0 background, 1 + limb, or `UNKNOWN`.
-        scenes: the same view without the person, ``(N, SIDE / 2, SIDE / 2, 4)`` uint8; the fourth channel is 255 where it is known.
+        scenes: the same view without the person, ``(N, SIDE / 2, SIDE / 2, 4)`` uint8; the fourth channel
+            is 255 where it is known.
         keypoints: true strips ``(N, K, 5, 2)`` float32 in [-1, 1]; the detected ones where the true ones are not known.
         detected: strips as the detector finds them, likewise.
         silhouettes: as the detector finds them, ``(N, SIDE / 2, SIDE / 2)`` uint8, 255 is the person.

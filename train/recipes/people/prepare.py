@@ -29,7 +29,7 @@ from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
 FLOWS_OF_A_CLIP = 20
 TRUNK = [11, 12, 23, 24]  # landmarks of shoulders and hips
 STILL = 12.0  # mean difference of two photos beside the figures, of 255, below which the camera stood still
-MOSTLY = 0.9  # of a place that must be known
+MOSTLY = 0.8  # of a place that must be known
 AT_ONCE = 16  # pictures that the detector sees together
 LABELS = np.array([GROUP_OF_PART[part] + 1 if part in GROUP_OF_PART else 0 for part in PARTS], np.uint8)
 
@@ -147,7 +147,9 @@ def photos_for_training(folder: Path) -> list[Photos]:
 def photo_pack(photos: Sequence[Photos]) -> Pack:
     """A pack of photo pairs, each in both directions."""
     ways = np.array([[0, 1], [1, 0]], np.int32)
-    return joined([_real(each.frames, each.people, _halved(each.scenes), each.known, ways, each.still) for each in photos])
+    return joined(
+        [_real(each.frames, each.people, _halved(each.scenes), each.known, ways, each.still) for each in photos]
+    )
 
 
 def write_places(photos: Sequence[Photos], folder: Path) -> None:
@@ -160,8 +162,8 @@ def write_places(photos: Sequence[Photos], folder: Path) -> None:
             save_image(folder / f"{each.name}.png", (place * 255).round().to(torch.uint8).numpy())
 
 
-def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 60) -> Pack:
-    """Real clips: every `stride`-th frame, and random pairs of these.
+def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 60) -> Pack | None:
+    """Real clips: every `stride`-th frame, and random pairs of these; None where hardly a person is found.
 
     Args:
         folder: has the files `names`.
@@ -177,7 +179,7 @@ def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 
         random = np.random.default_rng(list(name.encode()))
         chosen = np.stack([random.permutation(len(frames))[:2] for _ in range(pairs)]).astype(np.int32)
         packs.append(_real(frames, people, _halved(frames), ~_grown(people.silhouettes), chosen, False))
-    return joined(packs)
+    return joined(packs) if packs else None
 
 
 def _tensor(frame: np.ndarray) -> torch.Tensor:

@@ -1,0 +1,236 @@
+"""The layered backbone: limbs' motion, layers, composition and painting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from motion_core import InputError, Keypoints, LayeredMotion, LayerPainter, LayoutNetwork
+from motion_core.geometry import affine_grid, affine_part, enlarged_part
+from motion_core.networks.layered.backbone import LayeredBackbone, layered_source
+from motion_core.networks.layered.capsules import capsules
+from motion_core.networks.layered.composition import compose, filled
+from motion_core.networks.layered.layer_painter import part_colours
+from motion_core.networks.layered.layout_network import grids_at_cells, sample_each
+from motion_core.networks.layered.limb_motion import LimbMotion
+from motion_core.networks.layered.limbs import LAYERS_MIRRORED, LIMBS, strips
+
+LIMB_COUNT = len(LIMBS)
+
+
+def standing(shift: float = 0.0, raised: bool = False) -> torch.Tensor:
+    """Strips ``(1, 10, 5, 2)`` of a person who stands, or has the right arm up, moved to the right."""
+    arm = -0.75 if raised else 0.1
+    sides = {
+        name: {
+            "shoulder": (x, -0.5),
+            "elbow": (2 * x, arm / 2 - 0.2),
+            "wrist": (2.5 * x, arm),
+            "hand": (2.6 * x, 1.1 * arm),
+        }
+        | {"hip": (0.6 * x, 0.05), "knee": (0.6 * x, 0.4), "ankle": (0.6 * x, 0.75), "foot": (0.7 * x, 0.8)}
+        for name, x in (("right", -0.16), ("left", 0.16))
+    }
+    sides["left"] |= {"elbow": (0.32, -0.15), "wrist": (0.4, 0.1), "hand": (0.42, 0.12)}
+    places = {f"{side}_{name}": place for side, parts in sides.items() for name, place in parts.items()}
+    places |= {"neck": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
+    given = {name: torch.tensor([[x + shift, y]]) for name, (x, y) in places.items()}
+    return strips(given, torch.tensor([[1.0]]))
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[LayoutNetwork, LayerPainter]:
+    """Small ones with random heads, so that everything moves, hides and is painted a little."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layout = LayoutNetwork(widths=(8, 8), part_widths=(8, 8), motion_features=8)
+        painter = LayerPainter(widths=(8, 8), background_widths=(8, 8))
+        for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
+            torch.nn.init.normal_(head.weight, std=0.3)
+    return layout.eval(), painter.eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> torch.Tensor:
+    return F.interpolate(
+        torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1)), (128, 160), mode="bicubic"
+    ).clamp(0, 1)
+
+
+def found(shift: float = 0.0, raised: bool = False) -> Keypoints:
+    points = standing(shift, raised)
+    return Keypoints(points, capsules(points, 64).amax(dim=1, keepdim=True))
+
+
+def test_parts_of_enlarged_maps_and_grids_are_those_of_the_whole():
+    maps, box = torch.rand(2, 7, 5), (3, 17, 2, 9)
+    whole = F.interpolate(maps[None], (20, 13), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(enlarged_part(maps, (20, 13), box), whole[:, 3:17, 2:9])
+    transform = torch.tensor([[1.1, 0.2, 0.1], [-0.3, 0.8, 0.05], [0, 0, 1.0]])
+    torch.testing.assert_close(
+        affine_part(transform, (20, 13), box), affine_grid(transform[None], 20, 13)[0, 3:17, 2:9]
+    )
+
+
+def test_cells_are_sampled_at_their_middles():
+    cells = torch.rand(1, 2, 8, 8)
+    still = torch.eye(3).expand(1, 2, 3, 3)
+    torch.testing.assert_close(sample_each(cells, grids_at_cells(still, 8)), cells)
+    right = torch.eye(3)
+    right[0, 2] = 2 / 8  # one cell
+    moved = sample_each(cells, grids_at_cells(right.expand(1, 2, 3, 3), 8))
+    torch.testing.assert_close(moved[..., :-1], cells[..., 1:])
+
+
+def test_capsules_are_drawn_around_limbs_and_hands_belong_to_them():
+    drawn = capsules(standing(), 64)[0]
+    row, column = int((0.4 + 1) * 32), int((-0.096 + 1) * 32)  # the right knee
+    assert drawn[LIMBS.index("right_thigh"), row, column] > 0.5
+    assert drawn[LIMBS.index("right_shin"), row, column] > 0.5
+    assert drawn[LIMBS.index("head"), row, column] < 0.01
+    row, column = int((0.11 + 1) * 32), int((-0.416 + 1) * 32)  # the right hand
+    assert drawn[LIMBS.index("right_forearm"), row, column] > 0.5
+
+
+def test_untrained_limbs_go_from_strip_to_strip():
+    source, driving = standing(), standing(0.2, raised=True)
+    transforms = LimbMotion(LIMB_COUNT, 5)(source, driving)  # (1, K, 3, 3)
+    ends = driving[:, :, [0, 1, 2, 3]].unflatten(2, (2, 2)).mean(dim=3)  # (1, K, 2, 2) middles of both ends
+    taken = torch.einsum("bkij,bkpj->bkpi", transforms[..., :2, :2], ends) + transforms[..., None, :2, 2]
+    torch.testing.assert_close(taken, source[:, :, [0, 1, 2, 3]].unflatten(2, (2, 2)).mean(dim=3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        LimbMotion(LIMB_COUNT, 5)(source, source), torch.eye(3).expand(1, LIMB_COUNT, 3, 3), atol=1e-5, rtol=0
+    )
+
+
+def test_a_limb_that_points_at_the_camera_is_moved_within_reason():
+    driving = standing()
+    driving[:, 3, 2:4] = driving[:, 3, 0:2]  # a forearm of no length
+    transforms = LimbMotion(LIMB_COUNT, 5)(standing(), driving)
+    assert transforms[:, 3].isfinite().all()
+    assert transforms[:, 3].abs().max() < 10
+
+
+def test_what_a_limb_learns_is_the_same_wherever_and_how_large_the_person_is():
+    network = LimbMotion(LIMB_COUNT, 5, 8)
+    torch.nn.init.normal_(network.net[-1].weight)
+    source, driving = standing(), standing(0.1, raised=True)
+    here = network(source, driving)
+    scale = torch.diag(torch.tensor([0.5, 0.5, 1.0]))
+    scale[0, 2] = 0.3
+    there = network(source * 0.5 + torch.tensor([0.3, 0.0]), driving * 0.5 + torch.tensor([0.3, 0.0]))
+    torch.testing.assert_close(there, scale @ here @ torch.linalg.inv(scale), atol=1e-4, rtol=0)
+
+
+def moved_layers(networks: tuple[LayoutNetwork, LayerPainter], picture: torch.Tensor):
+    backbone = LayeredBackbone(*networks)
+    source = backbone.encode(picture, found())
+    return backbone, source, backbone.motion(source, found(0.1, raised=True))
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_sampling_limbs_where_they_are_gives_the_picture_of_sampling_all_everywhere(networks, picture, still):
+    with torch.no_grad():
+        _, source, motion = moved_layers(networks, picture)
+        if not still:
+            turned = motion.transforms.clone()
+            turned[:, 0, 0, 2] = 0.05
+            motion = replace(motion, transforms=turned, still_background=False)
+        boxed = compose(source, motion)
+    with torch.enable_grad():
+        whole = compose(source, motion)
+    torch.testing.assert_close(boxed.image, whole.image, atol=2e-2, rtol=0)  # a layer of less than 1/512 is left out
+    assert (boxed.image - whole.image).abs().mean() < 1e-3
+    torch.testing.assert_close(boxed.visible, whole.visible, atol=2e-2, rtol=0)
+
+
+def test_real_pixels_come_through_exactly_where_they_are_seen(picture):
+    """Layers that are sure, and a limb moved by whole pixels."""
+    parts = torch.zeros(1, LIMB_COUNT + 1, 128, 128)
+    parts[:, 0] = 1
+    source = layered_source(LayoutNetwork(widths=(8, 8), part_widths=(8, 8)), picture, found(), parts)
+    source = replace(source, background=torch.zeros_like(picture))
+    logits = torch.full((1, LIMB_COUNT + 1, 128, 128), -40.0)
+    logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
+    transforms = torch.eye(3).repeat(1, LIMB_COUNT + 1, 1, 1)
+    transforms[:, 1, 0, 2] = 2 * 10 / 159  # ten pixels
+    motion = LayeredMotion(
+        transforms, torch.zeros(1, 2, 128, 128), logits, torch.full((1, LIMB_COUNT, 128, 128), 40.0), True
+    )
+    with torch.no_grad():
+        view = compose(source, motion)
+    torch.testing.assert_close(view.image[..., :78], picture[..., 10:88], atol=1e-5, rtol=0)
+    assert view.image[..., 82:].abs().max() == 0
+    torch.testing.assert_close(view.visible, torch.ones_like(view.visible))
+
+
+def test_two_hops_as_one_go_where_both_go_and_are_seen_where_both_see(networks, picture):
+    with torch.no_grad():
+        backbone, source, first = moved_layers(networks, picture)
+        second = backbone.motion(source, found(-0.1))
+        both = backbone.composed(first, second)
+        torch.testing.assert_close(both.transforms, first.transforms @ second.transforms)
+        assert (both.visibility_logits <= second.visibility_logits + 1e-3).all()
+        nothing = backbone.unmoved(second, torch.tensor([True]))
+        torch.testing.assert_close(backbone.composed(first, nothing).transforms, first.transforms)
+
+
+def test_the_mixed_deformation_is_for_measuring(networks, picture):
+    with torch.no_grad():
+        backbone, _, motion = moved_layers(networks, picture)
+        assert motion.deformation.shape == (1, 128, 128, 2)
+        still = backbone.unmoved(motion, torch.tensor([True]))
+        torch.testing.assert_close(still.deformation, affine_grid(torch.eye(3)[None], 128, 128), atol=1e-5, rtol=0)
+
+
+def test_an_interpolated_image_is_a_source_with_its_own_silhouette(networks, picture):
+    with torch.no_grad():
+        backbone, source, motion = moved_layers(networks, picture)
+        view = backbone.view(source, motion)
+        again = backbone.as_source(view, found(0.1, raised=True))
+        torch.testing.assert_close(again.silhouette, 1 - view.layers[:, :1])
+        assert backbone.encode(backbone.paint(view), again).parts.shape == source.parts.shape
+
+
+def test_keypoints_without_a_silhouette_are_refused(networks, picture):
+    with pytest.raises(InputError, match="silhouette"):
+        LayeredBackbone(*networks).encode(picture, Keypoints(standing()))
+
+
+def test_a_fresh_painter_keeps_what_is_seen_and_continues_what_surrounds_the_rest(picture):
+    painter = LayerPainter(widths=(8, 8), background_widths=(8, 8)).eval()
+    figure = torch.zeros(1, 1, 128, 128)
+    figure[:, :, 40:80, 50:70] = 1
+    plain = torch.full((1, 3, 128, 128), 0.3)
+    plain[:, 0, 40:80, 50:70] = 1.0
+    with torch.no_grad():
+        scene = painter.background(plain, figure)
+    torch.testing.assert_close(scene, torch.full_like(scene, 0.3), atol=2e-2, rtol=0)
+
+
+def test_holes_are_filled_from_their_borders():
+    image = torch.full((1, 1, 16, 16), 0.8)
+    known = torch.ones_like(image)
+    known[..., 4:12, 4:12] = 0
+    torch.testing.assert_close(filled(image * known, known), image, atol=1e-4, rtol=0)
+
+
+def test_a_limb_that_is_hidden_has_the_colour_of_the_other_one():
+    image = torch.zeros(1, 3, 32, 32)
+    parts = torch.zeros(1, LIMB_COUNT + 1, 32, 32)
+    left, right = 1 + LIMBS.index("left_forearm"), 1 + LIMBS.index("right_forearm")
+    parts[:, left, 4:8, 4:8] = 1
+    image[:, 1, 4:8, 4:8] = 1
+    colours = part_colours(image, parts, LAYERS_MIRRORED)
+    torch.testing.assert_close(colours[0, left], torch.tensor([0.0, 1.0, 0.0]))
+    torch.testing.assert_close(colours[0, right], torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_a_size_that_the_levels_do_not_divide_is_refused():
+    with pytest.raises(ValueError, match="size"):
+        LayoutNetwork(size=60, widths=(8, 8, 8, 8))
+    with pytest.raises(ValueError, match="size"):
+        LayerPainter(size=100, widths=(8, 8, 8, 8))

@@ -1,0 +1,106 @@
+"""Stage "data": renders people, and brings them, photo pairs and real clips to packs."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from eval.benchmark.clip import Plan
+from eval.benchmark.render import render_split
+from motion_core.errors import InputError
+
+from .pack import Pack, joined
+from .prepare import clip_pack, photo_pack, photos_for_training, rendered_pack, write_places
+
+CONTENTS = "contents.csv"
+COLUMNS = ("origin", "licence", "pictures")
+CATEGORIES = ("body", "gesture")  # of the clips: those of whole or half people
+FRAMES, RATE = 12, 4
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the data are made of.
+
+    Attributes:
+        body, motion: files for the renderer (docs/benchmark.md).
+        photos: folder of photo pairs.
+        clips: manifest of real clips: a csv file with the columns path, category, licence, weights_may_ship and source.
+    """
+
+    body: Path
+    motion: Path
+    photos: Path
+    clips: Path
+
+
+@dataclass(frozen=True)
+class Render:
+    """One rendering of the recipe: so many people with two clips each; moving as captured or as choreographed."""
+
+    name: str
+    identities: int
+    seed: int
+    captured: bool
+    places: bool
+
+
+RENDERS = (
+    Render("plain", 240, 201, captured=True, places=False),
+    Render("places", 150, 301, captured=True, places=True),
+)
+
+
+def make_data(sources: Sources, work: Path, workers: int) -> None:
+    """Render, pack, and write the table of contents; what is there already is not made again.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    packs = work / "packs"
+    contents: list[tuple[str, str, int]] = []
+    photos = photos_for_training(sources.photos)
+    write_places(photos, work / "places")
+    real = photo_pack(photos)
+    real.write(packs / "real")
+    contents.append((f"{sources.photos.name}: photo pairs", "see the folder's source", len(real.frames)))
+    rendered = [_rendered(render, sources, work, workers) for render in RENDERS]
+    joined(rendered).write(packs / "rendered")
+    contents.append(("rendered by this project", "-", sum(len(pack.frames) for pack in rendered)))
+    clips = []
+    for row in shippable(sources.clips):
+        pack = clip_pack(sources.clips.parent, [row["path"]])
+        if pack is not None:
+            clips.append(pack)
+            contents.append((row["source"], row["licence"], len(pack.frames)))
+    joined(clips).write(packs / "clips")
+    with (packs / CONTENTS).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *contents])
+
+
+def _rendered(render: Render, sources: Sources, work: Path, workers: int) -> Pack:
+    root = work / "rendered" / render.name
+    plan = Plan("train", render.seed, FRAMES, RATE, body=sources.body, near=True)
+    plan = replace(
+        plan,
+        motion=sources.motion if render.captured else None,
+        places=work / "places" if render.places else None,
+    )
+    if not (root / "annotations" / "train" / "pairs.csv").is_file():
+        render_split(plan, root, render.identities, 2, workers=workers, pairs=1)
+    return rendered_pack(root, "train", workers)
+
+
+def shippable(manifest: Path) -> list[dict[str, str]]:
+    """The rows of clips that weights which ship may be trained on.
+
+    Raises:
+        InputError: the manifest cannot be read.
+    """
+    try:
+        with manifest.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+            return [row for row in rows if row["weights_may_ship"] == "yes" and row["category"] in CATEGORIES]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{manifest}: must be a manifest of clips, but is not: {error}") from error
