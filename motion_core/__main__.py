@@ -77,6 +77,11 @@ def _size(text: str) -> int | tuple[int, ...]:
     return sides[0] if len(sides) == 1 else sides
 
 
+def _subject(text: str) -> tuple[int, ...]:
+    """X,Y."""
+    return _whole(text, "X,Y in pixels", ",", (2,))
+
+
 def _initial_frame(text: str) -> int | str:
     return text if text == "best" else _whole(text, "a frame's number, or best", ",", (1,))[0]
 
@@ -290,7 +295,11 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     default = AnimationSettings()
     picture = parser.add_argument_group("picture")
     picture.add_argument(
-        "--size", type=_size, metavar="N|HxW", help="size at which the networks work (default: the model's own)"
+        "--size",
+        type=_size,
+        metavar="N|HxW",
+        help="size at which the networks work (default: the model's own, or for models of people that of the animated part, "
+        "which keeps its pixels)",
     )
     picture.add_argument(
         "--fit",
@@ -302,7 +311,14 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         "--crop",
         type=_crop,
         metavar="subject|T,L,H,W",
-        help="animate this part only: the subject that the model finds, or top, left, height and width in pixels",
+        help="animate this part only: the subject that the model finds, or top, left, height and width in pixels (default: "
+        "all, or for models of people the part that the person needs, which is put back into the picture)",
+    )
+    picture.add_argument(
+        "--subject",
+        type=_subject,
+        metavar="X,Y",
+        help="of several people, the one at this place in the picture, in pixels (default: the largest)",
     )
     picture.add_argument(
         "--paste-back",

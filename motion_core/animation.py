@@ -15,6 +15,7 @@ import numpy as np
 from . import media
 from .diagnosis import Diagnosis
 from .framing import Placement
+from .people import Presence
 from .records import RecordWriter
 from .selection import Selection
 from .structures import Keypoints
@@ -112,6 +113,7 @@ class Animation:
         model: name of the model.
         frames: the iterator that computes them.
         inputs: the files that it is made from, which a writer does not replace.
+        presence: with models of people, in how many of the driving frames looked at so far there was one.
     """
 
     frame_size: tuple[int, int]
@@ -120,6 +122,7 @@ class Animation:
     model: str
     frames: Generator[AnimatedFrame, None, None] = field(repr=False)
     inputs: tuple[Path, ...] = ()
+    presence: Presence = field(default_factory=Presence)
 
     @property
     def frame_rate(self) -> Fraction:
@@ -190,6 +193,11 @@ class AnimationOutput:
     def frame_rate(self) -> Fraction:
         """Frames per second, exact."""
         return self.animation.frame_rate
+
+    @property
+    def presence(self) -> Presence:
+        """With models of people, in how many of the driving frames there was one; the others have the last pose."""
+        return self.animation.presence
 
     def save(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> None:
         """Write ``.mp4`` with the driving video's sound, ``.gif``, or a folder of PNG files (a name that ends in /).

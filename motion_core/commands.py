@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from .errors import InputError
@@ -39,9 +40,11 @@ def animate(options: argparse.Namespace) -> None:
     inputs = (options.source, options.driving, settings)
     animation = pipeline.stream(*inputs, source_images=options.source_images)
     print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
+    began, before = perf_counter(), 0
     with records as record, _writer(options, settings, pipeline, animation) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
-            print(f"{writer.frames_done} frames are there already", file=sys.stderr)
+            before = writer.frames_done
+            print(f"{before} frames are there already", file=sys.stderr)
             animation = pipeline.stream(*inputs, skip_frames=writer.frames_done, source_images=options.source_images)
         with closing(animation.frames):  # the progress bar ends its line before an error is printed
             for frame in animation:
@@ -51,6 +54,10 @@ def animate(options: argparse.Namespace) -> None:
     height, width = animation.frame_size
     rate = float(animation.frame_rate)
     print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
+    made, seconds = writer.frame_count - before, perf_counter() - began
+    print(f"{made} frames in {seconds:.1f} s, {made / seconds:.1f} frames/s")
+    if animation.presence.missing:
+        print(f"{options.driving}: {animation.presence.describe()}")
     if options.compare is not None:
         _compare(options, animation)
     if options.diagnosis is not None:
@@ -91,7 +98,6 @@ def convert(options: argparse.Namespace) -> None:
 def info(options: argparse.Namespace) -> None:
     """Say what a picture, a video or a saved pipeline is, and what `animate` would make of it."""
     from . import media
-    from .framing import place_in
     from .pipeline import MotionInterpPipeline
     from .saved_pipeline import INDEX
 
@@ -108,8 +114,7 @@ def info(options: argparse.Namespace) -> None:
         print(line)
     pipeline = _load(options)
     if about.kind != "picture":
-        placement = place_in(about.size, pipeline.network_size(settings), settings.fit)
-        for line in driving_lines(about, placement.describe()):
+        for line in driving_lines(about, pipeline.describe_driving(about.size, settings)):
             print(line)
     if about.kind in ("picture", "animation"):
         print(f"as a source: {pipeline.place(pipeline.read_picture(options.file, settings), settings).describe()}")
@@ -164,16 +169,27 @@ def settings_of(options: argparse.Namespace) -> AnimationSettings:
 
 def describe_pipeline(pipeline: MotionInterpPipeline) -> str:
     """One line for people."""
+    from .networks.layered.layout_network import LayoutNetwork
+
     motion = pipeline.dense_motion_network.config
     parts = [network for network in pipeline.components.values() if network is not None]
-    missing = [name for name in ("avd_network", "background_predictor") if getattr(pipeline, name) is None]
-    height, width = pipeline.config["image_size"]
     millions = sum(parameter.numel() for network in parts for parameter in network.parameters()) / 1e6
+    numbers = f"{millions:.1f} million parameters"
+    variant = f"variant {pipeline.config['variant']}"
+    height, width = pipeline.config["image_size"]
+    if isinstance(pipeline.dense_motion_network, LayoutNetwork):
+        painted = pipeline.image_generator.config["size"]
+        return (
+            f"for people: a background and {motion['num_splines']} limbs of {motion['points_per_spline']} points as layers, "
+            f"laid out at {2 * motion['size']} x {2 * motion['size']} and painted at {painted} x {painted}, {numbers}, "
+            f"pictures of any size, those below {width} x {height} enlarged, {variant}"
+        )
+    missing = [name for name in ("avd_network", "background_predictor") if getattr(pipeline, name) is None]
     return (
         f"{motion['num_splines']} splines of {motion['points_per_spline']} points, {motion['num_masks']} occlusion mask(s), "
-        f"widths {motion['block_expansion']} to {motion['max_features']}, {millions:.1f} million parameters, "
+        f"widths {motion['block_expansion']} to {motion['max_features']}, {numbers}, "
         f"images of {width} x {height}, sides in multiples of {pipeline.size_multiple}, "
-        f"variant {pipeline.config['variant']}" + (f"; without {' and '.join(missing)}" if missing else "")
+        f"{variant}" + (f"; without {' and '.join(missing)}" if missing else "")
     )
 
 

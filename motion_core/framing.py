@@ -7,7 +7,7 @@ Points are corner-aligned: pixel column j of w is at x = 2j / (w - 1) - 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import torch
@@ -19,7 +19,13 @@ from .settings import Fit
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
+Region = tuple[
+    float, float, float
+]  # a square: x and y of its middle, half its side, in pixels; (0, 0) is the first pixel's centre
 
+LARGEST = 1536  # side of the networks' image, where it is as large as the picture's part
+NEARLY = 0.75  # of the networks' smallest image: a part as large is not enlarged to it, it gets more of the picture
+POSE_MARGIN = 0.2  # space around poses in the picture, as a share of half the side of the person's region
 _DIMMED = 0.35  # brightness of the unused part in a preview
 _OUTLINE = (1.0, 0.6, 0.0)  # colour around the used part
 
@@ -35,6 +41,7 @@ class Placement:
             "stretch": all of it, its aspect lost.
         crop: the part of the picture that is used, in its pixels.
         content: the part of the networks' image that it fills; the rest is padding.
+        person: where the person is in the networks' image; None for models that do not look for one.
     """
 
     picture_size: Size
@@ -42,6 +49,7 @@ class Placement:
     fit: Fit
     crop: Box
     content: Box
+    person: Region | None = None
 
     def describe(self) -> str:
         """One line for people, sizes as width x height."""
@@ -191,6 +199,8 @@ def paste_back(picture: Tensor, frames: Tensor, placement: Placement, feather: f
         raise InputError(f"feather: must be in [0, 0.5], got {feather}")
     top, left, height, width = placement.crop
     pasted = _resize(frames, (height, width))  # (B, 3, crop_h, crop_w)
+    if (height, width) == placement.picture_size:
+        return pasted
     reach = feather * min(height, width)
     down = _ramp(height, reach, soft=(top > 0, top + height < placement.picture_size[0]), like=pasted)
     across = _ramp(width, reach, soft=(left > 0, left + width < placement.picture_size[1]), like=pasted)
@@ -223,16 +233,102 @@ def picture_points(points: Tensor, placement: Placement) -> Tensor:
     Returns:
         ``(..., 2)``, (x, y) of the picture, corner-aligned; outside [-1, 1] where the point lies in the padding.
     """
-    like = points.new_tensor
+    return _moved(points, (placement.network_size, placement.content), (placement.picture_size, placement.crop))
+
+
+def network_points(points: Tensor, placement: Placement) -> Tensor:
+    """Take points from the picture into the networks' image: the inverse of `picture_points`."""
+    return _moved(points, (placement.picture_size, placement.crop), (placement.network_size, placement.content))
+
+
+def _moved(points: Tensor, start: tuple[Size, Box], end: tuple[Size, Box]) -> Tensor:
+    """Points of one image as those of another; of each its size, and the box that both show."""
 
     def swapped(size: tuple[int, ...]) -> Tensor:
-        return like([size[1], size[0]])  # (x, y) where sizes are (h, w)
+        return points.new_tensor([size[1], size[0]])  # (x, y) where sizes are (h, w)
 
-    content, crop = placement.content, placement.crop
-    pixels = (points + 1) / 2 * (swapped(placement.network_size) - 1) + 0.5  # from the image's corner
-    share = (pixels - swapped(content[:2])) / swapped(content[2:])
-    pixels = share * swapped(crop[2:]) + swapped(crop[:2])
-    return (pixels - 0.5) / (swapped(placement.picture_size) - 1).clamp_min(1) * 2 - 1
+    (start_size, start_box), (end_size, end_box) = start, end
+    pixels = (points + 1) / 2 * (swapped(start_size) - 1) + 0.5  # from the image's corner
+    share = (pixels - swapped(start_box[:2])) / swapped(start_box[2:])
+    pixels = share * swapped(end_box[2:]) + swapped(end_box[:2])
+    return (pixels - 0.5) / (swapped(end_size) - 1).clamp_min(1) * 2 - 1
+
+
+def network_region(region: Region, placement: Placement) -> Region:
+    """Take a square of the picture into the networks' image; of a stretched one it is the larger side."""
+    (top, left, height, width), inner = placement.crop, placement.content
+    across, down = inner[3] / width, inner[2] / height
+    x, y, half = region
+    return (
+        (x + 0.5 - left) * across + inner[1] - 0.5,
+        (y + 0.5 - top) * down + inner[0] - 0.5,
+        half * max(across, down),
+    )
+
+
+def room_box(region: Region, picture_size: Size, poses: Tensor | None = None, smallest: int = 1) -> Box:
+    """The part of a picture around a person that has room for poses, for `place_in`: a square, where the picture allows one.
+
+    Args:
+        region: of the person, in the picture.
+        picture_size: ``(h, w)``.
+        poses: ``(..., 2)``, (x, y) in the picture, corner-aligned; those that the person is to take.
+        smallest: side of the networks' image.
+
+    Example:
+        >>> room_box((50.0, 50.0, 20.0), (200, 300))
+        (30, 30, 41, 41)
+        >>> room_box((20.0, 50.0, 20.0), (200, 30))
+        (30, 0, 41, 30)
+    """
+    x, y, half = region
+    ends = torch.tensor([[x - half, y - half], [x + half, y + half]], dtype=torch.float64)  # (2, 2)
+    if poses is not None and poses.numel():
+        last = torch.tensor([picture_size[1] - 1, picture_size[0] - 1], dtype=torch.float64)
+        pixels = (poses.detach().cpu().double().reshape(-1, 2) + 1) / 2 * last
+        reach = POSE_MARGIN * half
+        ends = torch.stack(
+            (torch.minimum(ends[0], pixels.amin(0) - reach), torch.maximum(ends[1], pixels.amax(0) + reach))
+        )
+    spans = [
+        _span(float(ends[0, axis]), float(ends[1, axis]), picture_size[1 - axis]) for axis in (1, 0)
+    ]  # down, across
+    side = max(length for _, length in spans)
+    if side >= NEARLY * smallest:
+        side = max(side, smallest)
+    (top, height), (left, width) = (
+        (_start(start + (length - 1) / 2, min(side, bound), bound), min(side, bound))
+        for (start, length), bound in zip(spans, picture_size, strict=True)
+    )
+    return top, left, height, width
+
+
+def _span(first: float, last: float, bound: int) -> tuple[int, int]:
+    """Start and length in whole pixels of what is within `bound` of the way from one place to another; at least one pixel."""
+    start = min(max(0, math.floor(first + 0.5)), bound - 1)
+    return start, max(1, min(bound, math.floor(last + 0.5) + 1) - start)
+
+
+def place_own(picture_size: Size, smallest: int, fit: Fit = "pad", box: Box | None = None) -> Placement:
+    """Decide how a picture is put into a square networks' image in which it keeps its own pixels.
+
+    Args:
+        picture_size, fit, box: as for `place_in`.
+        smallest: side of the networks' image of smaller pictures, which are enlarged; above `LARGEST` they are reduced.
+
+    Example:
+        >>> place_own((301, 400), 256).content
+        (49, 0, 301, 400)
+        >>> place_own((100, 200), 256).content
+        (64, 0, 128, 256)
+    """
+    part = picture_size if box is None else box[2:]
+    side = min(max(min(part) if fit == "crop" else max(part), smallest), max(LARGEST, smallest))
+    placement = place_in(picture_size, (side, side), fit, box)
+    own = placement.crop[2:]
+    if fit == "pad" and max(own) == side:  # odd sides as well
+        return replace(placement, content=_centred(own, (side, side)))
+    return placement
 
 
 def subject_box(points: Tensor, picture_size: Size, margin: float = 0.25, aspect: float = 1.0) -> Box:

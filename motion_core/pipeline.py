@@ -5,7 +5,7 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -20,22 +20,25 @@ from . import media, motion_modes
 from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
 from .animation import frames as animated_frames
 from .components import OPTIONAL, check_components
-from .driving import check_video, in_batches, initial_keypoints, smoothed
+from .driving import check_video, initial_keypoints, smoothed
 from .errors import InputError
-from .framing import Placement, place_in, preview, to_network
+from .framing import preview, to_network
 from .geometry import fold_over_share
 from .interpolation import requested_times
+from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.layer_painter import LayerPainter
+from .networks.layered.layout_network import LayoutNetwork
+from .networks.layered.person_detector import PersonDetector
 from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator
-from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
+from .people import Presence
 from .selection import SteadyChoice
 from .settings import AnimationSettings, KeypointPath, Mode
 from .stages import MotionStages, max_pixels
-from .structures import DrivingMotion
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 
@@ -44,14 +47,16 @@ class MotionInterpPipeline(MotionStages):
     """Animates the object in a picture with the motion of a video.
 
     Args:
-        keypoint_detector, dense_motion_network, image_generator: the backbone.
+        keypoint_detector, dense_motion_network, image_generator: the backbone; a PersonDetector, a LayoutNetwork and a
+            LayerPainter are the layered one, for people.
         avd_network: for ``mode="avd"``.
         background_predictor: for ``background="predicted"``.
         selector: chooses the interpolated image that is animated, in all variants but "tpsmm".
         view_fusion: fuses the views, in variant "v2".
         variant: what runs. "tpsmm": the picture is animated; "int", "int_bt", "full": an interpolated image is, if the selector
             prefers one (they differ in how they were trained); "v2": the views of both are fused.
-        image_size: side, or (height, width), that the networks were trained at and that pictures are fitted to.
+        image_size: side, or (height, width), that the networks were trained at and that pictures are fitted to; the layered
+            backbone only enlarges smaller ones to it.
 
     Raises:
         ValueError: components that do not belong together, or an image size that they cannot take.
@@ -62,9 +67,9 @@ class MotionInterpPipeline(MotionStages):
 
     def __init__(
         self,
-        keypoint_detector: KeypointDetector,
-        dense_motion_network: DenseMotionNetwork,
-        image_generator: ImageGenerator,
+        keypoint_detector: KeypointDetector | PersonDetector,
+        dense_motion_network: DenseMotionNetwork | LayoutNetwork,
+        image_generator: ImageGenerator | LayerPainter,
         avd_network: AVDNetwork | None = None,
         background_predictor: BackgroundPredictor | None = None,
         image_size: int | tuple[int, int] | list[int] = 256,  # JSON has no tuples
@@ -164,12 +169,12 @@ class MotionInterpPipeline(MotionStages):
             InputError: as in `__call__`. What can be checked is checked here, before any frame is computed.
         """
         # 0. Inputs
-        settings = replace(settings, mode=self.mode_of(settings))
+        settings = self.resolved(settings)
         self._check_settings(settings)
         if source_images and self.view_fusion is None:
             raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
-        others = [self.read_picture(image, settings) for image in source_images]
+        more = [self.read_picture(image, settings) for image in source_images]
         video = media.open_video(
             driving_video,
             start=settings.start,
@@ -178,20 +183,25 @@ class MotionInterpPipeline(MotionStages):
             max_pixels=max_pixels(settings),
         )
         check_video(video, settings)
-        placement = self.place(picture, settings)
+        placement = self.place(picture, settings, self.survey(video, settings), _name(source_image, "source_image"))
+        others = [
+            (other, self.place_other(other, placement, settings, _name(image, "source_images")))
+            for other, image in zip(more, source_images, strict=True)
+        ]
+        presence = Presence()
         self._interrupt = False
 
         def frames() -> Iterator[AnimatedFrame]:
             # 1. The source, once
-            source = self.encode_source(to_network(picture, placement))
-            sources = [source, *(self.encode_source(self._fitted(other, placement, settings)) for other in others)]
+            sources = [
+                self.encode_source(to_network(each, place), place.person)
+                for each, place in [(picture, placement), *others]
+            ]
+            source = sources[0]
             links = self.link(sources, settings.background)
 
             # 2. Driving keypoints
-            batches = in_batches(video, settings.batch_size, placement.network_size, settings.fit)
-            driving: Iterable[DrivingMotion] = (
-                self.analyse_driving(source, batch, settings.background) for batch in batches
-            )
+            driving = self.driving_motion(source, video, placement, settings, presence)
             driving = smoothed(driving, settings, float(video.frame_rate))
             initial, driving = initial_keypoints(source.keypoints, driving, settings)
             scale = motion_modes.relative_scale(source.keypoints, initial)
@@ -237,6 +247,7 @@ class MotionInterpPipeline(MotionStages):
                 for given in (source_image, driving_video, *source_images)
                 if isinstance(given, str | PathLike)
             ),
+            presence,
         )
 
     @torch.inference_mode()
@@ -269,14 +280,15 @@ class MotionInterpPipeline(MotionStages):
             settings = replace(settings, mode="standard")
         if settings.mode == "relative":
             raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
+        settings = self.resolved(settings)
         self._check_settings(settings)
         picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
-        placement = self.place(picture, settings)
-        driving_frame = self._fitted(driving_picture, placement, settings)
+        names = _name(source_image, "source_image"), _name(driving_image, "driving_image")
+        placement = self.place(picture, settings, self.pose_in(driving_picture, names[1]), names[0])
 
         # 1. Both ends, once
-        source = self.encode_source(to_network(picture, placement))
-        motion = self.analyse_driving(source, driving_frame, settings.background)
+        source = self.encode_source(to_network(picture, placement), placement.person)
+        motion = self.analyse_picture(source, driving_picture, placement, settings, names[1])
         end = self.transfer(source.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
 
         images, points, folds = [], [], []
@@ -291,12 +303,6 @@ class MotionInterpPipeline(MotionStages):
         return InterpolationOutput(
             np.concatenate(images), chosen.numpy(), np.concatenate(points), np.concatenate(folds), self.model_name
         )
-
-    @staticmethod
-    def _fitted(picture: Tensor, placement: Placement, settings: AnimationSettings) -> Tensor:
-        """Another picture ``(1, 3, H, W)`` at the networks' size."""
-        size = (picture.shape[-2], picture.shape[-1])
-        return to_network(picture, place_in(size, placement.network_size, settings.fit))
 
     def preview(
         self,
@@ -319,6 +325,10 @@ class MotionInterpPipeline(MotionStages):
             raise InputError(
                 "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
             )
+        if settings.subject is not None and not isinstance(self.keypoint_detector, PersonDetector):
+            raise InputError(
+                "subject needs a model that looks for people; this one does not: leave it out, or give a crop"
+            )
         if settings.strategy not in (None, "none") and self.selector is None:
             raise InputError(
                 f"strategy {settings.strategy!r} needs a model with a selector; this one is of variant "
@@ -326,3 +336,8 @@ class MotionInterpPipeline(MotionStages):
             )
         if settings.background == "predicted" and self.background_predictor is None:
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
+
+
+def _name(given: media.ImageSource, argument: str) -> str:
+    """A picture's name in messages: its file's, or the argument's."""
+    return str(given) if isinstance(given, str | PathLike) else argument

@@ -50,11 +50,15 @@ class AnimationSettings:
             pose it has; "pose": the picture takes the video's poses, in its own size and place; "standard": with the video's size
             and place as well; "avd": the video's pose in the picture's proportions, for models that have an AVD network; "auto":
             "pose" with models whose keypoints are limbs, "relative" with others.
-        size: side, or (height, width), at which the networks work; None is the model's own.
+        size: side, or (height, width), of the networks' image; None is the model's own, or with models of people that of the
+            animated part itself, from 256 to 1536, so that it keeps its pixels.
         fit: what happens to a picture or video of another shape. "pad": all of it is used and the aspect is kept; "crop":
             the middle is used; "stretch": the aspect is not kept.
         crop: the part of the picture to animate, (top, left, height, width) in its pixels, or "subject" for a square around
-            the object, by the model's own keypoints; None is all of it.
+            the object, by the model's own keypoints; None is all of it, or with models of people, unless `size` or `fit` are
+            given, what the person needs for the video's poses, which is put back into the picture.
+        subject: a place (x, y) in the picture, in its pixels, for models of people: who is nearest to it is animated; None is
+            the largest.
         paste_back: put the animated part back into the picture, so that the video has the picture's size.
         feather: width of the soft edge there, as a share of the part's shorter side, from 0 to 0.5.
         matte: what is put behind transparent parts of a picture: a colour's name, "#rrggbb" or (r, g, b).
@@ -85,6 +89,7 @@ class AnimationSettings:
     size: int | tuple[int, int] | None = None
     fit: Fit = "pad"
     crop: tuple[int, int, int, int] | Literal["subject"] | None = None
+    subject: tuple[float, float] | None = None
     paste_back: bool = False
     feather: float = 0.1
     matte: str | tuple[int, int, int] = "white"
@@ -118,6 +123,10 @@ class AnimationSettings:
             raise InputError(f"hysteresis must be 0 or more, got {self.hysteresis!r}")
         if isinstance(self.crop, str) and self.crop != "subject":
             raise InputError(f"crop must be (top, left, height, width), 'subject' or None, got {self.crop!r}")
+        if self.subject is not None and not (
+            len(self.subject) == 2 and all(0 <= value < math.inf for value in self.subject)
+        ):
+            raise InputError(f"subject must be a place (x, y) in the picture, in pixels from 0, got {self.subject!r}")
         if not 0 <= self.feather <= 0.5:
             raise InputError(f"feather must be from 0 to 0.5, got {self.feather}")
         if not 0 <= self.strength < math.inf:

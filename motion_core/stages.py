@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from . import media, motion_modes
-from .diagnosis import Diagnosis, diagnose
-from .errors import InputError
-from .framing import Placement, from_network, paste_back, picture_points, place_in, subject_box, to_network
 from .backbone import Source, backbone_of
+from .diagnosis import Diagnosis, diagnose
+from .driving import FROM_INITIAL, in_batches
+from .errors import InputError
+from .framing import (
+    Placement,
+    Region,
+    Size,
+    from_network,
+    network_points,
+    paste_back,
+    picture_points,
+    place_in,
+    subject_box,
+    to_network,
+)
 from .hops import Generated, Hops
+from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.layer_painter import LayerPainter
+from .networks.layered.layout_network import LayoutNetwork
+from .networks.layered.person_detector import PersonDetector
 from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator
-from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
+from .people import (
+    Presence,
+    driving_frames,
+    find_person,
+    follow,
+    in_square,
+    keeps_own_pixels,
+    place_other_person,
+    place_person,
+    reduced_size,
+    survey_video,
+)
 from .saved_pipeline import SavedPipeline
 from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background, Mode
@@ -29,9 +58,9 @@ from .structures import DrivingMotion, Keypoints
 class MotionStages(SavedPipeline):
     """The networks of a pipeline, and what each stage does with them."""
 
-    keypoint_detector: KeypointDetector
-    dense_motion_network: DenseMotionNetwork
-    image_generator: ImageGenerator
+    keypoint_detector: KeypointDetector | PersonDetector
+    dense_motion_network: DenseMotionNetwork | LayoutNetwork
+    image_generator: ImageGenerator | LayerPainter
     avd_network: AVDNetwork | None
     background_predictor: BackgroundPredictor | None
     selector: OptimalInterpolationSelector | None
@@ -52,14 +81,40 @@ class MotionStages(SavedPipeline):
         """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
         return media.image_tensor(source, background=settings.matte, max_pixels=max_pixels(settings))
 
-    def place(self, picture: Tensor, settings: AnimationSettings) -> Placement:
-        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
+    def survey(self, video: media.VideoSource, settings: AnimationSettings) -> Keypoints | None:
+        """A few poses of a driving video, see `motion_core.people.survey_video`; None for models that are not of people.
 
         Raises:
-            InputError: a size that the networks cannot take, or a crop that is not inside the picture.
+            InputError: nobody is in the video.
         """
-        size = self.network_size(settings)
+        if not isinstance(self.keypoint_detector, PersonDetector):
+            return None
+        initial = settings.initial_frame if self.mode_of(settings) in FROM_INITIAL else 0
+        first = initial if isinstance(initial, int) else 0
+        return survey_video(self.keypoint_detector, video, self.device, first, quick=not self._crops_itself(settings))
+
+    def place(
+        self,
+        picture: Tensor,
+        settings: AnimationSettings,
+        driving: Keypoints | None = None,
+        name: str = "the picture",
+    ) -> Placement:
+        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
+
+        Args:
+            driving: for models of people, poses ``(S, K, N, 2)`` that there must be room for, as `survey` gives them.
+            name: of the picture, for messages.
+
+        Raises:
+            InputError: a size that the networks cannot take, a crop that is not inside the picture, or for models of people,
+                nobody in it.
+        """
         picture_size = (picture.shape[-2], picture.shape[-1])
+        size = self.network_size(settings)
+        if isinstance(self.keypoint_detector, PersonDetector):
+            poses = partial(self._poses_to_take, driving, settings) if self._crops_itself(settings) else None
+            return place_person(self.keypoint_detector, picture.to(self.device), settings, size, poses, name)
         if settings.crop != "subject":
             return place_in(picture_size, size, settings.fit, settings.crop)
         whole = place_in(picture_size, size, "pad")
@@ -68,11 +123,51 @@ class MotionStages(SavedPipeline):
         box = subject_box(picture_points(points, whole), picture_size, aspect=size[1] / size[0])
         return place_in(picture_size, size, settings.fit, box)
 
+    def _poses_to_take(self, driving: Keypoints | None, settings: AnimationSettings, source: Keypoints) -> Keypoints:
+        """The poses that a source is to take for some of the driving ones, all in the squares around picture and frame."""
+        if driving is None:
+            return source
+        first = motion_modes.best_frame(source, driving) if settings.initial_frame == "best" else 0
+        return self.transfer(source, driving, settings, Keypoints(driving.points[first : first + 1]))
+
+    def pose_in(self, picture: Tensor, name: str = "the picture") -> Keypoints | None:
+        """`survey` of a single driving picture ``(1, 3, H, W)`` in [0, 1]."""
+        if not isinstance(self.keypoint_detector, PersonDetector):
+            return None
+        keypoints, _ = find_person(self.keypoint_detector, picture.to(self.device), name)
+        return Keypoints(in_square(keypoints.points, (picture.shape[-2], picture.shape[-1])))
+
+    def place_other(
+        self, picture: Tensor, placement: Placement, settings: AnimationSettings, name: str = "the picture"
+    ) -> Placement:
+        """How one more picture of the subject ``(1, 3, H, W)`` lies in an image of the size that the first one is placed in.
+
+        Raises:
+            InputError: for models of people, nobody in it.
+        """
+        size = (picture.shape[-2], picture.shape[-1])
+        if not isinstance(self.keypoint_detector, PersonDetector):
+            return place_in(size, placement.network_size, settings.fit)
+        return place_other_person(self.keypoint_detector, picture.to(self.device), placement.network_size, name)
+
+    def _crops_itself(self, settings: AnimationSettings) -> bool:
+        """Whether a model of people may use a part of the picture: where nothing of the video's own places or scene is used."""
+        moves = self.mode_of(settings) in FROM_INITIAL and settings.background == "identity"
+        return moves and keeps_own_pixels(settings)
+
     @torch.inference_mode()
-    def encode_source(self, image: Tensor) -> Source:
-        """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take."""
-        image = image.to(self.device)
-        return self.hops.backbone.encode(image, self.keypoint_detector(image))
+    def encode_source(self, image: Tensor, person: Region | None = None) -> Source:
+        """What is computed once per source: `image` is ``(1, 3, h, w)`` in [0, 1], of a size that the networks can take.
+
+        Args:
+            person: where the person is in it, if that is known, as in `Placement`.
+        """
+        image, detector = image.to(self.device), self.keypoint_detector
+        if person is not None and isinstance(detector, PersonDetector):
+            keypoints = detector.detect(image, torch.tensor([person])).keypoints
+        else:
+            keypoints = detector(image)
+        return self.hops.backbone.encode(image, keypoints)
 
     @torch.inference_mode()
     def link(self, sources: Sequence[Source], background: Background = "identity") -> list[Tensor | None]:
@@ -81,19 +176,87 @@ class MotionStages(SavedPipeline):
             return [None for _ in sources]
         first = sources[0].image
         eye = torch.eye(3, device=first.device)[None]
-        return [eye, *(self.background_predictor(other.image, first) for other in sources[1:])]
+        return [eye, *(self._background(other, first, background) for other in sources[1:])]
 
     @torch.inference_mode()
-    def analyse_driving(
-        self, source: Source, frames: Tensor, background: Background = "identity"
-    ) -> DrivingMotion:
+    def _background(self, source: Source, images: Tensor, background: Background) -> Tensor | None:
+        """The background transform ``(B, 3, 3)`` from other images ``(B, 3, h, w)`` to a source; None: identity."""
+        if background == "identity" or self.background_predictor is None:
+            return None
+        first = source.image
+        if isinstance(self.keypoint_detector, PersonDetector):  # then both are of any size
+            size = self.check_size(self.config["image_size"])
+            first, images = (
+                to_network(each, place_in((each.shape[-2], each.shape[-1]), size)) for each in (first, images)
+            )
+        return self.background_predictor(first.expand(len(images), -1, -1, -1), images)
+
+    def driving_motion(
+        self,
+        source: Source,
+        video: media.VideoSource,
+        placement: Placement,
+        settings: AnimationSettings,
+        presence: Presence,
+    ) -> Iterable[DrivingMotion]:
+        """What is kept of a driving video, batch by batch.
+
+        Args:
+            presence: counts the frames in which people are looked for.
+        """
+        detector, network_size = self.keypoint_detector, placement.network_size
+        if not isinstance(detector, PersonDetector):
+            batches = in_batches(video, settings.batch_size, network_size, settings.fit)
+            return (self.analyse_driving(source, batch, settings.background) for batch in batches)
+
+        def placed(points: Tensor, size: Size) -> Tensor:
+            return network_points(points, place_in(size, network_size, settings.fit))
+
+        def background(images: Tensor) -> Tensor | None:
+            return self._background(source, images, settings.background)
+
+        frames = (batch.to(self.device) for batch in driving_frames(video, settings.batch_size))
+        return follow(detector, frames, placed, background, presence)
+
+    @torch.inference_mode()
+    def analyse_driving(self, source: Source, frames: Tensor, background: Background = "identity") -> DrivingMotion:
         """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
         frames = frames.to(self.device)
-        transform = None
-        if background == "predicted" and self.background_predictor is not None:
-            image = source.image.expand(frames.shape[0], -1, -1, -1)
-            transform = self.background_predictor(image, frames)
-        return DrivingMotion(self.keypoint_detector(frames), transform)
+        return DrivingMotion(self.keypoint_detector(frames), self._background(source, frames, background))
+
+    def analyse_picture(
+        self,
+        source: Source,
+        picture: Tensor,
+        placement: Placement,
+        settings: AnimationSettings,
+        name: str = "the picture",
+    ) -> DrivingMotion:
+        """What is kept of a single driving picture ``(1, 3, H, W)`` in [0, 1].
+
+        Raises:
+            InputError: for models of people, nobody in it.
+        """
+        size = (picture.shape[-2], picture.shape[-1])
+        placed = place_in(size, placement.network_size, settings.fit)
+        if not isinstance(self.keypoint_detector, PersonDetector):
+            return self.analyse_driving(source, to_network(picture, placed), settings.background)
+        picture = picture.to(self.device)
+        keypoints, _ = find_person(self.keypoint_detector, picture, name)
+        transform = self._background(source, picture, settings.background)
+        return DrivingMotion(Keypoints(network_points(keypoints.points, placed)), transform)
+
+    def describe_driving(self, size: Size, settings: AnimationSettings) -> str:
+        """What is used of a driving video of that (height, width), one line for people."""
+        if isinstance(self.keypoint_detector, PersonDetector):
+            height, width = reduced_size(size)
+            return f"somebody is looked for in all of it, at {width} x {height}"
+        return place_in(size, self.network_size(settings), settings.fit).describe()
+
+    def resolved(self, settings: AnimationSettings) -> AnimationSettings:
+        """The settings with what they leave to this model."""
+        pasted = isinstance(self.keypoint_detector, PersonDetector) and keeps_own_pixels(settings)
+        return replace(settings, mode=self.mode_of(settings), paste_back=settings.paste_back or pasted)
 
     def mode_of(self, settings: AnimationSettings) -> Mode:
         """The mode that the settings mean with this model."""

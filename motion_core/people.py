@@ -1,0 +1,265 @@
+"""The person in a picture and in a driving video, for models whose keypoints are a person's limbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import media
+from .errors import InputError
+from .framing import (
+    Box,
+    Placement,
+    Region,
+    Size,
+    network_points,
+    network_region,
+    picture_points,
+    place_in,
+    place_own,
+    room_box,
+    subject_box,
+)
+from .networks.layered.person_detector import HIPS, PRESENT, SHOULDERS, DetectedPeople, PersonDetector
+from .settings import AnimationSettings
+from .structures import DrivingMotion, Keypoints
+
+LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced
+SURVEYED = 8  # driving frames that are looked at before anything is rendered
+
+_RULE = "must show a person with both shoulders and a hip in sight"
+
+
+@dataclass
+class Presence:
+    """In how many driving frames there was a person; it grows while they are looked at.
+
+    Attributes:
+        frames: that were looked at; none with models that are not of people.
+        missing: those of them in which nobody was found.
+    """
+
+    frames: int = 0
+    missing: int = 0
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        share = 100 * self.missing / max(self.frames, 1)
+        return (
+            f"nobody was found in {self.missing} of {self.frames} driving frames ({share:.0f} %), "
+            "where the last pose was kept"
+        )
+
+
+def keeps_own_pixels(settings: AnimationSettings) -> bool:
+    """Whether the part of the picture that is animated is left to the model, and the result put back into the picture."""
+    return settings.crop is None and settings.size is None and settings.fit == "pad"
+
+
+def find_person(
+    detector: PersonDetector,
+    picture: Tensor,
+    name: str,
+    box: Box | None = None,
+    subject: tuple[float, float] | None = None,
+) -> tuple[Keypoints, Region]:
+    """The keypoints ``(1, K, N, 2)`` of the person in a picture ``(1, 3, H, W)`` in [0, 1], and the square around it.
+
+    Args:
+        name: of the picture, for messages.
+        box: the part of the picture in which somebody is looked for; None is all of it.
+        subject: a place (x, y) in pixels, at which the person is; None takes the largest of several.
+
+    Raises:
+        InputError: nobody is found, or not enough of the person is in sight, or the box is not inside the picture.
+    """
+    size = (picture.shape[-2], picture.shape[-1])
+    part = place_in(size, size, "stretch", box)
+    top, left, height, width = part.crop
+    image = picture[..., top : top + height, left : left + width]
+    place = None if subject is None else (subject[0] - left, subject[1] - top)
+    with torch.inference_mode():
+        start = None if place is None else detector.find(image, place)
+        people = detector.detect(image, start, silhouettes=False)
+    x, y, half = people.region[0].tolist()
+    found = people.score.item() >= PRESENT
+    if place is not None and not (found and max(abs(place[0] - x), abs(place[1] - y)) <= half):
+        raise InputError(f"{name}: subject must be a place where a person is, but nobody is found at {subject}")
+    if not found:
+        raise InputError(f"{name}: {_RULE}, but nobody is found in it")
+    if not _suffices(people, (height, width)):
+        raise InputError(f"{name}: {_RULE}, but of the person in it less is")
+    points = picture_points(
+        people.keypoints.points, replace(part, network_size=(height, width), content=(0, 0, height, width))
+    )
+    return Keypoints(points), (x + left, y + top, half)
+
+
+def _suffices(people: DetectedPeople, size: Size) -> bool:
+    """Whether there is a person, of whom both shoulders and a hip are in sight and inside of the picture of that (h, w).
+
+    The network believes landmarks outside of a picture to be in sight as well.
+    """
+    width_height = people.landmarks.new_tensor((size[1], size[0]))
+    inside = ((people.landmarks[0] > -0.5) & (people.landmarks[0] < width_height - 0.5)).all(dim=1)  # (33,)
+    shoulders, hips = inside[list(SHOULDERS)], inside[list(HIPS)]
+    return bool(people.suffices.item() and shoulders.all() and hips.any())
+
+
+def place_person(
+    detector: PersonDetector,
+    picture: Tensor,
+    settings: AnimationSettings,
+    size: Size,
+    poses: Callable[[Keypoints], Keypoints] | None,
+    name: str,
+) -> Placement:
+    """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, how it lies in the networks' image, and where the person is.
+
+    Args:
+        settings: `crop`, `subject`, `fit`, and `size`, without which the picture keeps its own pixels.
+        size: (height, width) at which the networks work with these settings; smaller parts are enlarged to it.
+        poses: takes the person's keypoints to poses ``(S, K, N, 2)``, all in the square around the picture; the part is what the
+            person and these need. None uses all of the picture, or the crop.
+        name: of the picture, for messages.
+
+    Raises:
+        InputError: as for `find_person`.
+    """
+    picture_size = (picture.shape[-2], picture.shape[-1])
+    box = None if settings.crop == "subject" else settings.crop
+    person, region = find_person(detector, picture, name, box, settings.subject)
+    if settings.crop == "subject":
+        box = subject_box(person.points[0], picture_size, aspect=1 if settings.size is None else size[1] / size[0])
+    elif poses is not None:
+        whole = place_in(picture_size, (max(picture_size), max(picture_size)))
+        wanted = poses(Keypoints(network_points(person.points, whole)))
+        box = room_box(region, picture_size, picture_points(wanted.points, whole), max(size))
+    if settings.size is None:
+        placement = place_own(picture_size, max(size), settings.fit, box)
+    else:
+        placement = place_in(picture_size, size, settings.fit, box)
+    return replace(placement, person=network_region(region, placement))
+
+
+def place_other_person(detector: PersonDetector, picture: Tensor, network_size: Size, name: str) -> Placement:
+    """How one more picture of the subject ``(1, 3, H, W)`` lies in a networks' image, which the person in it fills.
+
+    Raises:
+        InputError: as for `find_person`.
+    """
+    size = (picture.shape[-2], picture.shape[-1])
+    _, region = find_person(detector, picture, name)
+    placement = place_in(size, network_size, "pad", room_box(region, size))
+    return replace(placement, person=network_region(region, placement))
+
+
+def survey_video(
+    detector: PersonDetector,
+    video: media.VideoSource,
+    device: torch.device,
+    initial_frame: int = 0,
+    quick: bool = False,
+) -> Keypoints:
+    """Poses of a driving video ``(S, K, N, 2)``, in the square around a frame: the initial frame's and of others all over it.
+
+    Args:
+        initial_frame: whose pose comes first, if it has one.
+        quick: whether one pose will do, the first that is found.
+
+    Raises:
+        InputError: none of the frames that are looked at shows a person with enough in sight.
+    """
+    spread = np.linspace(0, video.frame_count - 1, min(SURVEYED, video.frame_count)).round().astype(int).tolist()
+    order = list(dict.fromkeys((initial_frame, *spread)))
+    poses: list[Tensor] = []
+    for index in order:
+        frame = next(video.frames(index))
+        with torch.inference_mode():
+            found = detector.detect(_reduced(frame[None]).to(device), silhouettes=False)
+            size = (frame.shape[0], frame.shape[1])
+            if _suffices(found, reduced_size(size)):
+                poses.append(in_square(found.keypoints.points, size))
+        if poses and quick:
+            break
+    if not poses:
+        raise InputError(f"{video.name}: {_RULE}, but none of {len(order)} frames all over it does")
+    return Keypoints(torch.cat(poses))
+
+
+def driving_frames(video: Iterable[np.ndarray], batch_size: int) -> Iterator[Tensor]:
+    """Frames of a video as limbs are looked for in them, ``(B, 3, h, w)`` in [0, 1], in the video's aspect."""
+    frames = iter(video)
+    while batch := list(islice(frames, batch_size)):
+        yield _reduced(np.stack(batch))
+
+
+def _reduced(frames: np.ndarray) -> Tensor:
+    """Frames ``(B, H, W, 3)`` uint8 as ``(B, 3, h, w)`` in [0, 1], neither side above `LONGEST`."""
+    size = (frames.shape[1], frames.shape[2])
+    if reduced_size(size) == size:
+        return media.to_float(frames)
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    small = F.interpolate(pixels, reduced_size(size), mode="bilinear", antialias=True)  # uint8: much faster than floats
+    return small.float() / 255
+
+
+def reduced_size(size: Size) -> Size:
+    """The (height, width) of driving frames as limbs are looked for in them."""
+    scale = min(1, LONGEST / max(size))
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+def in_square(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Points ``(..., 2)`` of a picture ``(h, w)`` in the square around it, where across and down are of one scale."""
+    return network_points(points, place_in(size, (max(size), max(size))))
+
+
+def follow(
+    detector: PersonDetector,
+    batches: Iterable[Tensor],
+    placed: Callable[[Tensor, tuple[int, int]], Tensor],
+    background: Callable[[Tensor], Tensor | None],
+    presence: Presence,
+) -> Iterator[DrivingMotion]:
+    """The motion of the person in a driving video, each frame looked at where the person was in the one before.
+
+    A frame without a person has the last pose, and those before the first person have the first one's.
+
+    Args:
+        batches: of frames ``(B, 3, h, w)`` in [0, 1]; how they are batched changes nothing.
+        placed: takes points of a frame, ``(B, K, N, 2)``, and its (h, w), to points of the networks' image.
+        background: the background transform of a batch, ``(B, 3, 3)``, or None.
+        presence: counts the frames.
+    """
+    region: Tensor | None = None
+    pose: Tensor | None = None
+    waiting: list[tuple[int, Tensor | None]] = []  # batches from before the first person: their sizes and backgrounds
+    for frames in batches:
+        size = (frames.shape[-2], frames.shape[-1])
+        transform = background(frames)
+        with torch.inference_mode():
+            found = detector.track(frames, region)
+            poses: list[Tensor | None] = []
+            for people in found:
+                presence.frames += 1
+                if people.score.item() >= PRESENT:
+                    region, pose = people.region, placed(people.keypoints.points, size)  # (1, 3), (1, K, N, 2)
+                else:
+                    presence.missing += 1
+                    region = None
+                poses.append(pose)
+        if pose is None:
+            waiting.append((len(frames), transform))
+            continue
+        first = next(each for each in poses if each is not None)
+        for count, earlier in waiting:
+            yield DrivingMotion(Keypoints(first.expand(count, -1, -1, -1)), earlier)
+        waiting.clear()
+        yield DrivingMotion(Keypoints(torch.cat([first if each is None else each for each in poses])), transform)

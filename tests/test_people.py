@@ -1,0 +1,329 @@
+"""Models of people as a user calls them: a real detector, a layout network and a painter of random weights at toy size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from motion_core import (
+    AnimationSettings,
+    BackgroundPredictor,
+    InputError,
+    LayerPainter,
+    LayoutNetwork,
+    MotionInterpPipeline,
+    OptimalInterpolationSelector,
+    PersonDetector,
+    ViewFusion,
+    demo,
+    media,
+)
+from motion_core.__main__ import main
+from motion_core.components import fusion_widths
+from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
+from motion_core.people import Presence, driving_frames, find_person, follow, survey_video
+
+EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
+GREY = np.full((256, 256, 3), 128, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """A pipeline of variant "v2"."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layout = LayoutNetwork(size=16, widths=(8, 12), part_widths=(8, 12))
+        painter = LayerPainter(size=32, widths=(8, 12), background_widths=(8, 12))
+        for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
+            nn.init.normal_(head.weight, std=0.05)
+        predictor = BackgroundPredictor()
+        nn.init.normal_(predictor.backbone.get_classifier().weight, std=0.02)
+        made = MotionInterpPipeline(
+            PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(),
+            layout.eval(),
+            painter.eval(),
+            background_predictor=predictor.eval(),
+            image_size=64,
+            selector=OptimalInterpolationSelector(num_candidates=2, features=4).eval(),
+            view_fusion=ViewFusion(**fusion_widths(painter)).eval(),
+            variant="v2",
+        )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(pipe, tmp_path_factory):
+    """That pipeline, saved."""
+    saved = tmp_path_factory.mktemp("people") / "model"
+    pipe.save_pretrained(saved)
+    return saved
+
+
+@pytest.fixture(scope="module")
+def video():
+    """Four frames of a driving video, ``(4, 256, 256, 3)`` uint8."""
+    frames = media.open_video(EXAMPLES / "reaching.mp4").frames()
+    return np.stack([next(frames) for _ in range(13)])[::4]
+
+
+def person(name="green-sweater"):
+    return media.load_image(EXAMPLES / f"{name}.png")
+
+
+def picture_on(height, width, *placed):
+    """A picture of bright noise with smaller ones on it, each given with its top, left and side."""
+    canvas = np.random.default_rng(0).integers(180, 200, (height, width, 3), dtype=np.uint8)
+    for picture, top, left, side in placed:
+        small = F.interpolate(media.to_float(picture[None]), (side, side), mode="bicubic", antialias=True)
+        canvas[top : top + side, left : left + side] = media.to_uint8(small)[0]
+    return canvas
+
+
+def in_pixels(keypoints, size):
+    return (keypoints + 1) / 2 * (np.array(size[::-1]) - 1)
+
+
+def poses(detector, frames, batch_size):
+    presence = Presence()
+    batches = driving_frames(frames, batch_size)
+    motions = list(follow(detector, batches, lambda points, size: points, lambda frames: None, presence))
+    return torch.cat([motion.keypoints.points for motion in motions]), presence
+
+
+def test_frames_without_a_person_keep_the_last_pose_whatever_the_batches_are(pipe, video):
+    frames = [GREY, video[0], GREY, GREY, video[3]]
+
+    (one, presence), (three, _) = (poses(pipe.keypoint_detector, frames, size) for size in (1, 3))
+
+    torch.testing.assert_close(one, three, atol=0, rtol=0)
+    assert torch.equal(one[0], one[1]), "before the first person, its pose"
+    assert torch.equal(one[1], one[2])
+    assert torch.equal(one[1], one[3])
+    assert not torch.equal(one[3], one[4])
+    assert (presence.frames, presence.missing) == (5, 3)
+    assert presence.describe() == ("nobody was found in 3 of 5 driving frames (60 %), where the last pose was kept")
+
+
+def test_a_video_of_nobody_is_refused_and_one_of_somebody_late_is_not(pipe, video):
+    detector = pipe.keypoint_detector
+    with pytest.raises(InputError, match=r"^video: must show a person with both shoulders .* none of 3 frames"):
+        survey_video(detector, media.open_video([GREY] * 3), pipe.device)
+    found = survey_video(detector, media.open_video([GREY, GREY, video[0]]), pipe.device)
+    assert found.points.shape == (1, 10, 5, 2)
+
+
+def test_large_driving_frames_are_reduced(video):
+    wide = np.repeat(np.repeat(video[:1], 4, axis=1), 6, axis=2)  # (1, 1024, 1536, 3)
+    (frames,) = driving_frames(wide, 2)
+    assert frames.shape == (1, 3, 341, 512)
+    assert (F.adaptive_avg_pool2d(frames, 8) - F.adaptive_avg_pool2d(media.to_float(wide), 8)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("picture", "rest"),
+    [(GREY, "nobody is found in it"), (person()[130:], "of the person in it less is")],
+)
+def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rendered(pipe, video, picture, rest):
+    rule = "must show a person with both shoulders and a hip in sight"
+    with pytest.raises(InputError, match=f"^source_image: {rule}, but {rest}"):
+        pipe.stream(picture, video)
+    with pytest.raises(InputError, match=f"^source_images: {rule}, but {rest}"):
+        pipe.stream(person(), video, source_images=[picture])
+
+
+def test_the_subject_is_who_is_at_the_place(pipe):
+    both = picture_on(300, 560, (person("purple-top"), 100, 10, 190), (person("black-top"), 30, 290, 260))
+    image = media.to_float(both[None])
+    for subject, left in ((None, 290), ((420.0, 160.0), 290), ((110.0, 190.0), 10)):
+        _, (x, _, _) = find_person(pipe.keypoint_detector, image, "p.png", subject=subject)
+        assert left < x < left + 200
+    with pytest.raises(
+        InputError, match=r"subject must be a place where a person is, but nobody is found at \(5.0, 5.0\)"
+    ):
+        find_person(pipe.keypoint_detector, image, "p.png", subject=(5.0, 5.0))
+    inside = (100, 10, 190, 190)
+    _, (x, _, _) = find_person(pipe.keypoint_detector, image, "p.png", inside, (110.0, 190.0))
+    assert 10 < x < 200
+
+
+def test_a_picture_keeps_its_pixels_and_its_size(pipe, video):
+    picture = picture_on(331, 501, (person(), 60, 40, 256))
+
+    animation = pipe.stream(picture, video, AnimationSettings(strategy="none"))
+    frames = [frame.image for frame in animation]
+
+    placement = animation.placement
+    top, left, height, width = placement.crop
+    assert placement.content[2:] == (height, width), "nothing is resized"
+    assert placement.network_size == (max(height, width),) * 2
+    assert left + width < 501
+    outside = np.ones((331, 501), bool)
+    outside[top : top + height, left : left + width] = False
+    for frame in frames:
+        assert frame.shape == (331, 501, 3) == (*animation.frame_size, 3)
+        np.testing.assert_array_equal(frame[outside], picture[outside])
+    assert not np.array_equal(frames[0][~outside], frames[3][~outside])
+    assert animation.presence.frames == 4
+
+
+def test_the_part_that_is_used_has_room_for_the_poses(pipe):
+    picture = picture_on(500, 900, (person(), 100, 320, 256))
+    image, settings = media.to_float(picture[None]), AnimationSettings()
+    points, _ = find_person(pipe.keypoint_detector, image, "p.png")
+    still = pipe.place(image, settings)
+    own = points.points[:, None][:, 0] * torch.tensor([1.0, 500 / 900])  # in the square around the picture
+    apart = torch.cat((own, own + torch.tensor([0.6, 0.0])))  # it walks to the right
+    moving = pipe.place(image, settings, type(points)(apart))
+
+    (_, left, _, width), (_, before, _, narrow) = moving.crop, still.crop
+    assert left == before or left == before - 1
+    assert narrow < 256 + 20
+    assert width == pytest.approx(0.3 * 900 + narrow, abs=80)
+    x = in_pixels(points.points[0, 1, :, 0].numpy()[:, None], (900,)).mean()
+    assert moving.person[0] == pytest.approx(x - left, abs=30)
+
+
+def test_in_standard_mode_places_are_those_of_the_video(pipe, video):
+    picture = picture_on(256, 400, (person(), 0, 20, 256))
+    driving = np.stack(
+        [picture_on(128, 200, (frame, 0, 70, 128)) for frame in video]
+    )  # half as large, and further right
+
+    animation = pipe.stream(picture, driving, AnimationSettings(mode="standard", strategy="none"))
+    placed = np.stack([frame.keypoints for frame in animation])
+
+    assert animation.placement.crop == (0, 0, 256, 400)
+    found, _ = poses(pipe.keypoint_detector, video, 4)  # the same video, where the person is in the middle
+    expected = in_pixels(found.numpy(), (256, 256)) + (140, (400 - 256) / 2)
+    assert np.abs(in_pixels(placed, (400, 400)) - expected).mean() < 4
+
+
+def test_pose_mode_takes_poses_but_neither_place_nor_size_nor_aspect_of_the_video(pipe, video):
+    settings = AnimationSettings(strategy="none")
+    elsewhere = np.stack([picture_on(300, 620, (frame, 90, 400, 200)) for frame in video])
+
+    near, far = (
+        np.stack([frame.keypoints for frame in pipe.stream(person(), clip, settings)]) for clip in (video, elsewhere)
+    )
+
+    moved = np.abs(near[3] - near[0]).mean()
+    assert moved > 0.02
+    assert np.abs(far - near).mean() < 0.02
+
+
+def test_frames_left_out_change_nothing_about_the_others(pipe, video):
+    settings = AnimationSettings(batch_size=2)
+    clip = [GREY, *video]
+    whole, rest = (list(pipe.stream(person(), clip, settings, skip_frames=skip)) for skip in (0, 3))
+    assert len(rest) == 2
+    for frame, same in zip(whole[3:], rest, strict=True):
+        np.testing.assert_array_equal(frame.image, same.image)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"size": 64}, (34, 64)),
+        ({"size": (32, 64), "fit": "stretch"}, (32, 64)),
+        ({"fit": "crop"}, (160, 160)),
+        ({"crop": (10, 100, 150, 140)}, (150, 140)),
+        ({"crop": (10, 100, 150, 140), "paste_back": True}, (160, 300)),
+        ({"background": "predicted"}, (160, 300)),
+        ({"mode": "relative"}, (160, 300)),
+    ],
+)
+def test_what_is_given_is_done(pipe, video, settings, size):
+    picture = picture_on(160, 300, (person(), 0, 90, 160))
+    chosen = AnimationSettings(strategy="none", **settings)
+    frame = next(iter(pipe.stream(picture, video, chosen)))
+    assert frame.image.shape == (*size, 3)
+
+
+def test_the_subject_alone_is_cropped_on_request(pipe, video):
+    picture = picture_on(300, 600, (person(), 20, 200, 256))
+    height, width = next(iter(pipe.stream(picture, video, AnimationSettings(crop="subject")))).image.shape[:2]
+    assert height == width < 300
+
+
+def test_small_pictures_are_enlarged_for_the_networks_and_not_for_the_user(pipe, video):
+    pipe.register_to_config(image_size=(128, 128))
+    try:
+        animation = pipe.stream(picture_on(90, 80, (person(), 5, 0, 80)), video)
+    finally:
+        pipe.register_to_config(image_size=(64, 64))
+    assert animation.placement.network_size == (128, 128)
+    assert next(iter(animation)).image.shape == (90, 80, 3)
+
+
+def test_more_photos_are_placed_by_the_person_in_them(pipe, video):
+    second = picture_on(400, 300, (person("checked-shirt"), 100, 30, 200))
+    plain = next(iter(pipe.stream(person(), video)))
+    fused = next(iter(pipe.stream(person(), video, source_images=[second])))
+    assert fused.image.shape == plain.image.shape
+    assert not np.array_equal(fused.image, plain.image)
+
+
+def test_bfloat16_convolutions_change_little_and_keypoints_not_at_all(pipe, folder, video):
+    half = MotionInterpPipeline.from_pretrained(folder, dtype=torch.bfloat16)
+    half.set_progress_bar_config(disable=True)
+    settings = AnimationSettings(t=0.5)
+    exact, near = (next(iter(each.stream(person(), video, settings))) for each in (pipe, half))
+    assert half.dense_motion_network.dtype == torch.bfloat16
+    np.testing.assert_array_equal(exact.keypoints, near.keypoints)
+    assert np.abs(exact.image.astype(int) - near.image).mean() < 3
+
+
+def test_loading_says_nothing(folder, capfd):
+    MotionInterpPipeline.from_pretrained(folder)
+    assert "Expected types" not in capfd.readouterr().err
+
+
+def test_interpolation_between_pictures_of_people(pipe):
+    picture = picture_on(180, 240, (person(), 0, 30, 180))
+    for mode in ("standard", "pose"):
+        result = pipe.interpolate(picture, person("arms-up"), times=[0.5], settings=AnimationSettings(mode=mode))
+        assert result.images.shape == (1, 180, 240, 3)
+    with pytest.raises(InputError, match=r"^driving_image: must show a person"):
+        pipe.interpolate(picture, GREY, num=2)
+
+
+def test_a_subject_needs_a_model_that_looks_for_people():
+    pipe = demo.random_pipeline(image_size=128)
+    frames = np.stack(demo.driving_frames(2, 128))
+    with pytest.raises(InputError, match="subject needs a model that looks for people"):
+        pipe.stream(frames[0], frames, AnimationSettings(subject=(1, 2)))
+
+
+@pytest.mark.parametrize("subject", [(1.0,), (-1, 3), (float("nan"), 3)])
+def test_a_subject_is_a_place(subject):
+    with pytest.raises(InputError, match="subject must be a place"):
+        AnimationSettings(subject=subject)
+
+
+def test_the_command_says_how_fast_it_was_and_where_nobody_was(folder, video, tmp_path, capsys):
+    media.save_image(tmp_path / "two.png", picture_on(200, 400, (person(), 0, 0, 200), (person("bent"), 0, 200, 200)))
+    with media.VideoWriter(f"{tmp_path}/driving/", 25) as writer:
+        for frame in (*video[:2], GREY):
+            writer.write(frame)
+    command = ["animate", tmp_path / "two.png", tmp_path / "driving", "-o", tmp_path / "out.mp4", "--model", folder]
+
+    assert main([str(part) for part in (*command, "--subject", "300,100", "--dtype", "float32")]) == 0
+
+    said = capsys.readouterr()
+    assert "3 frames, 400 x 200, 25.000 frames/s" in said.out
+    assert "\n3 frames in " in said.out
+    assert "driving: nobody was found in 1 of 3 driving frames (33 %)" in said.out
+    assert "200 x 200 of 400 x 200" in said.err
+
+
+def test_info_describes_a_model_of_people_in_its_own_words(folder, tmp_path, capsys):
+    assert main(["info", str(folder)]) == 0
+    assert "for people: a background and 10 limbs of 5 points as layers" in capsys.readouterr().out
+    assert main(["info", str(EXAMPLES / "reaching.mp4"), "--model", str(folder)]) == 0
+    assert "somebody is looked for in all of it, at 256 x 256" in capsys.readouterr().out
