@@ -172,7 +172,7 @@ def test_the_painter_learns_alone_and_with_everything(pack, networks):
     assert layout.layout_net.head.weight.grad.abs().sum() > 0
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -182,7 +182,7 @@ def line(steps: int, kill_at: int | None = None, rate: float = 0.1) -> Stage:
 
     def losses(step: int) -> dict[str, torch.Tensor]:
         if step == kill_at:
-            raise Killed
+            raise KilledError
         x = torch.randn(4, 2, generator=torch.Generator().manual_seed(step))
         return {"square": network(x).sub(x).square().mean()}
 
@@ -192,7 +192,7 @@ def line(steps: int, kill_at: int | None = None, rate: float = 0.1) -> Stage:
 def test_a_stage_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVED_EVERY", 2)
     run(line(6), tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(line(6, kill_at=5), tmp_path / "killed")
     run(line(6), tmp_path / "killed")
 
@@ -204,7 +204,7 @@ def test_a_stage_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatc
 
 def test_a_stage_of_other_settings_is_not_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVED_EVERY", 2)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(line(6, kill_at=3), tmp_path)
     with pytest.raises(InputError, match="delete it to begin anew"):
         run(line(6, rate=0.2), tmp_path)
