@@ -16,6 +16,7 @@ from motion_core.networks.layered.limbs import LIMBS, strips
 from train.features import load_vgg
 from train.recipes.people import loop
 from train.recipes.people.batches import _mirrored_flow, draw_batch, draw_motions
+from train.recipes.people.correction import corrected, detector_error, learn_correction, with_correction
 from train.recipes.people.layout_stage import flow_points, layout_losses
 from train.recipes.people.loop import Stage, load_weights, run
 from train.recipes.people.pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
@@ -89,6 +90,28 @@ def test_a_mirrored_pair_has_its_limbs_where_its_keypoints_are(pack):
             assert side.labels[0, row, column] == 1 + limb
         seen.add(bool(side.keypoints.points[0, LIMBS.index("head"), :4, 0].mean() > 0))
     assert seen == {True, False}  # the driving person stands on one side, or mirrored on the other
+
+
+def test_what_the_detector_always_gets_wrong_is_corrected(pack):
+    """A detector that sees a forearm too high, of people anywhere and of any size."""
+    random = torch.Generator().manual_seed(0)
+    true = torch.cat([person(0.0)] * 64)
+    true = true * (0.5 + 0.5 * torch.rand(64, 1, 1, 1, generator=random)) + 0.2 * torch.randn(
+        64, 1, 1, 2, generator=random
+    )
+    found = true.clone()
+    found[:, 3, :, 1] -= 0.5 * (true[:, 1, 0] - true[:, 1, 1]).norm(dim=-1, keepdim=True)  # of the trunk's width
+    people = replace(pack, keypoints=true.numpy(), detected=found.numpy())
+
+    network = learn_correction(people, steps=150)
+
+    before, after = (
+        detector_error(each, people.keypoints)[0] for each in (people.detected, corrected(network, people.detected))
+    )
+    assert after < 0.5 * before
+    (made,) = with_correction(network, [people])
+    np.testing.assert_array_equal(made.keypoints, people.keypoints)
+    torch.testing.assert_close(torch.from_numpy(made.detected), network(found).detach())
 
 
 def test_a_mirrored_flow_of_a_still_picture_is_still():
