@@ -228,7 +228,8 @@ class MotionStages(SavedPipeline):
         def background(images: Tensor, silhouettes: Tensor | None) -> Tensor | None:
             return self._background(source, images, settings.background, silhouettes, placement.content)
 
-        frames = (batch.to(self.device) for batch in driving_frames(video, settings.batch_size))
+        device = self.device  # which is found by a walk through all modules
+        frames = (batch.to(device) for batch in driving_frames(video, settings.batch_size))
         shapes = settings.background == "predicted" and isinstance(self.background_predictor, CameraAligner)
         return follow(detector, frames, placed, background, presence, shapes)
 
