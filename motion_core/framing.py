@@ -90,7 +90,7 @@ def place_in(picture_size: Size, network_size: Size, fit: Fit = "pad", box: Box 
     picture_size, network_size = _size("picture_size", picture_size), _size("network_size", network_size)
     if fit not in get_args(Fit):
         raise InputError(f"fit: must be one of {', '.join(get_args(Fit))}, got {fit!r}")
-    part = (0, 0, *picture_size) if box is None else _inside(box, picture_size)
+    part = (0, 0, *picture_size) if box is None else check_box(box, picture_size)
     content = (0, 0, *network_size)
     if fit == "pad":
         content = _centred(_fitted(part[2:], network_size), network_size)
@@ -132,7 +132,8 @@ def _size(name: str, size: Size) -> Size:
     return int(size[0]), int(size[1])
 
 
-def _inside(box: Box, size: Size) -> Box:
+def check_box(box: Box, size: Size) -> Box:
+    """A box within a picture (h, w), as plain whole numbers; raises InputError where it is none."""
     if len(box) != 4 or not all(_whole(value) for value in box):
         raise InputError(f"crop box: must be (top, left, height, width) in whole pixels, got {box!r}")
     top, left, height, width = (int(value) for value in box)

@@ -22,7 +22,7 @@ from .animation import frames as animated_frames
 from .components import OPTIONAL, check_components
 from .driving import check_video, initial_keypoints, smoothed
 from .errors import InputError
-from .framing import preview, to_network
+from .framing import check_box, preview, to_network
 from .geometry import fold_over_share
 from .interpolation import requested_times
 from .networks.interpolation_selector import OptimalInterpolationSelector
@@ -175,6 +175,8 @@ class MotionInterpPipeline(MotionStages):
         if source_images and self.view_fusion is None:
             raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
+        if isinstance(settings.crop, tuple):
+            check_box(settings.crop, (picture.shape[-2], picture.shape[-1]))
         more = [self.read_picture(image, settings) for image in source_images]
         video = media.open_video(
             driving_video,

@@ -608,14 +608,14 @@ def can_mount() -> bool:
 
 @contextlib.contextmanager
 def quick() -> Iterator[None]:
-    """The command line loads its pipeline once for all cases, and small frames need no second thread."""
+    """The command line has a small pipeline, made once for all cases, and small frames need no second thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    loaded = cache(lambda: MotionInterpPipeline.from_pretrained(dtype=torch.float32))
+    made = cache(lambda: demo.random_pipeline(image_size=SIZE))
     load = commands._load
 
     def kept(options: argparse.Namespace, *more: Any) -> MotionInterpPipeline:
-        return load(options, *more) if options.model or options.device != "auto" else loaded()
+        return load(options, *more) if options.model or options.device != "cpu" else made()
 
     with mock.patch.object(commands, "_load", kept):
         yield
@@ -876,7 +876,8 @@ def test_ctrl_c_in_the_program_itself(tmp_path):
     given = Given.of(
         Case("", "", "", driving=partial(good_video, count=500), output="out/", extra=("--resume",)), tmp_path
     )
-    command = [sys.executable, "-m", "motion_core", *given.arguments()]
+    demo.random_pipeline(image_size=SIZE).save_pretrained(tmp_path / "model")
+    command = [sys.executable, "-m", "motion_core", *given.arguments(), "--model", str(tmp_path / "model")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
     frames = tmp_path / "out" / "out.parts" / "frames"
     deadline = time.monotonic() + 120

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from published import write_checkpoint
 from motion_core import MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
 from motion_core.saved_pipeline import SHIPPED
+
+EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +110,7 @@ def test_interrupted_render_leaves_nothing_unless_it_is_to_be_resumed(files, tmp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(MotionInterpPipeline, "generate", interrupt)
-    assert run("animate", files / "me.png", files / "dance.mp4", "-o", tmp_path / "out.mp4") == 130
+    assert animate(files, tmp_path / "out.mp4") == 130
 
     assert list(tmp_path.iterdir()) == []
 
@@ -115,7 +118,7 @@ def test_interrupted_render_leaves_nothing_unless_it_is_to_be_resumed(files, tmp
 def test_comparison_shows_source_driving_and_result(files, tmp_path):
     compared = tmp_path / "compared.mp4"
 
-    assert run("animate", files / "me.png", files / "dance.mp4", "-o", tmp_path / "out.mp4", "--compare", compared) == 0
+    assert animate(files, tmp_path / "out.mp4", f"--compare {compared}") == 0
 
     video = media.open_video(compared)
     assert video.frame_count == 4
@@ -126,9 +129,8 @@ def test_paste_back_gives_a_video_of_the_pictures_size(files, tmp_path):
     media.save_image(tmp_path / "large.png", demo.source_picture(500))
 
     out = tmp_path / "out.mp4"
-    assert (
-        run("animate", tmp_path / "large.png", files / "dance.mp4", "-o", out, "--crop", "subject", "--paste-back") == 0
-    )
+    command = ["animate", tmp_path / "large.png", files / "dance.mp4", "-o", out, "--model", files / "model"]
+    assert run(*command, "--crop", "subject", "--paste-back") == 0
 
     assert media.open_video(out).size == (500, 500)
 
@@ -136,21 +138,20 @@ def test_paste_back_gives_a_video_of_the_pictures_size(files, tmp_path):
 def test_interpolate_writes_the_images_between_two_pictures(files, tmp_path, capsys):
     media.save_image(tmp_path / "b.png", demo.driving_frames(3, 128)[1])
     between = f"{tmp_path}/between/"
+    command = ["interpolate", files / "me.png", tmp_path / "b.png", "--model", files / "model"]
 
-    assert run("interpolate", files / "me.png", tmp_path / "b.png", "-o", between, "--num", "3", "--path", "rigid") == 0
+    assert run(*command, "-o", between, "--num", "3", "--path", "rigid") == 0
 
     text = capsys.readouterr().out
     assert "t = 0.500" in text
     assert "3 images" in text
     assert media.open_video(between).frame_count == 3
-    assert (
-        run("interpolate", files / "me.png", tmp_path / "b.png", "-o", tmp_path / "one.gif", "--times", "0.2", "0.1")
-        == 0
-    )
+    assert run(*command, "-o", tmp_path / "one.gif", "--times", "0.2", "0.1") == 0
 
 
 def test_info_tells_what_a_file_is_and_what_becomes_of_it(files, tmp_path, capsys):
-    assert run("info", files / "me.png", "--crop", "10,20,60,40", "--preview", tmp_path / "preview.png") == 0
+    model = ("--model", files / "model")
+    assert run("info", files / "me.png", *model, "--crop", "10,20,60,40", "--preview", tmp_path / "preview.png") == 0
     text = capsys.readouterr().out
     assert "me.png: a picture, 128 x 128" in text
     assert "40 x 60 of 128 x 128, as 86 x 128 in the middle of 128 x 128" in text
@@ -186,12 +187,12 @@ def test_memory_does_not_grow_with_the_length_of_the_video(capsys):
     assert float(rows[2][-2]) < 40  # the frames in bytes alone would be 44
 
 
-def test_without_a_model_it_takes_the_one_that_comes_with_the_package(files, tmp_path, capsys):
-    assert run("animate", files / "me.png", files / "dance.mp4", "-o", tmp_path / "out.gif") == 0
+def test_without_a_model_it_takes_the_one_that_comes_with_the_package(tmp_path):
+    command = ["animate", EXAMPLES / "green-sweater.png", EXAMPLES / "reaching.mp4", "--end", "0.08"]
+    assert run(*command, "-o", tmp_path / "out.gif") == 0
     assert (tmp_path / "out.gif").is_file()
 
-    given = ("--model", SHIPPED, "-o", tmp_path / "given.gif")
-    assert run("animate", files / "me.png", files / "dance.mp4", *given) == 0
+    assert run(*command, "--model", SHIPPED, "-o", tmp_path / "given.gif") == 0
     assert (tmp_path / "given.gif").read_bytes() == (tmp_path / "out.gif").read_bytes()
 
 
@@ -211,7 +212,7 @@ def test_convert_says_what_it_found(files, tmp_path, capsys):
         (["animate", "me.png", "dance.mp4", "-o", "x.txt"], "x.txt"),
         (["animate", "me.png", "dance.mp4", "-o", "nowhere/x.mp4"], "nowhere"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--model", "./nothing"], "./nothing: no such folder"),
-        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--size", "100"], "multiples of 64"),
+        (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--size", "100", "--model", "model"], "multiples of 128"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--device", "warp"], "device must be"),
         (["animate", "me.png", "dance.mp4", "-o", "x.mp4", "--dtype", "int8"], "dtype must be"),
         (["convert", "me.png", "out"], "me.png: not a checkpoint"),
