@@ -29,8 +29,8 @@ from motion_core import (
 )
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
-from motion_core.networks.blocks import Down, NormReLU, Residual, Same, Shrink, Up
-from motion_core.networks.image_generator import _filled
+from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up
+from motion_core.networks.tpsmm.image_generator import _filled
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
