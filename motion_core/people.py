@@ -28,13 +28,22 @@ from .framing import (
     to_network,
 )
 from .networks.layered.camera_aligner import CameraAligner
-from .networks.layered.person_detector import HIPS, PRESENT, SHOULDERS, DetectedPeople, PersonDetector
+from .networks.layered.person_detector import (
+    HIPS,
+    PRESENT,
+    ROUNDS,
+    SHOULDERS,
+    DetectedPeople,
+    PersonDetector,
+)
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .settings import AnimationSettings
 from .structures import DrivingMotion, Keypoints, LayeredSource
 
 LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced
 SURVEYED = 8  # driving frames that are looked at before anything is rendered
+SEARCHED = 3  # of those, in so many somebody who is small is searched all over the frame, which takes seconds
+SEARCH_EVERY = 25  # frames of a video in which nobody is seen
 
 _RULE = "must show a person with both shoulders and a hip in sight"
 
@@ -163,6 +172,7 @@ def place_other_person(detector: PersonDetector, picture: Tensor, network_size: 
     return replace(placement, person=network_region(region, placement))
 
 
+@torch.inference_mode()
 def survey_video(
     detector: PersonDetector,
     video: media.VideoSource,
@@ -182,18 +192,41 @@ def survey_video(
     spread = np.linspace(0, video.frame_count - 1, min(SURVEYED, video.frame_count)).round().astype(int).tolist()
     order = list(dict.fromkeys((initial_frame, *spread)))
     poses: list[Tensor] = []
+    region: Tensor | None = None
+    searches = SEARCHED
     for index in order:
         frame = next(video.frames(index))
-        with torch.inference_mode():
+        size = (frame.shape[0], frame.shape[1])
+        found = _seek(detector, _reduced(frame[None]).to(device), region, search=False)
+        if not _suffices(found, reduced_size(size)) and searches:
             found = detector.detect(_reduced(frame[None]).to(device), silhouettes=False)
-            size = (frame.shape[0], frame.shape[1])
-            if _suffices(found, reduced_size(size)):
-                poses.append(in_square(found.keypoints.points, size))
+            searches -= 1
+        if _suffices(found, reduced_size(size)):
+            region = found.region
+            poses.append(in_square(found.keypoints.points, size))
         if poses and quick:
             break
     if not poses:
         raise InputError(f"{video.name}: {_RULE}, but none of {len(order)} frames all over it does")
     return Keypoints(torch.cat(poses))
+
+
+@torch.inference_mode()
+def _seek(
+    detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
+) -> DetectedPeople:
+    """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it."""
+    if region is not None:
+        people = detector.detect(frame, region, silhouettes)
+        if people.score.item() >= PRESENT:
+            return people
+    if search:
+        return detector.detect(frame, None, silhouettes)
+    height, width = frame.shape[-2:]
+    region = torch.tensor([[(width - 1) / 2, (height - 1) / 2, max(height, width) / 2]])
+    for _ in range(ROUNDS):
+        region = detector.detect(frame, region, silhouettes=False).region
+    return detector.detect(frame, region, silhouettes)
 
 
 def driving_frames(video: Iterable[np.ndarray], batch_size: int) -> Iterator[Tensor]:
@@ -281,7 +314,8 @@ def follow(
 ) -> Iterator[DrivingMotion]:
     """The motion of the person in a driving video, each frame looked at where the person was in the one before.
 
-    A frame without a person has the last pose, and those before the first person have the first one's.
+    A frame without a person has the last pose, and those before the first person have the first one's. Who is lost is looked
+    for in the whole frame, and now and then all over it.
 
     Args:
         batches: of frames ``(B, 3, h, w)`` in [0, 1]; how they are batched changes nothing.
@@ -289,25 +323,32 @@ def follow(
         background: of frames and, if they are wanted, silhouettes ``(B, 1, h, w)``, the transforms ``(B, 3, 3)``, or None.
         presence: counts the frames.
         silhouettes: whether they are wanted, which takes as long again.
+
+    Raises:
+        InputError: nobody is found in any frame.
     """
     region: Tensor | None = None
     pose: Tensor | None = None
+    lost = 0  # frames since the person was seen
     waiting: list[tuple[int, Tensor | None]] = []  # batches from before the first person: their sizes and backgrounds
     for frames in batches:
         size = (frames.shape[-2], frames.shape[-1])
         poses: list[Tensor | None] = []
         shapes: list[Tensor] = []  # (1, 1, h, w) each
         with torch.inference_mode():
-            for people in detector.track(frames, region, silhouettes):
+            for frame in frames.split(1):
+                people = _seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes)
                 presence.frames += 1
                 there = people.score.item() >= PRESENT
                 if people.silhouette is not None:
                     shapes.append(people.silhouette * there)
                 if there:
                     region, pose = people.region, placed(people.keypoints.points, size)  # (1, 3), (1, K, N, 2)
+                    lost = 0
                 else:
                     presence.missing += 1
                     region = None
+                    lost += 1
                 poses.append(pose)
         transform = background(frames, torch.cat(shapes) if shapes else None)
         if pose is None:
@@ -318,3 +359,5 @@ def follow(
             yield DrivingMotion(Keypoints(first.expand(count, -1, -1, -1)), earlier)
         waiting.clear()
         yield DrivingMotion(Keypoints(torch.cat([first if each is None else each for each in poses])), transform)
+    if waiting:
+        raise InputError(f"driving video: {_RULE} for more than a moment")

@@ -56,21 +56,21 @@ class Shot:
 PICTURES = (
     Shot("green-sweater.png", "A person with red hair in a green checked cardigan", 19, 8, 42),
     Shot("black-top.png", "A person in a black top and blue trousers", 5, 8, 9),
-    Shot("pink-top.png", "A person in a pink top, from the hips up", 18, 3, 37, captured=True),
+    Shot("pink-jacket.png", "A person in a pink jacket, from the hips up", 10, 11, 28),
     Shot("blue-coat.png", "A person in a wide blue coat", 2, 5, 22),
     Shot("checked-coat.png", "A person in a checked coat, hands raised", 12, 6, 30, captured=True),
     Shot("red-jacket.png", "A person with long hair in a red jacket", 23, 1, 20, captured=True),
 )
 MOVEMENTS = (
     Shot("reaching.mp4", "Reaching out with both arms", 0, 6),
-    Shot("dancing.mp4", "Dancing, with a beat", 7, 6, captured=True, sound=True),
+    Shot("dancing.mp4", "Dancing, with a beat", 10, 3, captured=True, sound=True),
     Shot("waving.mp4", "Pointing and waving, from the hips up", 14, 2),
     Shot("large-poses.mp4", "A leg and both arms spread", 15, 9),
     Shot("walking.mp4", "Walking", 8, 2),
 )
 SAME = (
     (Shot("arms-up.png", "Arms up", 0, 9, 46), Shot("bent.png", "Bent to the side", 0, 9, 14)),
-    (Shot("arm-down.png", "Arms down", 10, 11, 28), Shot("arm-left.png", "An arm to the left", 10, 11, 19)),
+    (PICTURES[2], Shot("arm-left.png", "An arm to the left", 10, 11, 19)),
 )
 DIFFERENT = ((PICTURES[1], PICTURES[0]), (PICTURES[2], PICTURES[4]))
 

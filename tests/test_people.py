@@ -23,6 +23,7 @@ from motion_core import (
     ViewFusion,
     demo,
     media,
+    people,
 )
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
@@ -31,7 +32,7 @@ from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 from motion_core.people import Presence, driving_frames, find_person, follow, survey_video
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
-GREY = np.full((256, 256, 3), 128, np.uint8)
+GREY = np.full((128, 128, 3), 128, np.uint8)  # nobody, and small: a search takes time
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,12 @@ def video():
     return np.stack([next(frames) for _ in range(13)])[::4]
 
 
+@pytest.fixture(scope="module")
+def small_video(video):
+    """The same, ``(4, 128, 128, 3)`` uint8."""
+    return media.to_uint8(F.interpolate(media.to_float(video), (128, 128), mode="area"))
+
+
 def person(name="green-sweater"):
     """A rendered person, ``(256, 256, 3)`` uint8."""
     return picture_on(256, 256, (media.load_image(EXAMPLES / f"{name}.png"), 0, 0, 256))
@@ -99,8 +106,8 @@ def poses(detector, frames, batch_size):
     return torch.cat([motion.keypoints.points for motion in motions]), presence
 
 
-def test_frames_without_a_person_keep_the_last_pose_whatever_the_batches_are(pipe, video):
-    frames = [GREY, video[0], GREY, GREY, video[3]]
+def test_frames_without_a_person_keep_the_last_pose_whatever_the_batches_are(pipe, small_video):
+    frames = [GREY, small_video[0], GREY, GREY, small_video[3]]
 
     (one, presence), (three, _) = (poses(pipe.keypoint_detector, frames, size) for size in (1, 3))
 
@@ -113,12 +120,23 @@ def test_frames_without_a_person_keep_the_last_pose_whatever_the_batches_are(pip
     assert presence.describe() == ("nobody was found in 3 of 5 driving frames (60 %), where the last pose was kept")
 
 
-def test_a_video_of_nobody_is_refused_and_one_of_somebody_late_is_not(pipe, video):
+def test_a_video_of_nobody_is_refused_and_one_of_somebody_late_is_not(pipe, small_video):
     detector = pipe.keypoint_detector
     with pytest.raises(InputError, match=r"^video: must show a person with both shoulders .* none of 3 frames"):
         survey_video(detector, media.open_video([GREY] * 3), pipe.device)
-    found = survey_video(detector, media.open_video([GREY, GREY, video[0]]), pipe.device)
+    found = survey_video(detector, media.open_video([GREY, GREY, small_video[0]]), pipe.device)
     assert found.points.shape == (1, 10, 5, 2)
+
+
+def test_who_is_lost_is_searched_all_over_a_frame_now_and_then_only(pipe, small_video, monkeypatch):
+    detector, searched = pipe.keypoint_detector, []
+    search = detector._search
+    monkeypatch.setattr(detector, "_search", lambda *arguments: searched.append(1) or search(*arguments))
+    monkeypatch.setattr(people, "SEARCH_EVERY", 3)
+    found, presence = poses(detector, [small_video[0], *[GREY] * 4, small_video[1], GREY], 2)
+    assert len(found) == 7
+    assert presence.missing == 5
+    assert len(searched) == 3, "in the first and the fourth of four frames, and in the last frame"
 
 
 def test_large_driving_frames_are_reduced(video):
@@ -326,10 +344,10 @@ def test_a_subject_is_a_place(subject):
         AnimationSettings(subject=subject)
 
 
-def test_the_command_says_how_fast_it_was_and_where_nobody_was(folder, video, tmp_path, capsys):
+def test_the_command_says_how_fast_it_was_and_where_nobody_was(folder, small_video, tmp_path, capsys):
     media.save_image(tmp_path / "two.png", picture_on(200, 400, (person(), 0, 0, 200), (person("bent"), 0, 200, 200)))
     with media.VideoWriter(f"{tmp_path}/driving/", 25) as writer:
-        for frame in (*video[:2], GREY):
+        for frame in (*small_video[:2], GREY):
             writer.write(frame)
     command = ["animate", tmp_path / "two.png", tmp_path / "driving", "-o", tmp_path / "out.mp4", "--model", folder]
 

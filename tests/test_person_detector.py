@@ -91,7 +91,7 @@ def test_a_small_person_is_found_in_a_large_picture(detector):
 
 
 def test_of_two_people_the_larger_is_meant_unless_a_place_is_given(detector):
-    picture = pictures_on(400, 720, (person("pink-top"), 190, 20, 160), (person("black-top"), 70, 380, 300))
+    picture = pictures_on(400, 720, (person("pink-jacket"), 190, 20, 160), (person("black-top"), 70, 380, 300))
     assert 450 < detector.find(picture)[0, 0] < 610
     for subject, left, right in (((100, 270), 60, 140), ((530, 220), 450, 610)):
         region = detector.find(picture, subject)
