@@ -60,7 +60,6 @@ class Progress:
         skipped: steps whose loss or gradient was not finite.
         skipped_in_row: how many of them were the last ones.
         seconds: spent training, over all starts of the run.
-        optimizer_began: the step before which the optimiser knew nothing: 0, or where a run came from another machine.
     """
 
     step: int = 0
@@ -68,7 +67,6 @@ class Progress:
     skipped: int = 0
     skipped_in_row: int = 0
     seconds: float = 0.0
-    optimizer_began: int = 0
 
     def after(self, samples: int, seconds: float, skipped: bool) -> Progress:
         """One step later."""
@@ -78,7 +76,6 @@ class Progress:
             self.skipped + skipped,
             self.skipped_in_row + 1 if skipped else 0,
             self.seconds + seconds,
-            self.optimizer_began,
         )
 
 

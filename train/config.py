@@ -193,7 +193,6 @@ class ScheduleConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
     weight_decay: Weight = 1e-4
-    warmup: Steps = 0  # in which the learning rate rises, at the start and where the optimiser begins anew
     milestones: tuple[Steps, ...] = (210_000, 270_000)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 10  # largest gradient entry of keypoints, dense motion and background

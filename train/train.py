@@ -133,7 +133,7 @@ def train(
             waited = time.perf_counter() - began
 
             # 6.2 Losses, gradients, new weights; or none, if a number is not finite
-            phase, rate = phase_at(config, number), learning_rate_at(schedule, number, progress.optimizer_began)
+            phase, rate = phase_at(config, number), learning_rate_at(schedule, number)
             result = update(accelerator, step, networks, optimizer, taken, phase, rate, schedule.clip, signal)
             seconds = time.perf_counter() - began
             progress = progress.after(batch_pairs, seconds, bool(result.bad))

@@ -165,13 +165,9 @@ def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: Schedule
     return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
 
 
-def learning_rate_at(schedule: ScheduleConfig, step: int, began: int = 0) -> float:
-    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on.
-
-    It rises over `schedule.warmup` steps from step `began` on, where the optimiser knew nothing yet.
-    """
-    rise = min((step - began + 1) / max(schedule.warmup, 1), 1.0)
-    return schedule.learning_rate * rise * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
+def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
+    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on."""
+    return schedule.learning_rate * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
 
 
 class StopSignal:

@@ -509,7 +509,6 @@ def test_all_processes_skip_together(settings, tmp_path):
         "skipped": 2,
         "skipped_in_row": 0,
         "seconds": 0,
-        "optimizer_began": 0,
     }
 
 
