@@ -227,7 +227,7 @@ class TrainingConfig(Section):
     """A training run."""
 
     variant: Variant
-    stage: Literal["motion", "tracks", "inpainting", "selector", "avd"] = "motion"
+    stage: Literal["motion", "tracks", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
     init_keypoints: str | None = None  # a saved pipeline to take the keypoint detector from instead
@@ -267,8 +267,6 @@ class TrainingConfig(Section):
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
         if self.stage == "tracks" and not (self.losses.tracks or self.losses.keypoints):
             raise ValueError("losses.tracks or losses.keypoints must be above 0 for stage tracks, got 0")
-        if self.stage == "inpainting" and self.model.motion.num_masks == 1:
-            raise ValueError("model.motion.num_masks must be one for each level for stage inpainting, got 1")
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

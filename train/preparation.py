@@ -17,7 +17,6 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
-from .inpainting_step import InpaintingStep
 from .known_motion import KNOWN
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
@@ -106,11 +105,7 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     for kind, name in needed_features(config).items():
         loaded = load_vgg(name, config.losses.scales) if kind == "vgg" else load_vit(name, config.features.vit_size)
         features[kind] = loaded.to(device)
-    steps: dict[str, type[nn.Module]] = {
-        "motion": MotionStep,
-        "inpainting": InpaintingStep,
-        "selector": SelectorStep,
-    }
+    steps: dict[str, type[nn.Module]] = {"motion": MotionStep, "selector": SelectorStep}
     return steps[config.stage](networks, config, features)
 
 
@@ -144,17 +139,17 @@ def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
     jitter = Jitter(**config.data.jitter.model_dump())
-    inpainting, moving = config.stage == "inpainting", config.stage in ("motion", "tracks")
+    moving = config.stage in ("motion", "tracks")
     known = {name: moving and getattr(config.losses, name) > 0 for name in KNOWN}
     elsewhere = config.stage == "tracks" and config.data.backgrounds > 0
     splines = (config.model.num_splines, config.model.points_per_spline)
     return PairOptions(
         **values,
         jitter=jitter,
-        tracks=inpainting or any(known.values()),
-        tracked_only=config.stage in ("tracks", "inpainting"),
+        tracks=any(known.values()),
+        tracked_only=config.stage == "tracks",
         splines=splines if known["keypoints"] or known["contributions"] else None,
-        silhouettes=inpainting or known["contributions"] or known["occlusion"] or elsewhere,
+        silhouettes=known["contributions"] or known["occlusion"] or elsewhere,
     )
 
 
