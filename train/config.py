@@ -56,10 +56,6 @@ class DataConfig(Section):
     min_stride: Steps = 1  # frames between source and driving, at least
     max_stride: Count | None = None  # and at most; null is any
     flip: bool = True
-    zoom: Annotated[float, Field(ge=1, le=8)] = 1  # see pairs from so much nearer at most, where their images differ
-    turn: Annotated[float, Field(ge=0, le=180)] = 0  # degrees that pairs are turned by at most
-    resize: Annotated[float, Field(ge=1, le=2)] = 1  # factor that pairs are made larger or smaller by at most
-    backgrounds: Share = 0  # stage tracks: of pairs whose figure is put before the background of another pair
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
@@ -154,15 +150,6 @@ class LossConfig(Section):
     ranking: Weight = 1
     direct: Weight = 0
     pixels: Weight = 0  # of the images themselves, beside their features
-    tracks: Weight = 0  # of points known to correspond, where the data have any
-    contributions: Weight = (
-        0  # of the contribution maps at these points, which belong to splines, and of the background
-    )
-    occlusion: Weight = 0  # of the occlusion masks, where the data say that the background is uncovered
-    fine_occlusion: bool = (
-        True  # of all masks; false: in stage tracks of the coarse ones alone, which takes half of the time
-    )
-    keypoints: Weight = 0  # of keypoints, where the data say where these are
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
@@ -227,7 +214,7 @@ class TrainingConfig(Section):
     """A training run."""
 
     variant: Variant
-    stage: Literal["motion", "tracks", "selector", "avd"] = "motion"
+    stage: Literal["motion", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
     init_keypoints: str | None = None  # a saved pipeline to take the keypoint detector from instead
@@ -265,8 +252,6 @@ class TrainingConfig(Section):
             raise ValueError(f"init_from must name the saved pipeline whose {network} is trained, got null")
         if self.stage == "selector" and self.variant == "tpsmm":
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
-        if self.stage == "tracks" and not (self.losses.tracks or self.losses.keypoints):
-            raise ValueError("losses.tracks or losses.keypoints must be above 0 for stage tracks, got 0")
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

@@ -17,10 +17,8 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
-from .known_motion import KNOWN
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
-from .track_step import TrackStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -98,8 +96,6 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     """
     if config.stage == "avd":
         return AvdStep(networks, config)
-    if config.stage == "tracks":
-        return TrackStep(networks, config)
     device = next(networks.parameters()).device
     features: dict[str, nn.Module] = {}
     for kind, name in needed_features(config).items():
@@ -111,7 +107,7 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
     """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
-    if config.stage in ("avd", "tracks"):
+    if config.stage == "avd":
         return {}
     with_vit = (
         config.stage == "motion"
@@ -138,19 +134,7 @@ def compile_networks(networks: nn.ModuleDict) -> None:
 def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
-    jitter = Jitter(**config.data.jitter.model_dump())
-    moving = config.stage in ("motion", "tracks")
-    known = {name: moving and getattr(config.losses, name) > 0 for name in KNOWN}
-    elsewhere = config.stage == "tracks" and config.data.backgrounds > 0
-    splines = (config.model.num_splines, config.model.points_per_spline)
-    return PairOptions(
-        **values,
-        jitter=jitter,
-        tracks=any(known.values()),
-        tracked_only=config.stage == "tracks",
-        splines=splines if known["keypoints"] or known["contributions"] else None,
-        silhouettes=known["contributions"] or known["occlusion"] or elsewhere,
-    )
+    return PairOptions(**values, jitter=Jitter(**config.data.jitter.model_dump()))
 
 
 def rank() -> int:
