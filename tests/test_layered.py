@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,7 @@ from motion_core.networks.layered.layer_painter import part_colours
 from motion_core.networks.layered.layout_network import grids_at_cells, sample_each
 from motion_core.networks.layered.limb_motion import LimbMotion
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, LIMBS, strips
+from motion_core.networks.layered.unet import Block
 
 LIMB_COUNT = len(LIMBS)
 
@@ -123,6 +125,19 @@ def test_what_a_limb_learns_is_the_same_wherever_and_how_large_the_person_is():
     scale[0, 2] = 0.3
     there = network(source * 0.5 + torch.tensor([0.3, 0.0]), driving * 0.5 + torch.tensor([0.3, 0.0]))
     torch.testing.assert_close(there, scale @ here @ torch.linalg.inv(scale), atol=1e-4, rtol=0)
+
+
+def test_folding_the_norm_changes_nothing_and_follows_the_weights():
+    block = Block(3, 4).eval()
+    torch.nn.init.normal_(block[1].running_mean)
+    torch.nn.init.uniform_(block[1].running_var, 0.5, 2)
+    x = torch.randn(2, 3, 8, 8)
+    for _ in range(2):
+        with torch.no_grad():
+            folded = block(x)
+        torch.testing.assert_close(folded, block(x).detach())
+        torch.nn.init.normal_(block[0].weight)
+    assert isinstance(copy.deepcopy(block), Block)
 
 
 def moved_layers(networks: tuple[LayoutNetwork, LayerPainter], picture: torch.Tensor):

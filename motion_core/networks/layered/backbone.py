@@ -108,7 +108,11 @@ class LayeredBackbone:
 
         def mix(maps: list[Tensor]) -> Tensor:
             side = maps[0].shape[-1]
-            share = weights if side == weights.shape[-1] else shrunk(weights.flatten(0, 1), side).unflatten(0, weights.shape[:2])
+            share = (
+                weights
+                if side == weights.shape[-1]
+                else shrunk(weights.flatten(0, 1), side).unflatten(0, weights.shape[:2])
+            )
             return (torch.stack(maps, dim=1) * share).sum(dim=1)
 
         colours = torch.stack([view.part_colours.expand(len(weights), -1, -1) for view in views]).mean(dim=0)
@@ -154,4 +158,3 @@ def layered_source(layout: LayoutNetwork, image: Tensor, keypoints: Keypoints, p
         image,
         part_colours(image, parts, LAYERS_MIRRORED),
     )
-

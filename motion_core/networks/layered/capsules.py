@@ -25,7 +25,9 @@ def capsules(points: Tensor, size: int) -> Tensor:
         wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))  # (B, K)
         depth = _depth(start, end, wide, narrow, size)  # (B, K, size, size)
         longer = list(LONGER)
-        beyond = _depth(end[:, longer], 2 * last[:, longer] - end[:, longer], narrow[:, longer], narrow[:, longer], size)
+        beyond = _depth(
+            end[:, longer], 2 * last[:, longer] - end[:, longer], narrow[:, longer], narrow[:, longer], size
+        )
         depth = depth.index_copy(1, torch.tensor(longer, device=depth.device), torch.maximum(depth[:, longer], beyond))
         return torch.sigmoid(depth * (2 * size / SOFT))
 
@@ -37,4 +39,6 @@ def _depth(start: Tensor, end: Tensor, wide: Tensor, narrow: Tensor, size: int) 
     axis = (end - start)[:, :, None, None]
     share = ((offset * axis).sum(-1) / axis.square().sum(-1).clamp(min=1e-6)).clamp(0, 1)
     distance = (offset - share[..., None] * axis).norm(dim=-1)
-    return torch.lerp(wide[:, :, None, None].expand_as(share), narrow[:, :, None, None].expand_as(share), share) - distance
+    return (
+        torch.lerp(wide[:, :, None, None].expand_as(share), narrow[:, :, None, None].expand_as(share), share) - distance
+    )

@@ -7,6 +7,7 @@ and again, nearer each time, or where that finds nobody, in crops all over it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ...structures import Keypoints
 from ..base import CoordinateModel, public_component
 from .blaze_pose import CENTRE, REACH, SIDE, BlazePose
 from .limbs import LIMBS, PARENTS, POINTS, limb_points, to_coordinates
+from .strip_correction import StripCorrection
 
 SHIPPED_DETECTOR = Path(__file__).resolve().parents[2] / "weights" / "person_detector"  # comes with the package
 
@@ -32,9 +34,11 @@ VISIBLE = 0.5  # visibility from which a landmark is in sight
 ROUNDS = 2  # of looking at the whole picture, each time nearer, before the one whose result counts
 MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
 LONGER = 1.1  # than the landmarks reach is how far the person does at most: heads and hands end beyond them
-LEVELS = (1, 2, 4)  # sides of the picture over those of the crops in which a person is searched
-SMALLEST = 128  # pixels of a crop, which a person may fill half of
+# Sides of the picture over those of the crops in which a person is searched, who is found who fills 0.4 of one or more.
+LEVELS = tuple(1.5**step for step in range(1, 5))
+SMALLEST = 96  # pixels of a crop, of which there are no smaller ones
 AROUND = tuple(1.5**step for step in range(7))  # the same for crops around a place where the person is
+SEARCH_AGAIN = 25  # frames between searches for somebody who is not in a video
 BATCH = 8  # crops at once
 
 
@@ -89,16 +93,23 @@ class PersonDetector(CoordinateModel):
 
     Args:
         num_splines, points_per_spline, image_channels: what it gives and takes, for the networks that must agree; fixed.
+        corrected: whether the strips go through a `StripCorrection`, which was trained on rendered people.
 
     Raises:
         ValueError: one of them is another.
     """
 
-    _keep_in_fp32_modules = ["network"]  # type: ignore[assignment]  # the base class has None
+    _keep_in_fp32_modules = ["network", "correction"]  # type: ignore[assignment]  # the base class has None
     size_multiple = 1  # image sides must be multiples of this
 
     @register_to_config
-    def __init__(self, num_splines: int = len(LIMBS), points_per_spline: int = POINTS, image_channels: int = 3) -> None:
+    def __init__(
+        self,
+        num_splines: int = len(LIMBS),
+        points_per_spline: int = POINTS,
+        image_channels: int = 3,
+        corrected: bool = False,
+    ) -> None:
         super().__init__()
         given, fixed = (num_splines, points_per_spline, image_channels), (len(LIMBS), POINTS, 3)
         if given != fixed:
@@ -106,6 +117,7 @@ class PersonDetector(CoordinateModel):
         self.num_splines, self.points_per_spline = num_splines, points_per_spline
         self.parents = list(PARENTS)
         self.network = BlazePose()
+        self.correction = StripCorrection() if corrected else None
 
     def forward(self, images: Tensor) -> Keypoints:
         """Keypoints ``(B, 10, 5, 2)`` and silhouettes of the people in pictures ``(B, 3, h, w)`` in [0, 1]."""
@@ -123,6 +135,8 @@ class PersonDetector(CoordinateModel):
         look = self._look(images, region, silhouettes)
         height, width = images.shape[-2:]
         points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 10, 5, 2)
+        if self.correction is not None:
+            points = self.correction(points)
         silhouette = None if look.mask is None else _pasted(look.mask, region, height, width)
         return DetectedPeople(
             Keypoints(to_coordinates(points, height, width), silhouette),
@@ -135,6 +149,8 @@ class PersonDetector(CoordinateModel):
     def track(self, frames: Tensor, start: Tensor | None = None, silhouettes: bool = False) -> list[DetectedPeople]:
         """The person in each frame of a video, each looked for where it was in the frame before, and anew once lost.
 
+        Who stays away is looked for in the whole picture, and in all of its parts every `SEARCH_AGAIN` frames.
+
         Args:
             frames: ``(T, 3, h, w)`` in [0, 1], in their order.
             start: where to look in the first, ``(1, 3)``; None finds it.
@@ -144,9 +160,12 @@ class PersonDetector(CoordinateModel):
             one for each frame, of batch 1.
         """
         found: list[DetectedPeople] = []
-        for frame in frames.split(1):
+        for number, frame in enumerate(frames.split(1)):
+            known = start is not None
+            if start is None:
+                start = self.find(frame) if number % SEARCH_AGAIN == 0 else self._approach(frame)[0]
             people = self.detect(frame, start, silhouettes)
-            if start is not None and people.score.item() < PRESENT:
+            if known and people.score.item() < PRESENT:
                 people = self.detect(frame, None, silhouettes)
             start = people.region if people.score.item() >= PRESENT else None
             found.append(people)
@@ -169,10 +188,7 @@ class PersonDetector(CoordinateModel):
             if not (0 <= subject[0] < width and 0 <= subject[1] < height):
                 raise InputError(f"subject must be a place in the picture of {width} x {height}, got {subject}")
             return torch.cat([self._search(image, subject) for image in images.split(1)])
-        region, score = _whole(images), images.new_zeros(len(images))
-        for _ in range(ROUNDS):
-            look = self._look(images, region)
-            region, score = look.region, look.score
+        region, score = self._approach(images)
         return torch.cat(
             [
                 near if seen else self._search(image, None)
@@ -180,17 +196,25 @@ class PersonDetector(CoordinateModel):
             ]
         )
 
+    def _approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The region ``(B, 3)`` of the person in each picture, coming nearer from the whole of it, and its score ``(B,)``."""
+        look = self._look(images, _whole(images))
+        for _ in range(ROUNDS - 1):
+            look = self._look(images, look.region)
+        return look.region, look.score
+
     def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor:
-        """`find` of a single picture, ``(1, 3)``, which looks at crops of several sizes: all over it, or around the subject."""
-        first = self._look(image, _crops(image) if subject is None else _crops_around(image, subject))
-        region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 3)
-        look = self._look(image, region)
-        region = look.region[look.score >= PRESENT]
-        if not len(region):
-            return _whole(image)
-        middles = region[:, :2]
-        order = -region[:, 2] if subject is None else (middles - middles.new_tensor(subject)).norm(dim=1)
-        return region[order.argmin(), None]
+        """`find` of a single picture, ``(1, 3)``, which looks at crops: all over it, large ones first, or around the subject."""
+        for crops in _crops(image) if subject is None else [_crops_around(image, subject)]:
+            first = self._look(image, crops)
+            region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 3)
+            look = self._look(image, region)
+            region = look.region[look.score >= PRESENT]
+            if len(region):
+                middles = region[:, :2]
+                order = -region[:, 2] if subject is None else (middles - middles.new_tensor(subject)).norm(dim=1)
+                return region[order.argmin(), None]
+        return _whole(image)
 
     def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
         """What there is in regions ``(B, 3)`` of pictures ``(B, 3, h, w)``, or of a single one."""
@@ -249,17 +273,15 @@ def _whole(images: Tensor) -> Tensor:
     return torch.tensor([region], device=images.device).expand(len(images), 3)
 
 
-def _crops(image: Tensor) -> Tensor:
-    """Squares of several sizes all over a picture, ``(N, 3)``; neighbours of one size overlap by half or more."""
+def _crops(image: Tensor) -> Iterator[Tensor]:
+    """Squares all over a picture, ``(N, 3)`` of each size, large ones first; neighbours overlap by half or more."""
     height, width = image.shape[-2:]
-    made = []
     for level in LEVELS:
         half = max(height, width) / 2 / level
-        if level > 1 and 2 * half < SMALLEST:
+        if 2 * half < SMALLEST:
             break
         ys, xs = (_middles(side, half) for side in (height, width))
-        made += [(x, y, half) for y in ys for x in xs]
-    return torch.tensor(made, device=image.device)
+        yield torch.tensor([(x, y, half) for y in ys for x in xs], device=image.device)
 
 
 def _middles(side: int, half: float) -> list[float]:
@@ -273,7 +295,7 @@ def _middles(side: int, half: float) -> list[float]:
 def _crops_around(image: Tensor, place: tuple[float, float]) -> Tensor:
     """Squares of several sizes around a place, ``(N, 3)``."""
     half = max(image.shape[-2:]) / 2
-    sizes = [half / level for level in AROUND if level == 1 or 2 * half / level >= SMALLEST / 2]
+    sizes = [half / level for level in AROUND if level == 1 or 2 * half / level >= SMALLEST]
     return torch.tensor([(*place, size) for size in sizes], device=image.device)
 
 

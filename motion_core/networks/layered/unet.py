@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 
 class Block(nn.Sequential):
-    """Convolution 3x3, BatchNorm, ReLU: ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``."""
+    """Convolution 3x3, BatchNorm, ReLU: ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``.
+
+    In evaluation mode without gradients the BatchNorm is folded into the convolution.
+    """
 
     def __init__(self, in_features: int, out_features: int, stride: int = 1) -> None:
         super().__init__(
@@ -19,6 +22,28 @@ class Block(nn.Sequential):
             nn.BatchNorm2d(out_features),
             nn.ReLU(inplace=True),
         )
+        self._kept: tuple[object, Tensor, Tensor] | None = None  # weight and bias of the weights as they were
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(input.device.type):
+            return super().forward(input)
+        weight, bias = self._folded()
+        convolution: nn.Conv2d = self[0]  # type: ignore[assignment]
+        return F.relu_(F.conv2d(input, weight, bias, convolution.stride, convolution.padding))
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        convolution: nn.Conv2d = self[0]  # type: ignore[assignment]
+        norm: nn.BatchNorm2d = self[1]  # type: ignore[assignment]
+        given = (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        state = tuple(
+            (value.data_ptr(), value.dtype, None if value.is_inference() else value._version) for value in given
+        )
+        if self._kept is None or self._kept[0] != state:
+            scale = norm.weight.float() / (norm.running_var.float() + norm.eps).sqrt()
+            weight = (convolution.weight.float() * scale[:, None, None, None]).to(convolution.weight.dtype)
+            bias = (norm.bias.float() - norm.running_mean.float() * scale).to(convolution.weight.dtype)
+            self._kept = state, weight.contiguous(memory_format=torch.channels_last), bias
+        return self._kept[1], self._kept[2]
 
 
 class UNet(nn.Module):

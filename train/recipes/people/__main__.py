@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from motion_core.errors import InputError
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
+from motion_core.networks.layered.strip_correction import StripCorrection
 from motion_core.saved_pipeline import SHIPPED
 from train.features import PerceptualFeatures, load_vgg
 
@@ -69,15 +70,16 @@ def _features(file: Path | None) -> PerceptualFeatures:
     return load_vgg(str(file), scales=(1,))
 
 
-def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter]:
-    """The networks that the last stage made.
+def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter, StripCorrection]:
+    """The networks that the stages made.
 
     Raises:
-        InputError: it has not been run.
+        InputError: one of them has not been run.
     """
-    layout, painter = LayoutNetwork(), LayerPainter()
+    layout, painter, correction = LayoutNetwork(), LayerPainter(), StripCorrection()
+    load_weights({"correction": correction}, weights / "correction.safetensors")
     load_weights({"layout": layout, **_background(painter), **_figure(painter)}, weights / "joint.safetensors")
-    return layout, painter
+    return layout, painter, correction
 
 
 def _background(painter: LayerPainter) -> dict[str, nn.Module]:
@@ -141,8 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     raise InputError(f"--{missing[0]}: must be given for stage data")
                 make_data(Sources(**given), options.work, options.threads)
             case "ship":
-                layout, painter = trained(options.work / "weights")
-                print(ship(people_pipeline(layout, painter), options.work / "packs" / CONTENTS, options.out))
+                print(
+                    ship(
+                        people_pipeline(*trained(options.work / "weights")),
+                        options.work / "packs" / CONTENTS,
+                        options.out,
+                    )
+                )
             case _:
                 train(options.stage, options.work, options.features, options.steps)
     except InputError as error:

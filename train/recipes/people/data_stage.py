@@ -6,10 +6,14 @@ import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from eval.benchmark.clip import Plan
 from eval.benchmark.render import render_split
 from motion_core.errors import InputError
 
+from .correction import learn_correction, with_correction
+from .loop import save_weights
 from .pack import Pack, joined
 from .prepare import clip_pack, photo_pack, photos_for_training, rendered_pack, write_places
 
@@ -58,24 +62,26 @@ def make_data(sources: Sources, work: Path, workers: int) -> None:
     Raises:
         InputError: a file is missing.
     """
-    packs = work / "packs"
     contents: list[tuple[str, str, int]] = []
     photos = photos_for_training(sources.photos)
     write_places(photos, work / "places")
-    real = photo_pack(photos)
-    real.write(packs / "real")
-    contents.append((f"{sources.photos.name}: photo pairs", "see the folder's source", len(real.frames)))
-    rendered = [_rendered(render, sources, work, workers) for render in RENDERS]
-    joined(rendered).write(packs / "rendered")
-    contents.append(("rendered by this project", "-", sum(len(pack.frames) for pack in rendered)))
+    packs = {"real": photo_pack(photos)}
+    contents.append((f"{sources.photos.name}: photo pairs", "see the folder's source", len(packs["real"].frames)))
+    packs["rendered"] = joined([_rendered(render, sources, work, workers) for render in RENDERS])
+    contents.append(("rendered by this project", "-", len(packs["rendered"].frames)))
     clips = []
     for row in shippable(sources.clips):
         pack = clip_pack(sources.clips.parent, [row["path"]])
         if pack is not None:
             clips.append(pack)
             contents.append((row["source"], row["licence"], len(pack.frames)))
-    joined(clips).write(packs / "clips")
-    with (packs / CONTENTS).open("w", encoding="utf-8", newline="") as file:
+    packs["clips"] = joined(clips)
+    network = learn_correction(packs["rendered"])
+    save_weights(nn.ModuleDict({"correction": network}), work / "weights" / "correction.safetensors")
+    folder = work / "packs"
+    for name, pack in zip(packs, with_correction(network, list(packs.values())), strict=True):
+        pack.write(folder / name)
+    with (folder / CONTENTS).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *contents])
 
 

@@ -83,6 +83,7 @@ def run(stage: Stage, folder: Path) -> None:
 
 def save_weights(networks: nn.Module, path: Path) -> None:
     """Weights in half precision; counts of batches are left out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: value for name, value in networks.state_dict().items() if value.is_floating_point()}
     _write({name: value.half().contiguous() for name, value in state.items()}, path, {})
 

@@ -17,6 +17,7 @@ from motion_core.networks.interpolation_selector import OptimalInterpolationSele
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
+from motion_core.networks.layered.strip_correction import StripCorrection
 from motion_core.networks.view_fusion import ViewFusion
 from motion_core.pipeline import MotionInterpPipeline
 
@@ -26,14 +27,17 @@ ABOUT = Path(__file__).with_name("card.md")  # beginning of the model card
 SEEN = 8.0  # logit by which a view that shows a place is preferred to one that does not
 
 
-def people_pipeline(layout: LayoutNetwork, painter: LayerPainter) -> MotionInterpPipeline:
+def people_pipeline(layout: LayoutNetwork, painter: LayerPainter, correction: StripCorrection) -> MotionInterpPipeline:
     """The pipeline of trained networks; several photos are fused by what each shows."""
+    detector = PersonDetector(corrected=True)
+    detector.network.load_state_dict(PersonDetector.from_pretrained(SHIPPED_DETECTOR).network.state_dict())
+    detector.correction.load_state_dict(correction.state_dict())
     fusion = ViewFusion(**fusion_widths(painter))
     nn.init.zeros_(fusion.score[0].weight)
     with_mask = fusion.score[0].weight.data[:, -1]  # (1, 3, 3), of the visible share
     with_mask[..., 1, 1] = SEEN
     return MotionInterpPipeline(
-        PersonDetector.from_pretrained(SHIPPED_DETECTOR),
+        detector.eval(),
         layout.eval(),
         painter.eval(),
         image_size=SIDE,

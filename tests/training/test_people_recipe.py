@@ -1,0 +1,238 @@
+"""The recipe of the layered model for people, at toy size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from motion_core import InputError, LayerPainter, LayoutNetwork
+from motion_core.networks.layered.capsules import capsules
+from motion_core.networks.layered.limbs import LIMBS, strips
+from train.features import load_vgg
+from train.recipes.people import loop
+from train.recipes.people.batches import _mirrored_flow, draw_batch, draw_motions
+from train.recipes.people.correction import corrected, detector_error, learn_correction, with_correction
+from train.recipes.people.layout_stage import flow_points, layout_losses
+from train.recipes.people.loop import Stage, load_weights, run
+from train.recipes.people.pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
+from train.recipes.people.painter_stage import background_losses, painter_losses
+
+
+def person(shift: float) -> torch.Tensor:
+    """Strips ``(1, 10, 5, 2)``."""
+    sides = {
+        f"{side}_{name}": (sign * x, y)
+        for side, sign in (("right", -1), ("left", 1))
+        for name, (x, y) in {
+            "shoulder": (0.16, -0.5),
+            "elbow": (0.32, -0.15),
+            "wrist": (0.4, 0.1),
+            "hand": (0.42, 0.14),
+            "hip": (0.1, 0.05),
+            "knee": (0.1, 0.4),
+            "ankle": (0.1, 0.75),
+            "foot": (0.12, 0.8),
+        }.items()
+    }
+    places = sides | {"neck": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
+    return strips({name: torch.tensor([[x + shift, y]]) for name, (x, y) in places.items()}, torch.tensor([[1.0]]))
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    """A person of capsules at two places before a grey wall; every pixel moves by as much."""
+    shifts = (-0.1, 0.1)
+    points = torch.cat([person(shift) for shift in shifts])
+    drawn = capsules(points, SIDE)  # (2, K, SIDE, SIDE)
+    labels = torch.where(drawn.amax(dim=1) > 0.5, 1 + drawn.argmax(dim=1), 0).numpy().astype(np.uint8)
+    palette = np.random.default_rng(0).integers(0, 255, (len(LIMBS) + 1, 3)).astype(np.uint8)
+    palette[0] = 120
+    frames = palette[labels]
+    line = 2 * (np.arange(FLOW_SIDE) * 4 + 2) / (SIDE - 1) - 1
+    grid = np.stack(np.meshgrid(line, line), axis=-1)
+    flows = np.stack([grid + (shifts[source] - shifts[1 - source], 0) for source in (0, 1)]).astype(np.float16)
+    scenes = np.full((2, SIDE // 2, SIDE // 2, 4), 120, np.uint8)
+    scenes[..., 3] = 255
+    return Pack(
+        frames,
+        labels,
+        scenes,
+        points.numpy(),
+        points.numpy(),
+        (255 * (labels[:, ::2, ::2] > 0)).astype(np.uint8),
+        np.zeros(2, np.int32),
+        np.array([[0, 1], [1, 0]], np.int32),
+        flows,
+        np.tile(np.eye(3, dtype=np.float32), (2, 1, 1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[LayoutNetwork, LayerPainter]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layout = LayoutNetwork(widths=(8, 8), part_widths=(8, 8), motion_features=8)
+        return layout, LayerPainter(widths=(8, 8), background_widths=(8, 8))
+
+
+def test_a_mirrored_pair_has_its_limbs_where_its_keypoints_are(pack):
+    seen, one_way = set(), replace(pack, pairs=pack.pairs[:1])
+    for step in range(8):
+        side = draw_batch([(one_way, 1)], 0, step).driving
+        for limb in (LIMBS.index("right_thigh"), LIMBS.index("left_forearm"), LIMBS.index("head")):
+            middle = side.keypoints.points[0, limb, :4].mean(dim=0)
+            column, row = ((middle + 1) / 2 * (SIDE - 1)).round().long().tolist()
+            assert side.labels[0, row, column] == 1 + limb
+        seen.add(bool(side.keypoints.points[0, LIMBS.index("head"), :4, 0].mean() > 0))
+    assert seen == {True, False}  # the driving person stands on one side, or mirrored on the other
+
+
+def test_what_the_detector_always_gets_wrong_is_corrected(pack):
+    """A detector that sees a forearm too high, of people anywhere and of any size."""
+    random = torch.Generator().manual_seed(0)
+    true = torch.cat([person(0.0)] * 64)
+    true = true * (0.5 + 0.5 * torch.rand(64, 1, 1, 1, generator=random)) + 0.2 * torch.randn(
+        64, 1, 1, 2, generator=random
+    )
+    found = true.clone()
+    found[:, 3, :, 1] -= 0.5 * (true[:, 1, 0] - true[:, 1, 1]).norm(dim=-1, keepdim=True)  # of the trunk's width
+    people = replace(pack, keypoints=true.numpy(), detected=found.numpy())
+
+    network = learn_correction(people, steps=150)
+
+    before, after = (
+        detector_error(each, people.keypoints)[0] for each in (people.detected, corrected(network, people.detected))
+    )
+    assert after < 0.5 * before
+    (made,) = with_correction(network, [people])
+    np.testing.assert_array_equal(made.keypoints, people.keypoints)
+    torch.testing.assert_close(torch.from_numpy(made.detected), network(found).detach())
+
+
+def test_a_mirrored_flow_of_a_still_picture_is_still():
+    line = 2 * (np.arange(FLOW_SIDE) * 4 + 2) / (SIDE - 1) - 1
+    still = np.stack(np.meshgrid(line, line), axis=-1)
+    np.testing.assert_allclose(_mirrored_flow(still), still, atol=1e-6)
+
+
+def test_batches_are_the_same_for_the_same_seed_and_step(pack):
+    first, again, other = (draw_batch([(pack, 2)], 3, step) for step in (5, 5, 6))
+    assert first.source.image.equal(again.source.image)
+    assert first.source.keypoints.points.equal(again.source.keypoints.points)
+    assert not first.source.image.equal(other.source.image)
+    assert draw_motions(pack, 3, 0, 1).source.equal(draw_motions(pack, 3, 0, 1).source)
+
+
+def test_flows_are_known_on_limbs_alone(pack):
+    batch = draw_batch([(pack, 2)], 0, 0)
+    points, known, limb = flow_points(batch.driving.labels, batch.flow)
+    assert 0 < known.float().mean() < 0.5
+    assert limb.max() < len(LIMBS)
+    apart = (batch.flow - points)[known].abs()
+    torch.testing.assert_close(apart[:, 0], torch.full_like(apart[:, 0], 0.2), atol=2e-3, rtol=0)
+
+
+def test_packs_side_by_side_keep_their_pairs(pack):
+    both = joined([pack, pack])
+    assert both.pairs.tolist() == [[0, 1], [1, 0], [2, 3], [3, 2]]
+    assert both.clips.tolist() == [0, 0, 1, 1]
+    assert both.frames.dtype == np.uint8
+
+
+def test_packs_are_read_as_they_were_written(pack, tmp_path):
+    pack.write(tmp_path / "p")
+    np.testing.assert_array_equal(Pack.open(tmp_path / "p").flows, pack.flows)
+    with pytest.raises(InputError, match="must be a pack"):
+        Pack.open(tmp_path)
+
+
+def test_the_layout_learns_limbs_motion_and_flow(pack, networks):
+    layout = LayoutNetwork(widths=(8, 8), part_widths=(8, 8), motion_features=8)
+    layout.load_state_dict(networks[0].state_dict())
+    optimizer = torch.optim.Adam(layout.parameters(), 1e-2)
+    totals = []
+    for step in range(10):
+        losses, _, _ = layout_losses(layout, draw_batch([(pack, 2)], 0, step % 2), draw_motions(pack, 4, 0, step % 2))
+        assert losses["silhouette"] == 0  # all limbs are known
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert totals[-1] < 0.8 * totals[0]
+    assert all(parameter.grad is not None for parameter in layout.parameters())
+
+
+def test_real_people_teach_their_silhouette_and_no_limbs(pack, networks):
+    real = replace(pack, labels=np.full_like(pack.labels, UNKNOWN), flows=np.full_like(pack.flows, np.nan))
+    losses, _, _ = layout_losses(networks[0], draw_batch([(real, 2)], 0, 0), draw_motions(pack, 2, 0, 0))
+    assert losses["silhouette"] > 0
+    assert losses["parts"] == losses["layers"] == losses["visible"] == losses["flow"] == 0
+
+
+def test_the_painter_learns_alone_and_with_everything(pack, networks):
+    layout, painter = networks
+    features = load_vgg("random:8", scales=(1,))
+    batch = draw_batch([(pack, 2)], 0, 0)
+    losses = background_losses(painter, features, batch)
+    torch.stack(list(losses.values())).sum().backward()
+    assert painter.background_head.weight.grad.abs().sum() > 0
+    assert painter.figure_head.weight.grad is None
+
+    layout.zero_grad()
+    losses = painter_losses(layout, painter, features, batch, None)
+    torch.stack(list(losses.values())).sum().backward()
+    assert painter.figure_head.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in layout.parameters())
+
+    losses = painter_losses(layout, painter, features, batch, draw_motions(pack, 2, 0, 0))
+    torch.stack(list(losses.values())).sum().backward()
+    assert layout.layout_net.head.weight.grad.abs().sum() > 0
+
+
+class KilledError(Exception):
+    pass
+
+
+def line(steps: int, kill_at: int | None = None, rate: float = 0.1) -> Stage:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+    def losses(step: int) -> dict[str, torch.Tensor]:
+        if step == kill_at:
+            raise KilledError
+        x = torch.randn(4, 2, generator=torch.Generator().manual_seed(step))
+        return {"square": network(x).sub(x).square().mean()}
+
+    return Stage("line", {"net": network}, losses, steps, rate, 0)
+
+
+def test_a_stage_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVED_EVERY", 2)
+    run(line(6), tmp_path / "whole")
+    with pytest.raises(KilledError):
+        run(line(6, kill_at=5), tmp_path / "killed")
+    run(line(6), tmp_path / "killed")
+
+    whole, resumed = (load_file(tmp_path / name / "line.safetensors") for name in ("whole", "killed"))
+    assert whole.keys() == resumed.keys()
+    assert all(whole[name].equal(resumed[name]) for name in whole)
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["line.safetensors"]
+
+
+def test_a_stage_of_other_settings_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVED_EVERY", 2)
+    with pytest.raises(KilledError):
+        run(line(6, kill_at=3), tmp_path)
+    with pytest.raises(InputError, match="delete it to begin anew"):
+        run(line(6, rate=0.2), tmp_path)
+
+
+def test_weights_of_a_stage_that_was_not_run_are_asked_for(tmp_path):
+    with pytest.raises(InputError, match="the stage before writes it"):
+        load_weights({"net": nn.Linear(2, 2)}, tmp_path / "layout.safetensors")
