@@ -35,7 +35,6 @@ _NAME = re.compile(r"checkpoint-(\d{8,})")
 # What does not change the result, or only where the weights of a checkpoint, which has them all, once began.
 _MAY_CHANGE = (
     "init_from",
-    "init_keypoints",
     "schedule.steps",
     "schedule.max_skipped",
     "output.",

@@ -148,8 +148,6 @@ class LossConfig(Section):
     appearance: Weight = 1
     structure: Weight = 0.8
     ranking: Weight = 1
-    direct: Weight = 0
-    pixels: Weight = 0  # of the images themselves, beside their features
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
@@ -186,9 +184,7 @@ class ScheduleConfig(Section):
     background_from: Steps = 0
     dropout: DropoutConfig = DropoutConfig()
     selector_rate: Annotated[float, Field(gt=0)] = 1  # learning rate of the selector, times that of the others
-    fusion_rate: Annotated[float, Field(gt=0)] = 1  # likewise of v2's fusion of views
     selector_warmup: Steps = 0  # the loss flows through a random candidate before this step
-    frozen: tuple[str, ...] = ()  # networks that stay as they are, statistics of BatchNorm included
     max_skipped: Count = 10  # steps in a row with a loss that is not finite, before the run stops
 
     @model_validator(mode="after")
@@ -217,7 +213,6 @@ class TrainingConfig(Section):
     stage: Literal["motion", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
-    init_keypoints: str | None = None  # a saved pipeline to take the keypoint detector from instead
     data: DataConfig
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()

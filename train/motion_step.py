@@ -116,8 +116,6 @@ class MotionStep(nn.Module):
             t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
             direct = hops.backbone.motion(there.encoded, back.keypoints, transform)
         parts["reconstruction"] = way.error
-        if phase.weights["pixels"]:
-            parts["pixels"] = losses.absolute_difference(way.generated.image, driving)
 
         # 3. What shapes the direct motion, in both directions if both are trained
         warp = losses.warp_loss(there.encoded.features, back.encoded.features, direct)
@@ -125,9 +123,6 @@ class MotionStep(nn.Module):
             returning = hops.backbone.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
-        if phase.weights["direct"]:
-            image = hops.backbone.paint(hops.backbone.view(there.encoded, direct))
-            parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)
 
         # 4. The way back, over the same pose
         if bidirectional:
@@ -135,8 +130,6 @@ class MotionStep(nn.Module):
             complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
             other = self._generate(hops, back, there, inverse, complement)
             parts["reconstruction"] = (way.error + other.error) / 2
-            if phase.weights["pixels"]:
-                parts["pixels"] = (parts["pixels"] + losses.absolute_difference(other.generated.image, source)) / 2
             self._compare(way, other, there, back, t > 0, phase, parts)
 
         weighted = {name: phase.weights[name] * values.mean() for name, values in parts.items() if phase.weights[name]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -36,8 +35,7 @@ CHANGEABLE = (  # settings that no weight depends on
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:
     """The networks by their names in a pipeline, with the same weights for the same configuration.
 
-    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one; with
-    `init_keypoints`, the keypoint detector is taken from that pipeline instead.
+    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one.
 
     Raises:
         InputError: sizes that do not go together, or a saved pipeline whose networks differ from the configuration's.
@@ -50,13 +48,8 @@ def build_networks(config: TrainingConfig) -> nn.ModuleDict:
             raise
         except ValueError as error:  # the networks say which size it is
             raise InputError(f"model: {error}") from None
-    own = {KEYPOINTS} if config.init_keypoints is not None else set()
     if config.init_from is not None:
-        _take_from(
-            {part: network for part, network in networks.items() if part not in own}, config.init_from, "init_from"
-        )
-    if config.init_keypoints is not None:
-        _take_from({KEYPOINTS: networks[KEYPOINTS]}, config.init_keypoints, "init_keypoints")
+        _take_from(config.init_from, networks)
     pipeline_of(networks, config)  # the pipeline checks that they belong together and take the images
     return networks
 
@@ -81,7 +74,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     return made
 
 
-def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> None:
+def _take_from(name: str, networks: nn.ModuleDict) -> None:
     """Load the weights of the saved pipeline's networks into those of the same names."""
     saved: dict[str, Any] = MotionInterpPipeline.from_pretrained(name).components
     for part, network in networks.items():
@@ -92,7 +85,7 @@ def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> 
         for key, value in ours.items():
             if not key.startswith("_") and theirs[key] != value and (part, key) not in CHANGEABLE:
                 raise InputError(
-                    f"{key_of_it}: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
+                    f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
         if isinstance(network, ImageGenerator) and network.fill_holes and not other.config.fill_holes:

@@ -204,29 +204,6 @@ def test_warm_up_takes_chance_and_then_the_selector():
     assert not torch.equal(warm, later)
 
 
-def test_the_direct_loss_is_the_backbones_reconstruction():
-    plain, direct = configuration("tpsmm"), configuration("int", losses={"direct": 10})
-    networks = moving_networks(direct).eval()
-    backbone = nn.ModuleDict({name: network for name, network in networks.items() if name != "selector"})
-    expected = MotionStep(backbone, plain, features())(pairs(), phase_at(plain, 0)).losses["reconstruction"]
-    found = MotionStep(networks, direct, features())(pairs(), phase_at(direct, 0)).losses["direct"]
-    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
-
-
-@pytest.mark.parametrize("variant", ["tpsmm", "int", "v2"])
-def test_the_pixel_loss_is_the_difference_of_the_images_of_all_directions(variant, monkeypatch):
-    config, batch = configuration(variant, losses={"pixels": 3}), pairs()
-    compared, difference = [], losses.absolute_difference
-    monkeypatch.setattr(losses, "absolute_difference", lambda a, b: compared.append((a, b)) or difference(a, b))
-    output = MotionStep(moving_networks(config), config, features())(batch, phase_at(config, 0))
-
-    there = output.figures["l1"]
-    back = [difference(made, goal) for made, goal in compared if goal is batch["source"]]
-    assert len(back) == (variant == "v2")
-    expected = torch.stack([there, *back]).mean()
-    assert output.losses["pixels"].item() == pytest.approx(3 * expected.item(), rel=1e-5)
-
-
 def test_the_selector_learns_which_candidate_is_better_from_ranking_alone():
     """Errors that are least at t = 0 for small motion and at t = 0.5 for large motion: the scores end in that order."""
     torch.manual_seed(0)

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from training_processes import Training
 
 from motion_core import MotionInterpPipeline, media
-from motion_core.errors import InputError
 from train import checkpoints, preparation
 from train.checkpoints import TrainingError, newest_checkpoint
 from train.config import ScheduleConfig, TrainingConfig
@@ -174,20 +173,6 @@ def test_the_avd_stage_trains_the_avd_network_alone(settings, tmp_path):
         assert_same(getattr(after, name).state_dict(), getattr(before, name).state_dict())
 
 
-def test_the_keypoint_detector_may_come_from_another_pipeline(settings, tmp_path):
-    for seed, name in enumerate(("whole", "keypoints")):
-        made = settings(variant="int", seed=seed)
-        pipeline_of(build_networks(made), made).save_pretrained(tmp_path / name)
-    whole, keypoints = (MotionInterpPipeline.from_pretrained(tmp_path / name) for name in ("whole", "keypoints"))
-    begin = {"init_from": str(tmp_path / "whole"), "init_keypoints": str(tmp_path / "keypoints")}
-    networks = build_networks(settings(variant="int", seed=2, **begin))
-    for name, network in networks.items():
-        from_there = keypoints if name == "keypoint_detector" else whole
-        assert_same(network.state_dict(), getattr(from_there, name).state_dict())
-    with pytest.raises(InputError, match=r"^init_keypoints: the keypoint_detector of .* has architecture"):
-        build_networks(settings(variant="int", model__keypoints={"architecture": "pyramid"}, **begin))
-
-
 def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
     """A generator that begins to paint on what surrounds holes paints faintly at first."""
     four = {"model__points_per_spline": 4}
@@ -212,22 +197,6 @@ def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
     pipeline_of(networks, config).save_pretrained(tmp_path / "filling")
     again = build_networks(settings(variant="int", init_from=str(tmp_path / "filling"), **given))
     assert_same(again["image_generator"].state_dict(), faint)
-
-
-def test_frozen_networks_stay_as_they_are(settings, tmp_path):
-    """Validation, which puts all networks into evaluation mode, is between the steps."""
-    config = settings(
-        model__background=True, schedule__steps=4, output__validate_every=2, schedule__frozen=["background_predictor"]
-    )
-    before = build_networks(config)
-    after = MotionInterpPipeline.from_pretrained(train(config))
-    assert_same(after.background_predictor.state_dict(), before["background_predictor"].state_dict())
-    first = "backbone.bn1.running_mean"
-    ours, theirs = after.keypoint_detector.state_dict()[first], before["keypoint_detector"].state_dict()[first]
-    assert not torch.equal(ours, theirs), "the others learn"
-    with pytest.raises(InputError, match=r"^schedule\.frozen must name networks of .*, got generator$"):
-        train(settings(schedule__frozen=["generator"], output__folder=str(tmp_path / "other")))
-    assert not (tmp_path / "other").exists()
 
 
 def test_what_a_run_tells(settings, tmp_path, capsys):
