@@ -144,8 +144,6 @@ CONFIGURATIONS = {
         "image_channels": 3,
         "architecture": "resnet18",
         "shrink": 1,
-        "mirrored": None,
-        "parents": None,
     },
     "dense_motion_network": {
         "_class_name": "DenseMotionNetwork",

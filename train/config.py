@@ -96,10 +96,8 @@ class GeneratorConfig(Section):
 class KeypointConfig(Section):
     """Of `motion_core.KeypointDetector`."""
 
-    architecture: str = "resnet18"  # or another of timm's networks, "heatmaps" or "pyramid"
+    architecture: str = "resnet18"  # or another of timm's networks, or "heatmaps"
     shrink: Count = 1
-    mirrored: tuple[Steps, ...] | None = None  # which keypoint each is in a mirrored picture, where that is known
-    parents: tuple[int, ...] | None = None  # where splines are limbs: which one each hangs on, -1 for one
 
 
 class BackgroundConfig(Section):

@@ -21,11 +21,8 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
-KEYPOINTS = "keypoint_detector"
 FAINT = 0.05  # factor of what a generator paints that begins to paint on what surrounds holes
 CHANGEABLE = (  # settings that no weight depends on
-    (KEYPOINTS, "mirrored"),
-    (KEYPOINTS, "parents"),
     ("image_generator", "close_tears"),
     ("image_generator", "fill_holes"),
     ("view_fusion", "composed_view"),
@@ -58,7 +55,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     model = config.model
     points = {"num_splines": model.num_splines, "points_per_spline": model.points_per_spline}
     made: dict[str, nn.Module] = {
-        KEYPOINTS: KeypointDetector(**points, **model.keypoints.model_dump()),
+        "keypoint_detector": KeypointDetector(**points, **model.keypoints.model_dump()),
         "dense_motion_network": DenseMotionNetwork(**points, **model.motion.model_dump()),
         "image_generator": ImageGenerator(**model.generator.model_dump(), num_masks=model.motion.num_masks),
     }

@@ -173,30 +173,15 @@ def test_the_avd_stage_trains_the_avd_network_alone(settings, tmp_path):
         assert_same(getattr(after, name).state_dict(), getattr(before, name).state_dict())
 
 
-def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
-    """A generator that begins to paint on what surrounds holes paints faintly at first."""
-    four = {"model__points_per_spline": 4}
-    plain = settings(variant="int", **four)
-    splines, points = plain.model.num_splines, plain.model.points_per_spline
-    keypoints = {"mirrored": list(range(splines * points)), "parents": [-1, *range(splines - 1)]}
-    given = four | {
-        "model__keypoints": keypoints,
-        "model__generator__close_tears": True,
-        "model__generator__fill_holes": True,
-    }
+def test_a_view_more_may_be_fused_after_all(settings, tmp_path):
+    """No weight depends on it."""
+    plain = settings(variant="v2")
     pipeline_of(build_networks(plain), plain).save_pretrained(tmp_path / "plain")
-    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain")
-    config = settings(variant="int", init_from=str(tmp_path / "plain"), **given)
-    networks = build_networks(config)
-    assert_same(networks["keypoint_detector"].state_dict(), before.keypoint_detector.state_dict())
-    assert networks["keypoint_detector"].parents == keypoints["parents"]
-    expected = before.image_generator.state_dict()
-    faint = {name: value * (FAINT if name.startswith("final.") else 1) for name, value in expected.items()}
-    assert_same(networks["image_generator"].state_dict(), faint)
-
-    pipeline_of(networks, config).save_pretrained(tmp_path / "filling")
-    again = build_networks(settings(variant="int", init_from=str(tmp_path / "filling"), **given))
-    assert_same(again["image_generator"].state_dict(), faint)
+    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain").view_fusion
+    config = settings(variant="v2", init_from=str(tmp_path / "plain"), model__composed_view=True)
+    fusion = build_networks(config)["view_fusion"]
+    assert fusion.composed_view
+    assert_same(fusion.state_dict(), before.state_dict())
 
 
 def test_what_a_run_tells(settings, tmp_path, capsys):
