@@ -29,8 +29,7 @@ from motion_core import (
 )
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
-from motion_core.networks.blocks import Down, NormReLU, Residual, Same, Shrink, Up
-from motion_core.networks.image_generator import _filled
+from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -675,73 +674,6 @@ def test_source_features_are_kept_in_fp32_for_sampling():
     assert isinstance(features, SourceFeatures)
     assert [level.shape for level in features.pyramid] == [(1, 4, 32, 32), (1, 8, 16, 16), (1, 16, 8, 8)]
     assert {level.dtype for level in features.pyramid} == {torch.float32}
-
-
-def test_masks_are_closed_where_the_deformation_is_torn():
-    """And only there; the deformation gets no gradient by that, so it is not bent to open them."""
-    plain = small(ImageGenerator)
-    closing = ImageGenerator(**SMALL[ImageGenerator], close_tears=True).eval()
-    closing.load_state_dict(plain.state_dict())
-    features = plain.encode(torch.rand(1, 3, 32, 32))
-    masks = tuple(torch.full((1, 1, side, side), 0.8) for side in (8, 16, 32))
-    whole = identity_grid(8, 8, torch.zeros(1))[None]
-    torn = whole.clone()
-    torn[:, :, 4:] += 1.2
-    same, other = (DenseMotion(grid, masks[0], masks) for grid in (whole, torn.requires_grad_()))
-    for mask, expected in zip(closing.warp(features, same).masks, masks, strict=True):
-        torch.testing.assert_close(mask, expected)
-    closed = closing.warp(features, other).masks
-    for mask, expected, side in zip(closed, masks, (8, 16, 32), strict=True):
-        assert not mask.requires_grad
-        middle, away = side // 2, side // 4
-        assert mask[..., middle - 1 : middle + 1].max() < (0.1 if side == 32 else 0.4)
-        torch.testing.assert_close(mask[..., :away], expected[..., :away])
-        torch.testing.assert_close(mask[..., -away:], expected[..., -away:])
-    assert all(torch.equal(a, b) for a, b in zip(plain.warp(features, other).masks, masks, strict=True))
-
-
-@pytest.mark.parametrize("size", [(32, 32), (20, 13)])
-def test_what_is_known_is_continued_into_what_is_not(size):
-    image = torch.rand(2, 3, *size)
-    known = (torch.rand(2, 1, *size) < 0.3).float()
-    filled = _filled(image, known)
-    torch.testing.assert_close(filled * known, image * known)
-    assert filled.min() >= image[known.expand_as(image) > 0].min() - 1e-5
-    assert filled.max() <= image[known.expand_as(image) > 0].max() + 1e-5
-    one_colour = image.mean(dim=(2, 3), keepdim=True).expand_as(image)
-    torch.testing.assert_close(_filled(torch.where(known > 0, one_colour, 0.0), known), one_colour)
-    torch.testing.assert_close(_filled(image, torch.zeros_like(known)), torch.full_like(image, 0.5))
-
-
-def test_holes_are_filled_from_around_them_and_background_from_background():
-    """A picture of two colours, the figure's half at the right, with a hole across the border between them."""
-    generator = ImageGenerator(**SMALL[ImageGenerator], fill_holes=True).eval()
-    for value in generator.final.parameters():
-        torch.nn.init.zeros_(value)  # paints nothing of its own
-    colours = torch.tensor([0.2, 0.8]).repeat_interleave(16).expand(1, 3, 32, 32)
-    hole = torch.ones(1, 1, 32, 32)
-    hole[..., 8:24, 10:22] = 0
-    source = torch.where(hole > 0, colours, 0.5)
-    background = (colours[:, :1] < 0.5).float()
-    masks = tuple(torch.nn.functional.adaptive_avg_pool2d(hole, side) for side in (8, 16, 32))
-    still = identity_grid(32, 32, torch.zeros(1))[None]
-    motion = DenseMotion(still, torch.cat((background, 1 - background), dim=1), masks)
-    features = generator.encode(source)
-    torch.testing.assert_close(generator(features, motion), colours, rtol=0, atol=0.01)
-    without = ImageGenerator(**SMALL[ImageGenerator]).eval()
-    assert without.warp(features, motion).around is None
-    for value in generator.final.parameters():
-        torch.nn.init.constant_(value, 0.5)
-    assert (generator(features, motion) - colours)[..., 12:20, 12:20].abs().max() > 0.05, "painting changes it"
-
-
-def test_what_is_outside_of_the_source_does_not_fill_holes():
-    generator = ImageGenerator(**SMALL[ImageGenerator], fill_holes=True).eval()
-    moved = identity_grid(32, 32, torch.zeros(1))[None] + torch.tensor([1.0, 0.0])  # half of the source is left behind
-    motion = DenseMotion(moved, torch.ones(1, 1, 32, 32), tuple(torch.ones(1, 1, side, side) for side in (8, 16, 32)))
-    view = generator.warp(generator.encode(torch.full((1, 3, 32, 32), 0.9)), motion)
-    assert view.image[..., -1].max() == 0
-    torch.testing.assert_close(view.around, torch.full((1, 3, 32, 32), 0.9), rtol=0, atol=1e-4)
 
 
 def test_up_keeps_its_kernel_for_inference_until_the_weight_changes():

@@ -165,8 +165,6 @@ CONFIGURATIONS = {
         "max_features": 32,
         "num_down_blocks": 3,
         "num_masks": 4,
-        "close_tears": False,
-        "fill_holes": False,
     },
     "avd_network": {
         "_class_name": "AVDNetwork",

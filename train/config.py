@@ -89,8 +89,6 @@ class GeneratorConfig(Section):
     block_expansion: Count = 64
     max_features: Count = 512
     num_down_blocks: Count = 3
-    close_tears: bool = False  # paint where the deformation is torn, whatever the occlusion masks say
-    fill_holes: bool = False  # paint on what lies around what is to be painted
 
 
 class KeypointConfig(Section):

@@ -21,10 +21,7 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
-FAINT = 0.05  # factor of what a generator paints that begins to paint on what surrounds holes
 CHANGEABLE = (  # settings that no weight depends on
-    ("image_generator", "close_tears"),
-    ("image_generator", "fill_holes"),
     ("view_fusion", "composed_view"),
 )
 
@@ -64,8 +61,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     if config.variant != "tpsmm":
         made["selector"] = OptimalInterpolationSelector(model.candidates)
     if config.variant == "v2":
-        sizes = model.generator.model_dump(exclude={"close_tears", "fill_holes"})
-        made["view_fusion"] = ViewFusion(**sizes, composed_view=model.composed_view)
+        made["view_fusion"] = ViewFusion(**model.generator.model_dump(), composed_view=model.composed_view)
     if config.stage == "avd":
         made["avd_network"] = AVDNetwork(**points, **model.avd.model_dump())
     return made
@@ -85,10 +81,6 @@ def _take_from(name: str, networks: nn.ModuleDict) -> None:
                     f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
-        if isinstance(network, ImageGenerator) and network.fill_holes and not other.config.fill_holes:
-            with torch.no_grad():  # what it painted on nothing would be there twice
-                for value in network.final.parameters():
-                    value.mul_(FAINT)
 
 
 def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterpPipeline:

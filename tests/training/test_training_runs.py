@@ -28,7 +28,7 @@ from train.checkpoints import TrainingError, newest_checkpoint
 from train.config import ScheduleConfig, TrainingConfig
 from train.config_file import parse_config
 from train.data import ValidationPairs
-from train.networks import FAINT, build_networks, pipeline_of
+from train.networks import build_networks, pipeline_of
 from train.train import main, train
 from train.update import learning_rate_at
 
