@@ -10,6 +10,7 @@ from torch import Tensor
 from .backbone import Source
 from .geometry import fold_over_share
 from .hops import Generated, displacement
+from .networks.layered.person_detector import PersonDetector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .structures import Keypoints
 
@@ -25,7 +26,9 @@ class Diagnosis:
     cycle_error: Tensor
 
 
-def diagnose(detector: KeypointDetector, source: Source, driving: Keypoints, generated: Generated) -> Diagnosis:
+def diagnose(
+    detector: KeypointDetector | PersonDetector, source: Source, driving: Keypoints, generated: Generated
+) -> Diagnosis:
     """Measure images of a source in the poses `driving`."""
     count = len(driving.points)
     folds = torch.stack([fold_over_share(hop.deformation).expand(count) for hop in generated.hops])  # (hops, B)

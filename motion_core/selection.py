@@ -14,6 +14,7 @@ from .geometry import sample
 from .hops import Hops, displacement
 from .interpolation import candidate_times
 from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.person_detector import PersonDetector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .settings import KeypointPath, Strategy
 from .structures import Candidates, Keypoints
@@ -45,7 +46,7 @@ class Selection:
 def candidate_scores(
     selector: OptimalInterpolationSelector,
     hops: Hops,
-    detector: KeypointDetector,
+    detector: KeypointDetector | PersonDetector,
     source: Source,
     driving: Keypoints,
     background: Tensor | None,
@@ -77,7 +78,7 @@ def score(
 
 def image_scores(
     hops: Hops,
-    detector: KeypointDetector,
+    detector: KeypointDetector | PersonDetector,
     source: Source,
     driving: Keypoints,
     background: Tensor | None,

@@ -7,7 +7,20 @@ import torch
 
 from motion_core import framing
 from motion_core.errors import InputError
-from motion_core.framing import Placement, from_network, paste_back, place_in, preview, subject_box, to_network
+from motion_core.framing import (
+    Placement,
+    from_network,
+    network_points,
+    network_region,
+    paste_back,
+    picture_points,
+    place_in,
+    place_own,
+    preview,
+    room_box,
+    subject_box,
+    to_network,
+)
 
 SIZES = [(480, 640), (640, 480), (100, 1000), (333, 217), (64, 64), (1, 1), (2000, 3), (257, 256)]
 
@@ -21,7 +34,7 @@ def smooth(height: int, width: int, batch: int = 1) -> torch.Tensor:
 
 def test_examples_in_docstrings():
     assert doctest.testmod(framing).failed == 0
-    assert doctest.testmod(framing).attempted == 3
+    assert doctest.testmod(framing).attempted == 7
 
 
 @pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
@@ -187,6 +200,57 @@ def test_subject_box_stays_within_the_picture(seed):
     box = subject_box(points, (height, width), margin=0.3, aspect=aspect)
     place_in((height, width), (64, 64), box=box)  # raises if it is not within
     assert abs(box[3] - box[2] * aspect) <= max(1, aspect)
+
+
+@pytest.mark.parametrize("picture", SIZES[:4])
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+def test_points_go_into_the_networks_image_and_back(picture, fit):
+    placement = place_in(picture, (128, 96), fit)
+    points = torch.rand(2, 3, 4, 2, dtype=torch.float64) * 4 - 2
+    torch.testing.assert_close(picture_points(network_points(points, placement), placement), points)
+
+
+def test_points_and_regions_follow_the_pixels_into_the_networks_image():
+    image = torch.zeros(1, 3, 60, 120)
+    image[..., 22:28, 82:88] = 1  # around (84.5, 24.5)
+    placement = place_in((60, 120), (40, 64), box=(10, 40, 40, 80))
+    spot = to_network(image, placement)[0, 0]  # (40, 64)
+    found = [float((spot.sum(1 - axis) * torch.arange(side)).sum() / spot.sum()) for axis, side in ((1, 64), (0, 40))]
+    x, y, half = network_region((84.5, 24.5, 5.0), placement)
+    assert (x, y) == pytest.approx(found, abs=0.05)
+    assert half == pytest.approx(5.0 * placement.content[3] / 80)
+    point = network_points(torch.tensor([[2 * 84.5 / 119 - 1, 2 * 24.5 / 59 - 1]]), placement)[0]
+    assert ((point + 1) / 2 * torch.tensor([63, 39])).tolist() == pytest.approx(found, abs=0.05)
+
+
+@pytest.mark.parametrize("size", [(301, 400), (257, 255), (300, 300)])
+def test_a_part_in_its_own_pixels_is_not_resized(size):
+    image = torch.rand(1, 3, *size)
+    placement = place_own(size, 256)
+    assert torch.equal(from_network(to_network(image, placement), placement), image)
+    assert placement.network_size == (max(size),) * 2
+
+
+@pytest.mark.parametrize(
+    ("size", "fit", "side"),
+    [((100, 80), "pad", 256), ((3000, 2000), "pad", 1536), ((900, 700), "crop", 700), ((900, 700), "stretch", 900)],
+)
+def test_small_parts_are_enlarged_and_very_large_ones_reduced(size, fit, side):
+    assert place_own(size, 256, fit).network_size == (side, side)
+
+
+def test_room_is_for_the_person_and_the_poses_within_the_picture():
+    region = (100.0, 80.0, 40.0)
+    top, left, height, width = room_box(region, (300, 400))
+    assert (top, left, height, width) == (40, 60, 81, 81)
+    poses = torch.tensor([[2 * 250 / 399 - 1, 2 * 80 / 299 - 1], [-3.0, 0.0]])  # one of them far outside
+    top, left, height, width = room_box(region, (300, 400), poses)
+    assert left == 0
+    assert 250 < left + width < 270
+    assert (top, height) == (0, width), "as high as wide, as far as the picture allows"
+    assert room_box(region, (300, 400), smallest=100)[2:] == (100, 100)
+    assert room_box(region, (300, 400), smallest=200)[2:] == (81, 81)
+    assert room_box(region, (90, 400), smallest=100)[2:] == (90, 100)
 
 
 POINTS = torch.zeros(1, 1, 2)

@@ -10,17 +10,20 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from motion_core import InputError, LayerPainter, LayoutNetwork
+from motion_core import InputError, LayerPainter, LayoutNetwork, MotionInterpPipeline
 from motion_core.networks.layered.capsules import capsules
 from motion_core.networks.layered.limbs import LIMBS, strips
+from motion_core.networks.layered.strip_correction import StripCorrection
 from train.features import load_vgg
 from train.recipes.people import loop
+from train.recipes.people.__main__ import pairs_of
 from train.recipes.people.batches import _mirrored_flow, draw_batch, draw_motions
 from train.recipes.people.correction import corrected, detector_error, learn_correction, with_correction
 from train.recipes.people.layout_stage import flow_points, layout_losses
 from train.recipes.people.loop import Stage, load_weights, run
 from train.recipes.people.pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
 from train.recipes.people.painter_stage import background_losses, painter_losses
+from train.recipes.people.ship import people_pipeline, ship
 
 
 def person(shift: float) -> torch.Tensor:
@@ -236,3 +239,30 @@ def test_a_stage_of_other_settings_is_not_gone_on_with(tmp_path, monkeypatch):
 def test_weights_of_a_stage_that_was_not_run_are_asked_for(tmp_path):
     with pytest.raises(InputError, match="the stage before writes it"):
         load_weights({"net": nn.Linear(2, 2)}, tmp_path / "layout.safetensors")
+
+
+def test_what_ships_is_a_whole_pipeline_in_half_precision_with_its_card(networks, tmp_path):
+    contents = tmp_path / "contents.csv"
+    contents.write_text("origin,licence,pictures\nrendered by this project,-,24\n")
+    pipeline = people_pipeline(*networks, StripCorrection())
+
+    told = ship(pipeline, contents, tmp_path / "people")
+
+    assert "MB in half precision" in told
+    card = (tmp_path / "people" / "README.md").read_text()
+    assert "| rendered by this project | - | 24 |" in card
+    assert told in card
+    files = list((tmp_path / "people").rglob("*.safetensors"))
+    assert {value.dtype for path in files for value in load_file(path).values()} <= {torch.float16, torch.int64}
+    loaded = MotionInterpPipeline.from_pretrained(tmp_path / "people")
+    assert loaded.keypoint_detector.correction is not None
+    wanted = networks[0].layout_net.coarse.first[0].weight.detach().half().float()
+    torch.testing.assert_close(loaded.dense_motion_network.layout_net.coarse.first[0].weight.detach().float(), wanted)
+    with pytest.raises(InputError, match="stage 'data' writes"):
+        ship(pipeline, tmp_path / "missing.csv", tmp_path / "people")
+
+
+def test_a_model_of_rendered_people_alone_is_trained_on_as_many_pairs():
+    assert pairs_of("layout", ["rendered"]) == {"rendered": sum(pairs_of("layout", None).values())}
+    with pytest.raises(InputError, match="must have 'rendered'"):
+        pairs_of("layout", ["real"])

@@ -213,7 +213,9 @@ class PersonDetector(CoordinateModel):
             if len(region):
                 middles = region[:, :2]
                 order = -region[:, 2] if subject is None else (middles - middles.new_tensor(subject)).norm(dim=1)
-                return region[order.argmin(), None]
+                return self._look(
+                    image, region[order.argmin(), None]
+                ).region  # nearer: the crop was larger than the person
         return _whole(image)
 
     def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:

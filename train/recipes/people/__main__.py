@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("stage", choices=("data", *STEPS, "ship"))
     parser.add_argument("--work", type=Path, required=True, metavar="WORK", help="packs and weights are there")
     parser.add_argument("--features", type=Path, help="what train.convert_efficientnet made")
+    parser.add_argument("--packs", nargs="+", choices=("rendered", "real", "clips"), help="train on these alone")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     for name, what in (
         ("body", "file of a body for the renderer"),
@@ -68,6 +69,18 @@ def _features(file: Path | None) -> PerceptualFeatures:
     if file is None:
         raise InputError("--features: must be the file that train.convert_efficientnet makes")
     return load_vgg(str(file), scales=(1,))
+
+
+def pairs_of(stage: str, only: Sequence[str] | None) -> dict[str, int]:
+    """How many pairs of a batch come from each pack; those of packs that are left out, from rendered people."""
+    pairs = PAIRS[stage]
+    if only is None:
+        return pairs
+    if "rendered" not in only:
+        raise InputError("--packs: must have 'rendered', whose limbs are known")
+    chosen = {name: count for name, count in pairs.items() if name in only}
+    chosen["rendered"] += sum(pairs.values()) - sum(chosen.values())
+    return chosen
 
 
 def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter, StripCorrection]:
@@ -90,7 +103,9 @@ def _figure(painter: LayerPainter) -> dict[str, nn.Module]:
     return {"figure_net": painter.figure_net, "figure_head": painter.figure_head}
 
 
-def train(stage: str, work: Path, features: Path | None, steps: int | None) -> None:
+def train(
+    stage: str, work: Path, features: Path | None, steps: int | None = None, only: Sequence[str] | None = None
+) -> None:
     """Run a stage of training.
 
     Raises:
@@ -99,7 +114,7 @@ def train(stage: str, work: Path, features: Path | None, steps: int | None) -> N
     torch.manual_seed(0)
     weights = work / "weights"
     layout, painter = LayoutNetwork(), LayerPainter()
-    packs = [(Pack.open(work / "packs" / name), count) for name, count in PAIRS[stage].items()]
+    packs = [(Pack.open(work / "packs" / name), count) for name, count in pairs_of(stage, only).items()]
     seed = list(STEPS).index(stage)
     background, figure = _background(painter), _figure(painter)
     deep = None if stage == "layout" else _features(features)
@@ -151,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
                 )
             case _:
-                train(options.stage, options.work, options.features, options.steps)
+                train(options.stage, options.work, options.features, options.steps, options.packs)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
