@@ -55,7 +55,9 @@ class Backbone(Protocol):
     def composed(self, first: Motion, second: Motion) -> Motion:
         """The motion of two hops as one."""
 
-    def fuse(self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None) -> View:
+    def fuse(
+        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None
+    ) -> View:
         """Several views as one; arguments as in `ViewFusion.forward`."""
 
     def appearance(self, image: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .networks.base import MotionModel
 from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
-from .networks.base import MotionModel
 from .networks.tpsmm.blocks import antialias_kernel
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from .backbone import backbone_of
 from .errors import InputError
+from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.layout_network import LayoutNetwork
 from .networks.layered.person_detector import PersonDetector
@@ -14,7 +15,6 @@ from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator
-from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .settings import Variant

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator
-from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .pipeline import MotionInterpPipeline

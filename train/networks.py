@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from motion_core.errors import InputError
 from motion_core.backbone import backbone_of
+from motion_core.errors import InputError
 from motion_core.hops import Hops
+from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
 from motion_core.networks.tpsmm.avd_network import AVDNetwork
 from motion_core.networks.tpsmm.background_predictor import BackgroundPredictor
 from motion_core.networks.tpsmm.dense_motion import DenseMotionNetwork
 from motion_core.networks.tpsmm.image_generator import ImageGenerator
-from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
 from motion_core.networks.tpsmm.keypoint_detector import KeypointDetector
 from motion_core.networks.view_fusion import ViewFusion
 from motion_core.pipeline import MotionInterpPipeline

@@ -49,7 +49,8 @@ class ViewFusion(MotionModel):
         super().__init__()
         if min(block_expansion, max_features) < 1 or num_down_blocks < 0:
             raise ValueError(
-                f"sizes must be 1 or more and num_down_blocks 0 or more, got {block_expansion=}, {max_features=}, {num_down_blocks=}"
+                "sizes must be 1 or more and num_down_blocks 0 or more, got "
+                f"{block_expansion=}, {max_features=}, {num_down_blocks=}"
             )
         self.composed_view = composed_view
         widths = [min(max_features, block_expansion * 2**level) for level in range(num_down_blocks, -1, -1)]

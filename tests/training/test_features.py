@@ -23,7 +23,7 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from motion_core import InputError
-from motion_core.networks.blocks import Shrink
+from motion_core.networks.tpsmm.blocks import Shrink
 from train.features import PerceptualFeatures, VisionTransformerFeatures, load_vgg, load_vit
 
 hub_server, hub, client = fake_hub.hub_server, fake_hub.hub, fake_hub.client  # pytest finds fixtures by name
