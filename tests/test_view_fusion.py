@@ -131,7 +131,7 @@ def test_it_starts_with_2_percent_for_all_but_real_pictures():
     assert share < 0.02
 
 
-@pytest.mark.parametrize("wrong", [{"block_expansion": 0}, {"max_features": 0}, {"num_down_blocks": 0}])
+@pytest.mark.parametrize("wrong", [{"block_expansion": 0}, {"max_features": 0}, {"num_down_blocks": -1}])
 def test_wrong_sizes_are_refused(wrong):
     with pytest.raises(ValueError, match="sizes must be 1 or more"):
         ViewFusion(**WIDTHS | wrong)
