@@ -21,6 +21,7 @@ _HOME = {
     "PersonDetector": ".networks.layered.person_detector",
     "LayoutNetwork": ".networks.layered.layout_network",
     "LayerPainter": ".networks.layered.layer_painter",
+    "CameraAligner": ".networks.layered.camera_aligner",
     "MotionInterpPipeline": ".pipeline",
     "AnimationOutput": ".animation",
     "OneEuro": ".settings",

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from .backbone import backbone_of
 from .errors import InputError
 from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.layout_network import LayoutNetwork
 from .networks.layered.person_detector import PersonDetector
@@ -25,7 +26,7 @@ COMPONENTS: dict[str, tuple[type, ...]] = {
     "dense_motion_network": (DenseMotionNetwork, LayoutNetwork),
     "image_generator": (ImageGenerator, LayerPainter),
     "avd_network": (AVDNetwork,),
-    "background_predictor": (BackgroundPredictor,),
+    "background_predictor": (BackgroundPredictor, CameraAligner),
     "selector": (OptimalInterpolationSelector,),
     "view_fusion": (ViewFusion,),
 }

@@ -171,14 +171,12 @@ class LayeredMotion:
     Attributes:
         transforms: of the background and of each limb, ``(B, K + 1, 3, 3)``, affine, for columns (x, y, 1): driving
             coordinates to source coordinates, fp32.
-        residual: what is added to the limbs' places in the source, ``(B, 2, h, w)``, as (x, y) in coordinate units.
         layer_logits: of the background and of each limb, ``(B, K + 1, h, w)``; softmax comes after enlarging.
         visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
         still_background: whether the background's transform is the identity.
     """
 
     transforms: Tensor
-    residual: Tensor
     layer_logits: Tensor
     visibility_logits: Tensor
     still_background: bool = False

@@ -25,6 +25,7 @@ SHARED_BY_NETWORKS = {
 COMPONENTS = (
     "AVDNetwork",
     "BackgroundPredictor",
+    "CameraAligner",
     "DenseMotionNetwork",
     "ImageGenerator",
     "KeypointDetector",

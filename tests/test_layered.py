@@ -172,9 +172,7 @@ def test_real_pixels_come_through_exactly_where_they_are_seen(picture):
     logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
     transforms = torch.eye(3).repeat(1, LIMB_COUNT + 1, 1, 1)
     transforms[:, 1, 0, 2] = 2 * 10 / 159  # ten pixels
-    motion = LayeredMotion(
-        transforms, torch.zeros(1, 2, 128, 128), logits, torch.full((1, LIMB_COUNT, 128, 128), 40.0), True
-    )
+    motion = LayeredMotion(transforms, logits, torch.full((1, LIMB_COUNT, 128, 128), 40.0), True)
     with torch.no_grad():
         view = compose(source, motion)
     torch.testing.assert_close(view.image[..., :78], picture[..., 10:88], atol=1e-5, rtol=0)

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
-from ...geometry import sample
 from ...structures import CoarseMotion, Keypoints, LayeredMotion, LayeredSource, LayeredView, WarpedView
 from ..view_fusion import ViewFusion, ViewKind
 from .capsules import capsules
@@ -75,7 +74,6 @@ class LayeredBackbone:
         eye = torch.eye(3, device=motion.transforms.device)
         return LayeredMotion(
             torch.where(chosen, eye, motion.transforms),
-            torch.where(chosen, torch.zeros_like(motion.residual), motion.residual),
             motion.layer_logits,
             torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
             motion.still_background,
@@ -86,12 +84,8 @@ class LayeredBackbone:
         places = grids_at_cells(second.transforms[:, 1:], second.layer_logits.shape[-1])  # (B, K, h, w, 2)
         early = sample_each(first.visibility_logits.sigmoid(), places)
         both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
-        shares = second.layer_logits[:, 1:].softmax(dim=1)[..., None]
-        residual = second.residual + sample(first.residual, (shares * places).sum(dim=1))
         still = first.still_background and second.still_background
-        return LayeredMotion(
-            first.transforms @ second.transforms, residual, second.layer_logits, torch.logit(both), still
-        )
+        return LayeredMotion(first.transforms @ second.transforms, second.layer_logits, torch.logit(both), still)
 
     def fuse(
         self,

@@ -42,9 +42,8 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, T
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
     grids = affine_grid(motion.transforms.flatten(0, 1), height, width).unflatten(0, layers.shape[:2])
-    residual = enlarged(motion.residual, height, width).movedim(1, -1)  # (B, H, W, 2)
     weights = torch.cat((layers[:, :1], layers[:, 1:] * visible), dim=1)
-    limbs = warp_by_each(source.image, grids[:, 1:] + residual[:, None])  # (B, K, 3, H, W)
+    limbs = warp_by_each(source.image, grids[:, 1:])  # (B, K, 3, H, W)
     behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], padding="border")  # (B, 3, H, W)
     seen = weights.sum(dim=1, keepdim=True)
     colour = weights[:, :1] * behind + (weights[:, 1:, None] * limbs).sum(dim=1)
@@ -81,9 +80,8 @@ def _where_it_is(
         rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
         logits = enlarged_part(motion.visibility_logits[index, limb], size, box)
         weight = shares[1 + limb, rows, columns] * logits.sigmoid()
-        grid = affine_part(motion.transforms[index, 1 + limb], size, box)
-        grid = grid + enlarged_part(motion.residual[index], size, box).movedim(0, -1)
-        total[:, rows, columns] += weight * sample(image, grid[None])[0]
+        grid = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
+        total[:, rows, columns] += weight * sample(image, grid)[0]
         seen[:, rows, columns] += weight
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen

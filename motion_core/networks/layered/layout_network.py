@@ -17,7 +17,6 @@ from .limb_motion import LimbMotion
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
-FARTHEST = 0.15  # that the residual flow may reach, in coordinate units
 
 
 @public_component
@@ -58,7 +57,7 @@ class LayoutNetwork(MotionModel):
         seen = image_channels + 1  # the source and its silhouette
         self.part_net = FineUNet(seen + num_splines, seen, layers, part_widths)
         shown = num_splines * (image_channels + 1) + image_channels + layers  # warped limbs; the source and its parts
-        self.layout_net = FineUNet(2 * num_splines + shown, layers, layers + num_splines + 2, widths)
+        self.layout_net = FineUNet(2 * num_splines + shown, layers, layers + num_splines, widths)
 
     @property
     def size_multiple(self) -> int:
@@ -104,11 +103,9 @@ class LayoutNetwork(MotionModel):
         )
         shares = sample_each(source.parts, grids_at_cells(given, 2 * side))  # (B, K + 1, 2 s, 2 s)
         out = self.layout_net(self.compute(x), self.compute(shares)).float()
-        layers, visible, residual = out.split((self.num_splines + 1, self.num_splines, 2), dim=1)
+        layers, visible = out.split((self.num_splines + 1, self.num_splines), dim=1)
         prior = torch.logit(shares, eps=FLOOR)
-        return LayeredMotion(
-            transforms, FARTHEST * torch.tanh(residual), layers + prior, visible + prior[:, 1:], background is None
-        )
+        return LayeredMotion(transforms, layers + prior, visible + prior[:, 1:], background is None)
 
     def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""

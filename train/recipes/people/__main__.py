@@ -25,7 +25,7 @@ from motion_core.networks.layered.strip_correction import StripCorrection
 from motion_core.saved_pipeline import SHIPPED
 from train.features import PerceptualFeatures, load_vgg
 
-from .batches import draw_batch, draw_motions
+from .batches import draw_batch
 from .data_stage import CONTENTS, Sources, make_data
 from .layout_stage import layout_losses
 from .loop import Stage, load_weights, run
@@ -41,7 +41,6 @@ PAIRS = {
     "painter": {"rendered": 7, "real": 4, "clips": 1},
     "joint": {"rendered": 6, "real": 4, "clips": 1},
 }  # of a batch, by pack
-MOTIONS = 64  # pairs of poses without pictures, of a step
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +116,8 @@ def train(
     packs = [(Pack.open(work / "packs" / name), count) for name, count in pairs_of(stage, only).items()]
     seed = list(STEPS).index(stage)
     background, figure = _background(painter), _figure(painter)
+    load_weights({"limb_motion": layout.limb_motion}, weights / "limbs.safetensors")
+    layout.limb_motion.requires_grad_(False)
     deep = None if stage == "layout" else _features(features)
     if stage in ("painter", "joint"):
         load_weights({"layout": layout}, weights / "layout.safetensors")
@@ -132,13 +133,12 @@ def train(
 
     def losses(step: int) -> dict[str, Tensor]:
         batch = draw_batch(packs, seed, step)
-        motions = draw_motions(packs[0][0], MOTIONS, seed, step) if stage in ("layout", "joint") else None
         match stage:
             case "layout":
-                return layout_losses(layout, batch, motions)[0]
+                return layout_losses(layout, batch)[0]
             case "background":
                 return background_losses(painter, deep, batch)
-        return painter_losses(layout, painter, deep, batch, motions)
+        return painter_losses(layout, painter, deep, batch, joint=stage == "joint")
 
     layout.eval()
     painter.eval()

@@ -11,7 +11,7 @@ from torch import Tensor
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
 from motion_core.structures import Keypoints
 
-from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack
+from .pack import UNKNOWN, Pack
 
 TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
 LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
@@ -43,14 +43,12 @@ class Batch:
 
     Attributes:
         source, driving: the pictures.
-        flow: ``(B, FLOW_SIDE, FLOW_SIDE, 2)``, see `Pack`.
         camera: the background's transform, ``(B, 3, 3)``; the identity where it is not known.
         camera_known: ``(B,)`` bool.
     """
 
     source: Side
     driving: Side
-    flow: Tensor
     camera: Tensor
     camera_known: Tensor
 
@@ -66,47 +64,8 @@ def draw_batch(packs: list[tuple[Pack, int]], seed: int, step: int) -> Batch:
     return _stacked([_draw(pack, random) for pack, count in packs for _ in range(count)])
 
 
-@dataclass(frozen=True)
-class Motions:
-    """Pairs of poses without pictures.
-
-    Attributes:
-        source, driving: keypoints, ``(B, K, 5, 2)``.
-        labels: of the driving picture at the flow's pixels, ``(B, FLOW_SIDE, FLOW_SIDE)`` uint8.
-        flow: ``(B, FLOW_SIDE, FLOW_SIDE, 2)``, see `Pack`.
-    """
-
-    source: Tensor
-    driving: Tensor
-    labels: Tensor
-    flow: Tensor
-
-
-def draw_motions(pack: Pack, count: int, seed: int, step: int) -> Motions:
-    """Random pairs of poses of a step; the same ones for the same seed and step."""
-    random = np.random.default_rng((seed, step, 1))
-    rows = []
-    half = SIDE // FLOW_SIDE
-    for pair in random.integers(len(pack.pairs), size=count):
-        points = [
-            _uncertain(np.array((pack.keypoints if random.random() < true else pack.detected)[index]), random)
-            for index, true in zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True)
-        ]
-        labels = np.array(pack.labels[pack.pairs[pair][1], half // 2 :: half, half // 2 :: half])
-        flow = np.array(pack.flows[pair], np.float32)
-        if random.random() < 0.5:
-            points, labels, flow = (
-                [_mirrored_points(each) for each in points],
-                _mirrored_labels(labels),
-                _mirrored_flow(flow),
-            )
-        rows.append([*points, labels, flow])
-    columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
-    return Motions(columns[0].float(), columns[1].float(), columns[2], columns[3].float())
-
-
 def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
-    """One pair's arrays, augmented: of each side image, labels, scene, keypoints and silhouette; flow and camera."""
+    """One pair's arrays, augmented: of each side image, labels, scene, keypoints and silhouette; and the camera."""
     pair = int(random.integers(len(pack.pairs)))
     mirrored = random.random() < 0.5
     gain = random.uniform(0.8, 1.2) * random.uniform(0.92, 1.08, 3)
@@ -119,11 +78,10 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
         side[0] = _recoloured(side[0], gain, gamma)
         side[2] = np.concatenate((_recoloured(side[2][..., :3], gain, gamma), side[2][..., 3:] / np.float32(255)), -1)
         arrays += _mirrored(side) if mirrored else side
-    flow, camera = np.array(pack.flows[pair], np.float32), np.array(pack.cameras[pair], np.float32)
+    camera = np.array(pack.cameras[pair], np.float32)
     if mirrored:
-        flow = _mirrored_flow(flow)
         camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
-    return [*arrays, flow, camera]
+    return [*arrays, camera]
 
 
 def _uncertain(points: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -155,17 +113,12 @@ def _mirrored_points(points: np.ndarray) -> np.ndarray:
     return points.reshape(-1, 2)[list(MIRRORED)].reshape(points.shape) * (-1, 1)
 
 
-def _mirrored_flow(flow: np.ndarray) -> np.ndarray:
-    """Mirrored, the flow's pixels (every fourth from the third on) are one to the left of such, and so is what they show."""
-    return flow[:, ::-1] * (-1, 1) + (2 / (SIDE - 1), 0)
-
-
 def _stacked(pairs: list[list[np.ndarray]]) -> Batch:
     columns = [np.stack([np.ascontiguousarray(array) for array in column]) for column in zip(*pairs, strict=True)]
-    flow, camera = (torch.from_numpy(column.astype(np.float32)) for column in columns[10:])
+    camera = torch.from_numpy(columns[10].astype(np.float32))
     known = ~camera.isnan().flatten(1).any(dim=1)
     camera = torch.where(known[:, None, None], camera, torch.eye(3))
-    return Batch(_side(columns[:5]), _side(columns[5:10]), flow, camera, known)
+    return Batch(_side(columns[:5]), _side(columns[5:10]), camera, known)
 
 
 def _side(columns: list[np.ndarray]) -> Side:

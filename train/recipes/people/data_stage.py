@@ -13,6 +13,7 @@ from eval.benchmark.render import render_split
 from motion_core.errors import InputError
 
 from .correction import learn_correction, with_correction
+from .limb_training import learn_limb_motion
 from .loop import save_weights
 from .pack import Pack, joined
 from .prepare import clip_pack, photo_pack, photos_for_training, rendered_pack, write_places
@@ -78,8 +79,11 @@ def make_data(sources: Sources, work: Path, workers: int) -> None:
     packs["clips"] = joined(clips)
     network = learn_correction(packs["rendered"])
     save_weights(nn.ModuleDict({"correction": network}), work / "weights" / "correction.safetensors")
+    corrected = dict(zip(packs, with_correction(network, list(packs.values())), strict=True))
+    limbs = learn_limb_motion(corrected["rendered"])
+    save_weights(nn.ModuleDict({"limb_motion": limbs}), work / "weights" / "limbs.safetensors")
     folder = work / "packs"
-    for name, pack in zip(packs, with_correction(network, list(packs.values())), strict=True):
+    for name, pack in corrected.items():
         pack.write(folder / name)
     with (folder / CONTENTS).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *contents])

@@ -1,5 +1,4 @@
-"""Stage "layout": the layout network learns parts, layers, visibility and residual flow from rendered people, and
-silhouettes from real ones."""
+"""Stage "layout": the layout network learns parts, layers and visibility from rendered people, silhouettes from real ones."""
 
 from __future__ import annotations
 
@@ -7,32 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.geometry import sample
 from motion_core.networks.layered.backbone import layered_source
 from motion_core.networks.layered.composition import enlarged
 from motion_core.networks.layered.layout_network import LayoutNetwork, grids_at_cells, sample_each
-from motion_core.networks.layered.limb_motion import LimbMotion
 from motion_core.structures import LayeredMotion, LayeredSource
 
-from .batches import Batch, Motions, Side
-from .pack import FLOW_SIDE, SIDE, UNKNOWN
+from .batches import Batch, Side
+from .pack import SIDE, UNKNOWN
 
 FIGURE = 2.0  # what a pixel of the figure counts more than one of the background
-FLOW_WEIGHT = 20.0
-LIMB_WEIGHT = 10.0
-FARTHEST_LIMB = 0.5  # that a point may be off and still count more: beyond, left and right were confused
 SILHOUETTE_WEIGHT = 0.5
 SURE = 0.8  # a silhouette's pixel counts where the detector is at least this sure
 
 
-def layout_losses(
-    network: LayoutNetwork, batch: Batch, motions: Motions
-) -> tuple[dict[str, Tensor], LayeredSource, LayeredMotion]:
-    """The stage's losses, each a mean over the batch, with what they were computed from.
-
-    Args:
-        motions: many more pairs of poses, for the limbs' transforms alone.
-    """
+def layout_losses(network: LayoutNetwork, batch: Batch) -> tuple[dict[str, Tensor], LayeredSource, LayeredMotion]:
+    """The stage's losses, each a mean over the batch, with what they were computed from."""
     parts = network.parts(batch.source.image, batch.source.keypoints, batch.source.silhouette)
     source = layered_source(network, batch.source.image, batch.source.keypoints, parts.detach().softmax(dim=1))
     motion = network(source, batch.driving.keypoints, batch.camera)
@@ -41,8 +29,6 @@ def layout_losses(
         "parts": label_loss(parts, batch.source, quarter),
         "layers": label_loss(motion.layer_logits, batch.driving, quarter),
         "visible": visibility_loss(motion, batch),
-        "limbs": LIMB_WEIGHT * limb_loss(network.limb_motion, motions),
-        "flow": FLOW_WEIGHT * flow_loss(motion, batch),
         "silhouette": SILHOUETTE_WEIGHT
         * (silhouette_loss(parts, batch.source) + silhouette_loss(motion.layer_logits, batch.driving)),
     }
@@ -80,55 +66,13 @@ def visibility_loss(motion: LayeredMotion, batch: Batch) -> Tensor:
     limbs = motion.visibility_logits.shape[1]
     with torch.no_grad():
         shown = torch.stack([labels == limb + 1 for limb in range(limbs)], dim=1).float()  # (B, K, h, w)
-        grids = grids_at_cells(motion.transforms[:, 1:], side) + motion.residual.movedim(1, -1)[:, None]
-        target = sample_each(shown, grids)
+        target = sample_each(shown, grids_at_cells(motion.transforms[:, 1:], side))
         figure = (here > 0) & (here != UNKNOWN)
         limb = torch.where(figure, here - 1, 0)[:, None]
     loss = F.binary_cross_entropy_with_logits(
         motion.visibility_logits.gather(1, limb), target.gather(1, limb), reduction="none"
     )
     return (loss * figure[:, None]).sum() / figure.sum().clamp(min=1)
-
-
-def flow_loss(motion: LayeredMotion, batch: Batch) -> Tensor:
-    """How far the residual flow is from what the limbs' transforms leave of the true flow, in coordinate units; smooth near 0."""
-    points, known, limb = flow_points(batch.driving.labels, batch.flow)
-    with torch.no_grad():
-        left = batch.flow.nan_to_num() - moved(motion.transforms[:, 1:], points, limb)  # (B, f, f, 2)
-    found = sample(motion.residual, points * (1 - 1 / SIDE)).movedim(1, -1)
-    loss = F.smooth_l1_loss(found, left.clamp(-0.2, 0.2), beta=0.02, reduction="none").sum(dim=-1)
-    return (loss * known).sum() / known.sum().clamp(min=1)
-
-
-def limb_loss(network: LimbMotion, motions: Motions) -> Tensor:
-    """Distance of where the limbs' transforms take points from where they really are, in coordinate units."""
-    points, known, limb = (each[:, ::2, ::2] for each in flow_points(motions.labels, motions.flow))  # enough of them
-    transforms = network(motions.source, motions.driving)
-    apart = motions.flow[:, ::2, ::2].nan_to_num() - moved(transforms, points, limb)
-    apart = apart.norm(dim=-1).clamp(max=FARTHEST_LIMB)
-    return (apart * known).sum() / known.sum().clamp(min=1)
-
-
-def flow_points(labels: Tensor, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixels that flows are known at, ``(B, f, f, 2)`` in [-1, 1]; where they are, ``(B, f, f)`` bool; and the limb there.
-
-    Args:
-        labels: of the driving pictures, ``(B, SIDE, SIDE)``, or at those pixels alone, ``(B, f, f)``.
-        flow: ``(B, f, f, 2)``.
-    """
-    step = SIDE // FLOW_SIDE
-    here = labels if labels.shape[-1] == FLOW_SIDE else labels[:, step // 2 :: step, step // 2 :: step]
-    line = 2 * (torch.arange(FLOW_SIDE) * step + step // 2) / (SIDE - 1) - 1
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    known = ~flow.isnan().any(dim=-1) & (here > 0) & (here != UNKNOWN)
-    return torch.stack((x, y), dim=-1).expand(len(here), -1, -1, -1), known, torch.where(known, here.long() - 1, 0)
-
-
-def moved(transforms: Tensor, points: Tensor, limb: Tensor) -> Tensor:
-    """Points ``(B, f, f, 2)``, each taken through the transform of its limb out of ``(B, K, 3, 3)``."""
-    batch = torch.arange(len(limb))[:, None, None]
-    matrices = transforms[batch, limb]  # (B, f, f, 3, 3)
-    return (matrices[..., :2, :2] @ points[..., None]).squeeze(-1) + matrices[..., :2, 2]
 
 
 def silhouette_loss(logits: Tensor, side: Side) -> Tensor:

@@ -16,7 +16,7 @@ from motion_core.networks.layered.layout_network import LayoutNetwork
 from motion_core.structures import LayeredMotion, LayeredSource
 from train.features import PerceptualFeatures
 
-from .batches import Batch, Motions, Side
+from .batches import Batch, Side
 from .layout_stage import layout_losses
 from .pack import UNKNOWN
 
@@ -45,15 +45,15 @@ def painter_losses(
     painter: LayerPainter,
     features: PerceptualFeatures,
     batch: Batch,
-    motions: Motions | None,
+    joint: bool,
 ) -> dict[str, Tensor]:
-    """The painter's losses, each a mean over the batch; with `motions` also the layout's and the background's, and gradients
+    """The painter's losses, each a mean over the batch; with `joint` also the layout's and the background's, and gradients
     into them."""
     losses: dict[str, Tensor] = {}
     side = batch.source
-    with torch.set_grad_enabled(motions is not None):
-        if motions is not None:
-            losses, source, motion = layout_losses(layout, batch, motions)
+    with torch.set_grad_enabled(joint):
+        if joint:
+            losses, source, motion = layout_losses(layout, batch)
         else:
             source, motion = _laid_out(layout, batch)
         image = _pooled(side.image)
@@ -69,7 +69,7 @@ def painter_losses(
     losses["image"] = IMAGE * (made - driving).abs().mean()
     losses["painted"] = PAINTED * (colours - driving).abs().mean()
     losses["deep"] = DEEP * deep_loss(features, made, driving)
-    if motions is not None:
+    if joint:
         losses["background"] = BEHIND * background_loss(scene, painted, side)
     return losses
 
