@@ -21,9 +21,7 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
-CHANGEABLE = (  # settings that no weight depends on
-    ("view_fusion", "composed_view"),
-)
+CHANGEABLE = ("composed_view",)  # settings that no weight depends on
 
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:
@@ -76,7 +74,7 @@ def _take_from(name: str, networks: nn.ModuleDict) -> None:
             continue
         ours, theirs = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
         for key, value in ours.items():
-            if not key.startswith("_") and theirs[key] != value and (part, key) not in CHANGEABLE:
+            if not key.startswith("_") and theirs[key] != value and key not in CHANGEABLE:
                 raise InputError(
                     f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
