@@ -25,10 +25,13 @@ from .framing import (
     place_own,
     room_box,
     subject_box,
+    to_network,
 )
+from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.person_detector import HIPS, PRESENT, SHOULDERS, DetectedPeople, PersonDetector
+from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .settings import AnimationSettings
-from .structures import DrivingMotion, Keypoints
+from .structures import DrivingMotion, Keypoints, LayeredSource
 
 LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced
 SURVEYED = 8  # driving frames that are looked at before anything is rendered
@@ -221,12 +224,60 @@ def in_square(points: Tensor, size: tuple[int, int]) -> Tensor:
     return network_points(points, place_in(size, (max(size), max(size))))
 
 
+def background_between(
+    predictor: BackgroundPredictor | CameraAligner,
+    source: LayeredSource,
+    images: Tensor,
+    square: Size,
+    silhouettes: Tensor | None = None,
+    content: Box | None = None,
+) -> Tensor:
+    """The background transform ``(B, 3, 3)`` from images to a source, in the coordinates of the squares around both.
+
+    Args:
+        images: ``(B, 3, h, w)`` in [0, 1], of another size and aspect than the source's.
+        square: the size at which both are compared.
+        silhouettes: of the people in the images, ``(B, 1, h, w)``; None: nobody.
+        content: of the source's image, what is no padding; None is all of it.
+    """
+    first, count = source.image, len(images)
+    size, own = ((image.shape[-2], image.shape[-1]) for image in (images, first))
+    around = place_in(size, (max(size), max(size)))
+    pair = (
+        to_network(first, place_in(own, square)).expand(count, -1, -1, -1),
+        to_network(to_network(images, around), place_in(around.network_size, square)),
+    )
+    if not isinstance(predictor, CameraAligner):
+        return predictor(*pair)
+    top, left, height, width = content = content or (0, 0, *own)
+    person = source.keypoints.silhouette
+    if person is not None:
+        person = person[..., top : top + height, left : left + width]
+    people = _left_out(person, own, content, first), _left_out(silhouettes, around.network_size, around.content, images)
+    return predictor(*pair, people[0].expand(count, -1, -1, -1), people[1])
+
+
+def _left_out(silhouette: Tensor | None, size: Size, content: Box, like: Tensor) -> Tensor:
+    """What is not background in images of a size (h, w): people, and all that is not content, ``(B, 1, h, w)`` in [0, 1].
+
+    Args:
+        silhouette: of people in the content, ``(B, 1, height, width)``; None: nobody.
+        content: where it lies in the image.
+        like: images ``(B, 3, ...)``, for how many there are, and where.
+    """
+    top, left, height, width = content
+    made = like.new_ones(len(like), 1, *size)
+    made[..., top : top + height, left : left + width] = 0 if silhouette is None else silhouette
+    return made
+
+
 def follow(
     detector: PersonDetector,
     batches: Iterable[Tensor],
     placed: Callable[[Tensor, tuple[int, int]], Tensor],
-    background: Callable[[Tensor], Tensor | None],
+    background: Callable[[Tensor, Tensor | None], Tensor | None],
     presence: Presence,
+    silhouettes: bool = False,
 ) -> Iterator[DrivingMotion]:
     """The motion of the person in a driving video, each frame looked at where the person was in the one before.
 
@@ -235,26 +286,30 @@ def follow(
     Args:
         batches: of frames ``(B, 3, h, w)`` in [0, 1]; how they are batched changes nothing.
         placed: takes points of a frame, ``(B, K, N, 2)``, and its (h, w), to points of the networks' image.
-        background: the background transform of a batch, ``(B, 3, 3)``, or None.
+        background: of frames and, if they are wanted, silhouettes ``(B, 1, h, w)``, the transforms ``(B, 3, 3)``, or None.
         presence: counts the frames.
+        silhouettes: whether they are wanted, which takes as long again.
     """
     region: Tensor | None = None
     pose: Tensor | None = None
     waiting: list[tuple[int, Tensor | None]] = []  # batches from before the first person: their sizes and backgrounds
     for frames in batches:
         size = (frames.shape[-2], frames.shape[-1])
-        transform = background(frames)
+        poses: list[Tensor | None] = []
+        shapes: list[Tensor] = []  # (1, 1, h, w) each
         with torch.inference_mode():
-            found = detector.track(frames, region)
-            poses: list[Tensor | None] = []
-            for people in found:
+            for people in detector.track(frames, region, silhouettes):
                 presence.frames += 1
-                if people.score.item() >= PRESENT:
+                there = people.score.item() >= PRESENT
+                if people.silhouette is not None:
+                    shapes.append(people.silhouette * there)
+                if there:
                     region, pose = people.region, placed(people.keypoints.points, size)  # (1, 3), (1, K, N, 2)
                 else:
                     presence.missing += 1
                     region = None
                 poses.append(pose)
+        transform = background(frames, torch.cat(shapes) if shapes else None)
         if pose is None:
             waiting.append((len(frames), transform))
             continue

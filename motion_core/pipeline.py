@@ -26,6 +26,7 @@ from .framing import preview, to_network
 from .geometry import fold_over_share
 from .interpolation import requested_times
 from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.layout_network import LayoutNetwork
 from .networks.layered.person_detector import PersonDetector
@@ -71,7 +72,7 @@ class MotionInterpPipeline(MotionStages):
         dense_motion_network: DenseMotionNetwork | LayoutNetwork,
         image_generator: ImageGenerator | LayerPainter,
         avd_network: AVDNetwork | None = None,
-        background_predictor: BackgroundPredictor | None = None,
+        background_predictor: BackgroundPredictor | CameraAligner | None = None,
         image_size: int | tuple[int, int] | list[int] = 256,  # JSON has no tuples
         selector: OptimalInterpolationSelector | None = None,
         view_fusion: ViewFusion | None = None,
@@ -170,7 +171,7 @@ class MotionInterpPipeline(MotionStages):
         """
         # 0. Inputs
         settings = self.resolved(settings)
-        self._check_settings(settings)
+        self.check_settings(settings)
         if source_images and self.view_fusion is None:
             raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
@@ -281,7 +282,7 @@ class MotionInterpPipeline(MotionStages):
         if settings.mode == "relative":
             raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
         settings = self.resolved(settings)
-        self._check_settings(settings)
+        self.check_settings(settings)
         picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
         names = _name(source_image, "source_image"), _name(driving_image, "driving_image")
         placement = self.place(picture, settings, self.pose_in(driving_picture, names[1]), names[0])
@@ -319,7 +320,9 @@ class MotionInterpPipeline(MotionStages):
         config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
         yield from tqdm(frames, total=total, initial=done, **config)
 
-    def _check_settings(self, settings: AnimationSettings) -> None:
+    def check_settings(self, settings: AnimationSettings) -> None:
+        """Raise InputError where settings ask for what this model has not, or for a size that its networks cannot take."""
+        self.network_size(settings)
         media.parse_color(settings.matte, "matte")
         if settings.mode == "avd" and self.avd_network is None:
             raise InputError(

@@ -15,6 +15,7 @@ from .diagnosis import Diagnosis, diagnose
 from .driving import FROM_INITIAL, in_batches
 from .errors import InputError
 from .framing import (
+    Box,
     Placement,
     Region,
     Size,
@@ -28,6 +29,7 @@ from .framing import (
 )
 from .hops import Generated, Hops
 from .networks.interpolation_selector import OptimalInterpolationSelector
+from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.layout_network import LayoutNetwork
 from .networks.layered.person_detector import PersonDetector
@@ -39,6 +41,7 @@ from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .people import (
     Presence,
+    background_between,
     driving_frames,
     find_person,
     follow,
@@ -62,7 +65,7 @@ class MotionStages(SavedPipeline):
     dense_motion_network: DenseMotionNetwork | LayoutNetwork
     image_generator: ImageGenerator | LayerPainter
     avd_network: AVDNetwork | None
-    background_predictor: BackgroundPredictor | None
+    background_predictor: BackgroundPredictor | CameraAligner | None
     selector: OptimalInterpolationSelector | None
     view_fusion: ViewFusion | None
 
@@ -174,22 +177,32 @@ class MotionStages(SavedPipeline):
         """Of each source, the background transform ``(1, 3, 3)`` from the first one's coordinates to its own; None: identity."""
         if background == "identity" or self.background_predictor is None:
             return [None for _ in sources]
-        first = sources[0].image
+        first, silhouette = sources[0].image, sources[0].keypoints.silhouette
         eye = torch.eye(3, device=first.device)[None]
-        return [eye, *(self._background(other, first, background) for other in sources[1:])]
+        return [eye, *(self._background(other, first, background, silhouette) for other in sources[1:])]
 
     @torch.inference_mode()
-    def _background(self, source: Source, images: Tensor, background: Background) -> Tensor | None:
-        """The background transform ``(B, 3, 3)`` from other images ``(B, 3, h, w)`` to a source; None: identity."""
-        if background == "identity" or self.background_predictor is None:
+    def _background(
+        self,
+        source: Source,
+        images: Tensor,
+        background: Background,
+        silhouettes: Tensor | None = None,
+        content: Box | None = None,
+    ) -> Tensor | None:
+        """The background transform ``(B, 3, 3)`` from other images ``(B, 3, h, w)`` to a source; None: identity.
+
+        Args:
+            silhouettes: of the people in the images, ``(B, 1, h, w)``, for models that look for them.
+            content: of the source's image, what is no padding; None is all of it.
+        """
+        predictor = self.background_predictor
+        if background == "identity" or predictor is None:
             return None
-        first = source.image
-        if isinstance(self.keypoint_detector, PersonDetector):  # then both are of any size
-            size = self.check_size(self.config["image_size"])
-            first, images = (
-                to_network(each, place_in((each.shape[-2], each.shape[-1]), size)) for each in (first, images)
-            )
-        return self.background_predictor(first.expand(len(images), -1, -1, -1), images)
+        if not isinstance(self.keypoint_detector, PersonDetector):
+            return predictor(source.image.expand(len(images), -1, -1, -1), images)
+        square = self.check_size(self.config["image_size"])
+        return background_between(predictor, source, images, square, silhouettes, content)
 
     def driving_motion(
         self,
@@ -212,17 +225,19 @@ class MotionStages(SavedPipeline):
         def placed(points: Tensor, size: Size) -> Tensor:
             return network_points(points, place_in(size, network_size, settings.fit))
 
-        def background(images: Tensor) -> Tensor | None:
-            return self._background(source, images, settings.background)
+        def background(images: Tensor, silhouettes: Tensor | None) -> Tensor | None:
+            return self._background(source, images, settings.background, silhouettes, placement.content)
 
         frames = (batch.to(self.device) for batch in driving_frames(video, settings.batch_size))
-        return follow(detector, frames, placed, background, presence)
+        shapes = settings.background == "predicted" and isinstance(self.background_predictor, CameraAligner)
+        return follow(detector, frames, placed, background, presence, shapes)
 
     @torch.inference_mode()
     def analyse_driving(self, source: Source, frames: Tensor, background: Background = "identity") -> DrivingMotion:
         """What is kept of driving frames ``(B, 3, h, w)`` in [0, 1]."""
         frames = frames.to(self.device)
-        return DrivingMotion(self.keypoint_detector(frames), self._background(source, frames, background))
+        keypoints = self.keypoint_detector(frames)
+        return DrivingMotion(keypoints, self._background(source, frames, background, keypoints.silhouette))
 
     def analyse_picture(
         self,
@@ -242,8 +257,11 @@ class MotionStages(SavedPipeline):
         if not isinstance(self.keypoint_detector, PersonDetector):
             return self.analyse_driving(source, to_network(picture, placed), settings.background)
         picture = picture.to(self.device)
-        keypoints, _ = find_person(self.keypoint_detector, picture, name)
-        transform = self._background(source, picture, settings.background)
+        keypoints, region = find_person(self.keypoint_detector, picture, name)
+        silhouette = None
+        if settings.background == "predicted":
+            silhouette = self.keypoint_detector.detect(picture, torch.tensor([region])).silhouette
+        transform = self._background(source, picture, settings.background, silhouette, placement.content)
         return DrivingMotion(Keypoints(network_points(keypoints.points, placed)), transform)
 
     def describe_driving(self, size: Size, settings: AnimationSettings) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from motion_core import (
     AnimationSettings,
     BackgroundPredictor,
+    CameraAligner,
     InputError,
     LayerPainter,
     LayoutNetwork,
@@ -25,6 +26,7 @@ from motion_core import (
 )
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
+from motion_core.framing import to_network
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 from motion_core.people import Presence, driving_frames, find_person, follow, survey_video
 
@@ -92,7 +94,7 @@ def in_pixels(keypoints, size):
 def poses(detector, frames, batch_size):
     presence = Presence()
     batches = driving_frames(frames, batch_size)
-    motions = list(follow(detector, batches, lambda points, size: points, lambda frames: None, presence))
+    motions = list(follow(detector, batches, lambda points, size: points, lambda *_: None, presence))
     return torch.cat([motion.keypoints.points for motion in motions]), presence
 
 
@@ -290,6 +292,24 @@ def test_interpolation_between_pictures_of_people(pipe):
         assert result.images.shape == (1, 180, 240, 3)
     with pytest.raises(InputError, match=r"^driving_image: must show a person"):
         pipe.interpolate(picture, GREY, num=2)
+
+
+def test_the_background_is_followed_without_people_and_padding(pipe, monkeypatch):
+    monkeypatch.setattr(pipe, "background_predictor", CameraAligner())
+    scene = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
+    scene = media.to_uint8(F.interpolate(media.to_float(scene[None]), (176, 352), mode="bicubic"))[0]
+    figure = person()[20:220, 60:200]
+    scene[:, 100:200] = media.to_uint8(F.interpolate(media.to_float(figure[None]), (176, 100)))[0]
+    source, moved = scene[:160, 16:336], scene[8:168, 28:348]  # the camera went right by 12 and down by 8
+    settings = AnimationSettings(mode="standard", background="predicted", batch_size=2)
+    video = media.open_video([source, moved])
+    picture = media.to_float(source[None])
+    placement = pipe.place(picture, settings)
+    encoded = pipe.encode_source(to_network(picture, placement), placement.person)
+    (motion,) = pipe.driving_motion(encoded, video, placement, settings, Presence())
+    eye = torch.eye(3)
+    expected = torch.stack((eye, eye + torch.tensor([[0, 0, 24 / 319], [0, 0, 16 / 319], [0, 0, 0]])))
+    torch.testing.assert_close(motion.background_transform, expected, atol=0.012, rtol=0)
 
 
 def test_a_subject_needs_a_model_that_looks_for_people():

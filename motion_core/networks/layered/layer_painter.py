@@ -16,6 +16,7 @@ from .layout_network import shrunk
 from .unet import UNet
 
 DARKEST = 0.02  # and 1 less that the brightest, of what is painted on, so that painting can still change it
+SURE = 4.0  # times the share that the figure has in a pixel of it, to be sure that the scene is not seen there
 KEEP = 4.0  # logit with which pixels that are seen are kept, before anything is learned
 BRIGHTER = 0.5  # the logarithm of the largest change of brightness
 
@@ -71,7 +72,8 @@ class LayerPainter(MotionModel):
     def painted_background(self, image: Tensor, figure: Tensor) -> tuple[Tensor, Tensor]:
         """The painted scene ``(B, 3, size, size)`` and the share ``(B, 1, size, size)`` that it has in the background."""
         small = shrunk(image, self.size)
-        hidden = F.max_pool2d(shrunk(figure, self.size), 5, stride=1, padding=2)  # borders are neither
+        hidden = (SURE * shrunk(figure, self.size)).clamp(max=1)  # a little of the figure would colour all that is painted
+        hidden = F.max_pool2d(hidden, 5, stride=1, padding=2)  # borders are neither
         around = filled(small, 1 - hidden)
         x = torch.cat((small * (1 - hidden), around, hidden), dim=1)
         out = self.background_head(self.background_net(self.compute(x))).float()
