@@ -56,7 +56,7 @@ class Backbone(Protocol):
         """The motion of two hops as one."""
 
     def fuse(
-        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None
+        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None = None
     ) -> View:
         """Several views as one; arguments as in `ViewFusion.forward`."""
 

@@ -101,7 +101,7 @@ def test_its_errors_are_those_of_the_final_images(parts):
     features = step._frozen[1]["vgg"]
     with torch.no_grad():
         hops, detector = hops_of(networks), networks["keypoint_detector"]
-        encoded, pose = hops.encode(batch["source"], detector(batch["source"])), detector(batch["driving"])
+        encoded, pose = hops.backbone.encode(batch["source"], detector(batch["source"])), detector(batch["driving"])
         transform = networks["background_predictor"](batch["source"], batch["driving"])
         image = hops.generate([encoded], pose, [transform], torch.zeros(2)).image
         expected = losses.perceptual_loss(features(image), features(batch["driving"]))

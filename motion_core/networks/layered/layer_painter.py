@@ -72,7 +72,9 @@ class LayerPainter(MotionModel):
     def painted_background(self, image: Tensor, figure: Tensor) -> tuple[Tensor, Tensor]:
         """The painted scene ``(B, 3, size, size)`` and the share ``(B, 1, size, size)`` that it has in the background."""
         small = shrunk(image, self.size)
-        hidden = (SURE * shrunk(figure, self.size)).clamp(max=1)  # a little of the figure would colour all that is painted
+        hidden = (SURE * shrunk(figure, self.size)).clamp(
+            max=1
+        )  # a little of the figure would colour all that is painted
         hidden = F.max_pool2d(hidden, 5, stride=1, padding=2)  # borders are neither
         around = filled(small, 1 - hidden)
         x = torch.cat((small * (1 - hidden), around, hidden), dim=1)
