@@ -35,9 +35,8 @@ AROUND = 2  # pixels around the person that are left out, at the largest size
 SHARED = 0.15  # of the background must be in both pictures
 SAME = 0.1  # of the background must be known in the source both before and after the transform, to compare
 BETTER = 0.9  # the cost after over that before must be below this
-PRICE = (
-    0.05  # that the cost must fall by, for the mean square of how far the transform moves places, in coordinate units
-)
+LEAST = 0.003  # that the cost must fall by: edges of people and shadows change it as much where a camera stands still
+PRICE = 0.05  # that it must fall by besides, for the mean square of how far places are moved, in coordinate units
 STRETCH = 3.0  # of an area: no camera does more
 
 
@@ -251,7 +250,7 @@ def _accepted(pair: _Pair, transform: Tensor) -> Tensor:
     before, both_before = _costs(pair, eye, SCALES[-1])
     judged = both * both_before
     cost, cost_before = _mean(after, judged), _mean(before, judged)
-    better = (cost < BETTER * cost_before) & (cost + PRICE * _movement(transform) < cost_before)
+    better = (cost < BETTER * cost_before) & (cost + LEAST + PRICE * _movement(transform) < cost_before)
     enough = (_mean(both, pair.driving_known) >= SHARED) & (_mean(judged, pair.driving_known) >= SAME)
     area = torch.linalg.det(transform)
     sane = (area > 1 / STRETCH) & (area < STRETCH)  # false for NaN, too

@@ -20,6 +20,7 @@ from .prepare import clip_pack, photo_pack, photos_for_training, rendered_pack, 
 
 CONTENTS = "contents.csv"
 COLUMNS = ("origin", "licence", "pictures")
+PHOTOS = ("yuhonas/free-exercise-db", "Unlicense")  # origin and licence of the photo pairs
 CATEGORIES = ("body", "gesture")  # of the clips: those of whole or half people
 FRAMES, RATE = 12, 4
 
@@ -67,7 +68,7 @@ def make_data(sources: Sources, work: Path, workers: int) -> None:
     photos = photos_for_training(sources.photos)
     write_places(photos, work / "places")
     packs = {"real": photo_pack(photos)}
-    contents.append((f"{sources.photos.name}: photo pairs", "see the folder's source", len(packs["real"].frames)))
+    contents.append((*PHOTOS, len(packs["real"].frames)))
     packs["rendered"] = joined([_rendered(render, sources, work, workers) for render in RENDERS])
     contents.append(("rendered by this project", "-", len(packs["rendered"].frames)))
     clips = []

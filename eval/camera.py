@@ -1,0 +1,168 @@
+"""How well the background's transform is found in clips whose camera moves, by the error of the background's pixels.
+
+python -m eval.camera ROOT --split test
+
+Each clip that `eval.benchmark.render` wrote is gone through as in reconstruction: from its first frame to every other. The
+scene without the figure, as the first frame sees it, is moved by a transform and compared with the scene in the other frame,
+where both frames show the background. The transforms are none, the one that is found in the pictures, and the affine one that
+is nearest to the camera's movement; what floor and wall move against each other, no affine one can follow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from motion_core import PersonDetector
+from motion_core.errors import InputError
+from motion_core.geometry import affine_grid, sample
+from motion_core.media import to_float
+from motion_core.networks.layered.camera_aligner import CameraAligner
+from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
+
+from .benchmark.annotations import open_scene, read_annotations
+from .benchmark.background import background_transform
+from .benchmark.clip import SPLITS
+from .pairs.frames import opened
+from .people_pairs import around
+from .videos import FrameSequence, find_videos
+
+STILL = "static"
+LEAST = 0.01  # of a picture's pixels must show the background in both frames
+WORSE = 0.05  # of 255: by how much a clip is worse before it counts as worse
+
+
+@dataclass(frozen=True)
+class ClipErrors:
+    """The mean errors of a clip's background, 0 to 255, with three transforms.
+
+    Attributes:
+        name: of the clip.
+        move: of its camera.
+        identity, found, exact: without a transform, with the one found in the pictures, with the camera's own.
+    """
+
+    name: str
+    move: str
+    identity: float
+    found: float
+    exact: float
+
+
+def background_errors(source: Tensor, driving: Tensor, known: Tensor, transform: Tensor) -> Tensor:
+    """The mean errors of scenes that transforms move, ``(B,)``, from 0 to 255.
+
+    Args:
+        source, driving: scenes without the figure, ``(B, 3, H, W)`` in [0, 1].
+        known: the pixels of the driving scene that count, ``(B, 1, H, W)`` bool.
+        transform: ``(B, 3, 3)``, driving to source coordinates.
+    """
+    grid = affine_grid(transform, source.shape[-2], source.shape[-1])  # (B, H, W, 2)
+    error = (sample(source, grid, padding="border") - driving).abs().mean(dim=1, keepdim=True)
+    return 255 * (error * known).sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3)).clamp_min(1)
+
+
+def shown_in_both(source_figure: Tensor, driving_figure: Tensor, exact: Tensor) -> Tensor:
+    """The pixels of driving frames that show background which the source shows as well, ``(B, 1, H, W)`` bool.
+
+    Args:
+        source_figure, driving_figure: where the figure is, ``(B, 1, H, W)``, 0 or 1.
+        exact: the transforms ``(B, 3, 3)``, driving to source coordinates.
+    """
+    grid = affine_grid(exact, source_figure.shape[-2], source_figure.shape[-1])
+    inside = (grid.abs() <= 1).all(dim=-1)[:, None]
+    return inside & (driving_figure == 0) & (sample(source_figure, grid) == 0)
+
+
+@torch.inference_mode()
+def measure_clip(
+    root: Path, split: str, name: str, video: Path, detector: PersonDetector, aligner: CameraAligner
+) -> ClipErrors | None:
+    """The errors of one clip; None where its first frame and no other show the same background.
+
+    Raises:
+        InputError: a file of it is missing, damaged or of another size.
+    """
+    # 1. What is known
+    clip = read_annotations(root, split, name)
+    frames, scenes = (
+        to_float(np.stack(list(FrameSequence(access)))) for access in (opened(video), open_scene(root, split, name))
+    )
+    if not frames.shape == scenes.shape == (len(clip.seen), 3, *clip.size) or len(frames) < 2:
+        raise InputError(
+            f"{name}: video, scene and annotations must have the same size and 2 frames or more, "
+            f"got {tuple(frames.shape)}, {tuple(scenes.shape)} and {clip.seen.shape}"
+        )
+    figures = torch.from_numpy(np.stack([around(seen >= 0) for seen in clip.seen]))[:, None].float()  # (T, 1, H, W)
+    exact = torch.from_numpy(np.stack([background_transform(clip, k, 0) for k in range(1, len(frames))])).float()
+
+    # 2. What is found
+    count = len(exact)
+    silhouettes = torch.cat([detector.detect(frame).silhouette for frame in frames.split(1)])
+    first, first_scene, first_silhouette, first_figure = (
+        each[:1].expand(count, -1, -1, -1) for each in (frames, scenes, silhouettes, figures)
+    )
+    found = aligner(first, frames[1:], first_silhouette, silhouettes[1:])  # (T - 1, 3, 3)
+
+    # 3. Compared
+    known = shown_in_both(first_figure, figures[1:], exact)
+    enough = known.float().mean(dim=(1, 2, 3)) >= LEAST
+    if not enough.any():
+        return None
+    none = torch.eye(3).expand_as(exact)
+    means = [
+        float(background_errors(first_scene, scenes[1:], known, transform)[enough].mean())
+        for transform in (none, found, exact)
+    ]
+    return ClipErrors(name, str(clip.about["camera_move"]), *means)
+
+
+def table(clips: Sequence[ClipErrors]) -> str:
+    """The means over clips by their camera's movement, in Markdown, and how many clips are made worse."""
+    moving = [clip for clip in clips if clip.move != STILL]
+    groups = {move: [clip for clip in moving if clip.move == move] for move in sorted({clip.move for clip in moving})}
+    groups |= {"all that move": moving, STILL: [clip for clip in clips if clip.move == STILL]}
+    lines = ["| camera | clips | identity | found | exact |", "|---" * 5 + "|"]
+    for title, group in groups.items():
+        if group:
+            means = (np.mean([(clip.identity, clip.found, clip.exact) for clip in group], axis=0)).tolist()
+            lines.append(f"| {title} | {len(group)} | {' | '.join(f'{mean:.2f}' for mean in means)} |")
+    worse = [clip for clip in clips if clip.found > clip.identity + WORSE]
+    names = f": {', '.join(clip.name for clip in worse)}" if worse else ""
+    lines += ["", f"Worse than the identity by more than {WORSE}: {len(worse)} of {len(clips)} clips{names}."]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, or 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m eval.camera", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("root", type=Path, metavar="ROOT", help="that eval.benchmark.render wrote")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        videos = find_videos(options.root / options.split)
+        detector, aligner = PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(), CameraAligner().eval()
+        measured = [
+            measure_clip(options.root, options.split, name, video.path, detector, aligner)
+            for name, video in tqdm(videos.items(), disable=not sys.stderr.isatty())
+        ]
+        clips = [clip for clip in measured if clip is not None]
+        if not clips:
+            raise InputError(f"{options.root}: must have a clip whose frames show the same background, but has none")
+    except InputError as error:
+        print(f"eval.camera: {error}", file=sys.stderr)
+        return 2
+    print(table(clips))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
