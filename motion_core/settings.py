@@ -68,9 +68,9 @@ class AnimationSettings:
             place do: its index (from 0), or "best" for the one nearest to the picture's pose, by the model's own keypoints.
         smoothing: of the driving keypoints over time; None is none.
         strategy: how the interpolated image that is animated instead of the picture is chosen, for models with a selector
-            (None is "learned" there). "learned": by the trained scorer; "analytic": by what is visible and the motion
-            left; "fixed": at one time; "images": by making all candidates and looking at them, which takes several times
-            as long; "none": the picture itself is animated.
+            (None is the model's own choice: "learned", or "none" if its selector was not trained). "learned": by the trained
+            scorer; "analytic": by what is visible and the motion left; "fixed": at one time; "images": by making all candidates
+            and looking at them, which takes several times as long; "none": the picture itself is animated.
         t: instead of choosing, animate the interpolated image at this time in [0, 1]; 0 is the picture itself. It works
             with every model.
         hysteresis: a frame keeps the time of the one before it unless another's score is better by more than this.

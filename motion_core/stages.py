@@ -54,7 +54,7 @@ from .people import (
 )
 from .saved_pipeline import SavedPipeline
 from .selection import Selection, SteadyChoice, candidate_scores
-from .settings import AnimationSettings, Background, Mode
+from .settings import AnimationSettings, Background, Mode, Strategy
 from .structures import DrivingMotion, Keypoints
 
 
@@ -228,7 +228,8 @@ class MotionStages(SavedPipeline):
         def background(images: Tensor, silhouettes: Tensor | None) -> Tensor | None:
             return self._background(source, images, settings.background, silhouettes, placement.content)
 
-        frames = (batch.to(self.device) for batch in driving_frames(video, settings.batch_size))
+        device = self.device  # which is found by a walk through all modules
+        frames = (batch.to(device) for batch in driving_frames(video, settings.batch_size))
         shapes = settings.background == "predicted" and isinstance(self.background_predictor, CameraAligner)
         return follow(detector, frames, placed, background, presence, shapes)
 
@@ -330,10 +331,12 @@ class MotionStages(SavedPipeline):
             steady: carries the choice from batch to batch of one video.
         """
         count = len(keypoints.points)
-        strategy = settings.strategy or "learned"
         if settings.t is not None:
             return Selection.given(settings.t, count)
-        if self.selector is None or strategy == "none":
+        if self.selector is None:
+            return Selection.given(0, count)
+        strategy: Strategy = settings.strategy or self.selector.default_strategy
+        if strategy == "none":
             return Selection.given(0, count)
         if strategy == "fixed":
             return Selection.given(self.selector.fixed_time, count)

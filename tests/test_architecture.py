@@ -19,7 +19,16 @@ SHARED_BY_NETWORKS = {
     *(f"networks.tpsmm.{part}" for part in ("blocks", "regressor", "heatmap_regressor")),
     *(
         f"networks.layered.{part}"
-        for part in ("unet", "capsules", "limbs", "composition", "layout_network", "blaze_pose")
+        for part in (
+            "unet",
+            "capsules",
+            "limbs",
+            "limb_motion",
+            "strip_correction",
+            "composition",
+            "layout_network",
+            "blaze_pose",
+        )
     ),
 }
 COMPONENTS = (
@@ -126,7 +135,7 @@ def test_geometry_imports_torch_only(path):
     "path", [path for path in sources("motion_core", "networks") if path.stem != "backbone"], ids=ids
 )
 def test_a_network_imports_no_other_stage(path):
-    ours = ("motion_core.geometry", "motion_core.structures", "motion_core.errors")
+    ours = ("motion_core.geometry", "motion_core.structures", "motion_core.errors", "motion_core.settings")
     shared = tuple(f"motion_core.{module}" for module in SHARED_BY_NETWORKS)
     for module in imported(path):
         assert is_standard(module) or is_part_of(module, "torch", "diffusers", "timm", *ours, *shared), module
@@ -172,7 +181,8 @@ def test_the_package_imports_nothing_that_is_built_on_it(path):
 @pytest.mark.parametrize("folder", ["train", "eval", "space"])
 def test_train_eval_and_space_do_not_import_each_other(folder):
     for path in sources(folder):
-        formats = ("eval.benchmark",) if is_part_of(name(path), "train.recipes") else ()  # of rendered people
+        # Recipes read the formats of rendered people and of photo pairs.
+        formats = ("eval.benchmark", "eval.photo_pairs") if is_part_of(name(path), "train.recipes") else ()
         for module in imported(path):
             assert is_part_of(module, *formats) or not is_part_of(
                 module, *{"train", "eval", "space", "app", "tests"} - {folder}
@@ -193,7 +203,7 @@ def test_the_checks_see_imports_of_every_form(tmp_path, monkeypatch):
         "os",
         "train.main",
         "motion_core.media.files",
-        "motion_core.networks.tpsmm.dense_motion",
+        "motion_core.networks.dense_motion",
         "motion_core.pipeline",
         "timm",
     ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import torch.nn.functional as F
 
 from motion_core.errors import InputError
-from motion_core.media import load_image, natural_key
+from motion_core.media import load_image, natural_key, to_float
 
 from .camera import Camera, to_camera
 from .planes import Planes
@@ -87,8 +87,10 @@ class Places:
         cut = np.array((width, height)) * (room / (width, height)).min() * random.uniform(0.75, 1)
         left, top = (room - cut) * random.uniform(size=2)
         box = (left, top, min(left + cut[0], room[0]), min(top + cut[1], room[1]))
-        picture = Image.fromarray(photo).resize((width, height), Image.Resampling.LANCZOS, box=box)
-        return Photo(file.name, np.asarray(picture, np.float32) / 255, pose, camera.focal, low)
+        left, top, right, bottom = (round(edge) for edge in box)
+        part = to_float(np.ascontiguousarray(photo[top : max(bottom, top + 1), left : max(right, left + 1)])[None])
+        picture = F.interpolate(part, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+        return Photo(file.name, picture[0].movedim(0, -1).numpy(), pose, camera.focal, low)
 
 
 def _view(camera: Camera, planes: Planes, projector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -121,7 +121,7 @@ class MotionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers d
     def compute(self, x: Tensor) -> Tensor:
         """The tensor as convolutions here want it: their dtype (unless autocast chooses), channels_last."""
         if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(self.dtype)
+            x = x.to(next(self.parameters()).dtype)  # `dtype` walks through all modules, which takes milliseconds
         return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..geometry import cell_areas, geometry_precision, identity_grid_like, warp_by_each
+from ..settings import Strategy
 from ..structures import Candidates
 from .base import CoordinateModel, public_component
 
@@ -27,9 +30,10 @@ class OptimalInterpolationSelector(CoordinateModel):
         image_channels: of the source image.
         balance: of the analytic score, visible share lost per unit of motion left.
         fixed_time: of the strategy "fixed".
+        default_strategy: what chooses if nothing else is asked for; "none" for a selector that was not trained.
 
     Raises:
-        ValueError: a size below 1, a negative balance, or a time outside [0, 1].
+        ValueError: a size below 1, a negative balance, a time outside [0, 1], or an unknown strategy.
     """
 
     _keep_in_fp32_modules = ["encoder", "head"]  # type: ignore[assignment]  # the base class has None
@@ -42,13 +46,18 @@ class OptimalInterpolationSelector(CoordinateModel):
         image_channels: int = 3,
         balance: float = 0.5,
         fixed_time: float = 0.5,
+        default_strategy: str = "learned",  # a Strategy; diffusers cannot read a Literal
     ) -> None:
         super().__init__()
         if min(num_candidates, features, image_channels) < 1:
             raise ValueError(f"sizes must be 1 or more, got {num_candidates=}, {features=}, {image_channels=}")
         if balance < 0 or not 0 <= fixed_time <= 1:
             raise ValueError(f"balance must be 0 or more and fixed_time in [0, 1], got {balance=}, {fixed_time=}")
-        self.balance, self.fixed_time = balance, fixed_time
+        if default_strategy not in get_args(Strategy):
+            raise ValueError(
+                f"default_strategy must be one of {', '.join(get_args(Strategy))}, got {default_strategy!r}"
+            )
+        self.balance, self.fixed_time, self.default_strategy = balance, fixed_time, default_strategy
         self.num_candidates = num_candidates
         inputs = image_channels + 4  # the deformed source, visibility, flow (2), stretch
         # No norms: the mean of a normalised map is always the same, and how much is visible would be lost.

@@ -49,8 +49,8 @@ class ViewFusion(MotionModel):
         super().__init__()
         if min(block_expansion, max_features) < 1 or num_down_blocks < 0:
             raise ValueError(
-                "sizes must be 1 or more and num_down_blocks 0 or more, got "
-                f"{block_expansion=}, {max_features=}, {num_down_blocks=}"
+                "sizes must be 1 or more and num_down_blocks 0 or more, "
+                f"got {block_expansion=}, {max_features=}, {num_down_blocks=}"
             )
         self.composed_view = composed_view
         widths = [min(max_features, block_expansion * 2**level) for level in range(num_down_blocks, -1, -1)]
@@ -104,8 +104,10 @@ class ViewFusion(MotionModel):
                 total = torch.addcmul(total, maps[index], weight[:, index : index + 1])
             return total
 
+        around = [view.around for view in views if view.around is not None]
         return WarpedView(
             tuple(mix([view.levels[level] for view in views], weight) for level, weight in enumerate(weights)),
             tuple(mix([view.masks[level] for view in views], weight) for level, weight in enumerate(weights)),
             mix([view.image for view in views], weights[-1]),
+            mix(around, weights[-1]) if len(around) == len(views) else None,
         )

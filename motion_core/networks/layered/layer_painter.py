@@ -17,7 +17,7 @@ from .unet import UNet
 
 DARKEST = 0.02  # and 1 less that the brightest, of what is painted on, so that painting can still change it
 SURE = 4.0  # times the share that the figure has in a pixel of it, to be sure that the scene is not seen there
-KEEP = 4.0  # logit with which pixels that are seen are kept, before anything is learned
+KEEP_SCENE, KEEP_FIGURE = 4.0, 6.0  # logits with which pixels that are seen are kept, before anything is learned
 BRIGHTER = 0.5  # the logarithm of the largest change of brightness
 
 
@@ -81,7 +81,7 @@ class LayerPainter(MotionModel):
         out = self.background_head(self.background_net(self.compute(x))).float()
         colour, keep = out.split((self.image_channels, 1), dim=1)
         painted = (torch.logit(around, eps=DARKEST) + colour).sigmoid()
-        return painted, 1 - (1 - hidden) * (keep + KEEP).sigmoid()
+        return painted, 1 - (1 - hidden) * (keep + KEEP_SCENE).sigmoid()
 
     def forward(self, view: LayeredView) -> Tensor:
         """The image of a view, with what is hidden on the figure painted, ``(B, 3, H, W)`` in [0, 1], fp32."""
@@ -102,7 +102,7 @@ class LayerPainter(MotionModel):
         colour, keep, brightness = out.split((self.image_channels, 1, 1), dim=1)
         base = torch.lerp(0.5 * (around + parts), seen, visible)
         painted = (torch.logit(base, eps=DARKEST) + colour).sigmoid()
-        return painted, (keep + KEEP).sigmoid(), (BRIGHTER * torch.tanh(brightness)).exp()
+        return painted, (keep + KEEP_FIGURE).sigmoid(), (BRIGHTER * torch.tanh(brightness)).exp()
 
 
 def part_colours(image: Tensor, parts: Tensor, other_side: Sequence[int]) -> Tensor:

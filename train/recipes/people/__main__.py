@@ -83,14 +83,17 @@ def pairs_of(stage: str, only: Sequence[str] | None) -> dict[str, int]:
 
 
 def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter, StripCorrection]:
-    """The networks that the stages made.
+    """The networks that the stages made; stage "joint" may have been left out.
 
     Raises:
         InputError: one of them has not been run.
     """
     layout, painter, correction = LayoutNetwork(), LayerPainter(), StripCorrection()
     load_weights({"correction": correction}, weights / "correction.safetensors")
-    load_weights({"layout": layout, **_background(painter), **_figure(painter)}, weights / "joint.safetensors")
+    parts = {"layout": {"layout": layout}, "background": _background(painter), "painter": _figure(painter)}
+    for stage, networks in parts.items():
+        joint = weights / "joint.safetensors"
+        load_weights(networks, joint if joint.is_file() else weights / f"{stage}.safetensors")
     return layout, painter, correction
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from motion_core.components import fusion_widths
 from motion_core.errors import InputError
 from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
+from motion_core.networks.layered.camera_aligner import CameraAligner
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
@@ -41,7 +42,8 @@ def people_pipeline(layout: LayoutNetwork, painter: LayerPainter, correction: St
         layout.eval(),
         painter.eval(),
         image_size=SIDE,
-        selector=OptimalInterpolationSelector(),
+        background_predictor=CameraAligner(),
+        selector=OptimalInterpolationSelector(default_strategy="none"),  # it is not trained
         view_fusion=fusion,
         variant="v2",
     )
