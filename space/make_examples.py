@@ -1,6 +1,6 @@
 """Renders the examples of the app into `space/examples`: people of the rendered benchmark, nobody real.
 
-python -m space.make_examples
+python -m space.make_examples --body body.npz --motion motion.npz
 """
 
 from __future__ import annotations
@@ -24,108 +24,114 @@ from .showcase import EXAMPLES, HERE, INDEX, THUMBNAILS
 
 _SAMPLE_RATE = 16_000  # Hz
 _BEAT = 0.5  # seconds
-_RATE = 25  # frames a second
+_RATE, _FRAMES = 25, 50  # frames a second, frames of a clip
+_SEED = 7
 _THUMBNAIL = 112  # pixels of a side
 
 
 @dataclass(frozen=True)
-class Pose:
-    """One rendered picture: a moment of a clip, from 0 (its first frame) to 1 (its last), and what it shows."""
+class Shot:
+    """A clip of the benchmark's test people, or one frame of it, and what it shows.
+
+    Attributes:
+        frame: the picture; None is all of the clip.
+        captured: the movement is from the motion file, if one is given.
+        sound: a beat goes along.
+    """
 
     file: str
     title: str
     identity: int
     clip: int
-    moment: float
-
-
-@dataclass(frozen=True)
-class Movement:
-    """One rendered clip, and what it shows."""
-
-    file: str
-    title: str
-    identity: int
-    clip: int
+    frame: int | None = None
+    captured: bool = False
     sound: bool = False
+
+    @property
+    def item(self) -> str:
+        """The name that `eval.benchmark.stills` has for it."""
+        return f"{self.identity}#{self.clip}" + ("" if self.frame is None else f"@{self.frame}")
 
 
 PICTURES = (
-    Pose("brown-dress.png", "A person in a brown dress, arms half raised", 2, 0, 0.0),
-    Pose("black-top.png", "A person with grey hair in a black top", 5, 1, 1.0),
-    Pose("checked-shirt.png", "A person in a checked shirt, arms out", 6, 0, 0.25),
-    Pose("green-sweater.png", "A person with red hair in a green sweater", 7, 2, 0.5),
-    Pose("dotted-shirt.png", "A person in a dotted shirt and red trousers", 3, 0, 0.5),
-    Pose("purple-top.png", "A person with blond hair in a purple top", 4, 1, 0.25),
+    Shot("green-sweater.png", "A person with red hair in a green checked cardigan", 19, 8, 42),
+    Shot("black-top.png", "A person in a black top and blue trousers", 5, 8, 9),
+    Shot("pink-top.png", "A person in a pink top, from the hips up", 18, 3, 37, captured=True),
+    Shot("blue-coat.png", "A person in a wide blue coat", 2, 5, 22),
+    Shot("checked-coat.png", "A person in a checked coat, hands raised", 12, 6, 30, captured=True),
+    Shot("red-jacket.png", "A person with long hair in a red jacket", 23, 1, 20, captured=True),
 )
 MOVEMENTS = (
-    Movement("dancing.mp4", "Dancing, with a beat", 3, 0, sound=True),
-    Movement("reaching.mp4", "Reaching out with both arms", 0, 1),
-    Movement("turning.mp4", "Turning round", 0, 2),
-    Movement("large-poses.mp4", "From bent down to arms up", 3, 1),
-    Movement("walking.mp4", "Walking", 4, 1),
+    Shot("reaching.mp4", "Reaching out with both arms", 0, 6),
+    Shot("dancing.mp4", "Dancing, with a beat", 7, 6, captured=True, sound=True),
+    Shot("waving.mp4", "Pointing and waving, from the hips up", 14, 2),
+    Shot("large-poses.mp4", "A leg and both arms spread", 15, 9),
+    Shot("walking.mp4", "Walking", 8, 2),
 )
 SAME = (
-    (Pose("bent.png", "Bent down", 3, 1, 0.12), Pose("arms-up.png", "Arms up", 3, 1, 1.0)),
-    (Pose("arm-left.png", "Arms to the left", 7, 1, 0.0), Pose("arm-down.png", "Arms down", 7, 1, 0.92)),
+    (Shot("arms-up.png", "Arms up", 0, 9, 46), Shot("bent.png", "Bent to the side", 0, 9, 14)),
+    (Shot("arm-down.png", "Arms down", 10, 11, 28), Shot("arm-left.png", "An arm to the left", 10, 11, 19)),
 )
-DIFFERENT = ((PICTURES[2], PICTURES[3]), (PICTURES[0], PICTURES[4]))
+DIFFERENT = ((PICTURES[1], PICTURES[0]), (PICTURES[2], PICTURES[4]))
 
 
-def render_examples(folder: Path, size: int, frames: int) -> None:
-    """Render all examples and their index into a folder; `size` is the side of the pictures, `frames` those of a clip."""
-    folder.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Sources:
+    """The files that people and movements are made from, see docs/benchmark.md; without them both are simple."""
+
+    body: Path | None = None
+    motion: Path | None = None
+
+
+def render_examples(folder: Path, size: int, clip_size: int, sources: Sources) -> None:
+    """Render all examples and their index into a folder; the sizes are the sides of pictures and of clips."""
+    pictures = {*PICTURES, *(shot for pair in (*SAME, *DIFFERENT) for shot in pair)}
     with tempfile.TemporaryDirectory() as temporary:
         rendered = Path(temporary)
-        render(rendered, size, frames)
-
-        def clip_of(item: Pose | Movement) -> media.VideoSource:
-            return media.open_video(rendered / "test" / f"test{item.identity:04d}#{item.clip:03d}", frame_rate=_RATE)
-
-        (folder / THUMBNAILS).mkdir(exist_ok=True)
-        for pose in {*PICTURES, *(pose for pair in (*SAME, *DIFFERENT) for pose in pair)}:
-            picture = next(clip_of(pose).frames(round(pose.moment * (frames - 1))))
-            media.save_image(folder / pose.file, picture)
-            media.save_image(folder / THUMBNAILS / pose.file, smaller(picture, _THUMBNAIL))
+        render(rendered, sorted(pictures, key=lambda shot: shot.file), size, sources)
+        render(rendered, MOVEMENTS, clip_size, sources)
+        (folder / THUMBNAILS).mkdir(parents=True, exist_ok=True)
+        for shot in pictures:
+            picture = media.load_image(rendered / f"{shot.item}.png")
+            media.save_image(folder / shot.file, picture)
+            media.save_image(folder / THUMBNAILS / shot.file, smaller(picture, _THUMBNAIL))
         beat = rendered / "beat.wav"
-        write_beat(beat, frames / _RATE)
-        for movement in MOVEMENTS:
-            sound = beat if movement.sound else None
-            with media.VideoWriter(folder / movement.file, _RATE, audio_from=sound, quality=24) as writer:
-                for frame in clip_of(movement):
+        write_beat(beat, _FRAMES / _RATE)
+        for shot in MOVEMENTS:
+            frames = list(media.open_video(rendered / shot.item, frame_rate=_RATE))
+            sound = beat if shot.sound else None
+            with media.VideoWriter(folder / shot.file, _RATE, audio_from=sound, quality=26) as writer:
+                for frame in frames:
                     writer.write(frame)
-            phases = [next(clip_of(movement).frames(round(part * (frames - 1)))) for part in (0.1, 0.5, 0.9)]
-            middle = slice(size // 4, size - size // 4)  # people stand in the middle
-            poster = np.concatenate([phase[:, middle] for phase in phases], axis=1)
-            media.save_image(
-                (folder / THUMBNAILS / movement.file).with_suffix(".png"), smaller(poster, 3 * _THUMBNAIL // 2)
-            )
+            poster = (folder / THUMBNAILS / shot.file).with_suffix(".png")
+            media.save_image(poster, smaller(_phases(frames), 5 * _THUMBNAIL // 4))
     index = {
-        "pictures": [_entry(pose) for pose in PICTURES],
-        "movements": [_entry(movement) for movement in MOVEMENTS],
-        "same": [[_entry(pose) for pose in pair] for pair in SAME],
-        "different": [[_entry(pose) for pose in pair] for pair in DIFFERENT],
+        "pictures": [_entry(shot) for shot in PICTURES],
+        "movements": [_entry(shot) for shot in MOVEMENTS],
+        "same": [[_entry(shot) for shot in pair] for pair in SAME],
+        "different": [[_entry(shot) for shot in pair] for pair in DIFFERENT],
     }
     (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def render(root: Path, size: int, frames: int) -> None:
-    """Let the benchmark's own command render its people; the app does not import it."""
-    command = [
-        sys.executable,
-        "-m",
-        "eval.benchmark.render",
-        "--out",
-        str(root),
-        "--split",
-        "test",
-        "--seed",
-        "7",
-        "--png",
-    ]
-    sizes = ["--identities", "8", "--clips", "3", "--pairs", "1", "--rate", str(_RATE), "--frames", str(frames)]
-    if subprocess.run([*command, *sizes, "--size", str(size)], cwd=HERE.parent).returncode:
-        raise InputError("the examples could not be rendered, see above")
+def render(folder: Path, shots: Sequence[Shot], size: int, sources: Sources) -> None:
+    """Let the benchmark's own command render shots under the names of their items; the app does not import it."""
+    for captured in (False, True):
+        items = [shot.item for shot in shots if shot.captured == captured]
+        motion = sources.motion if captured else None
+        plan = {"split": "test", "seed": _SEED, "frames": _FRAMES, "rate": _RATE, "size": size}
+        plan |= {name: path for name, path in (("body", sources.body), ("motion", motion)) if path is not None}
+        options = [text for name, value in plan.items() for text in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "eval.benchmark.stills", "--out", str(folder), "--near", *options]
+        if items and subprocess.run([*command, *items], cwd=HERE.parent).returncode:
+            raise InputError("the examples could not be rendered, see above")
+
+
+def _phases(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """The middle of three frames ``(S, S, 3)`` uint8 side by side: people stand there."""
+    size = frames[0].shape[1]
+    middle = slice(size // 4, size - size // 4)
+    return np.concatenate([frames[round(part * (len(frames) - 1))][:, middle] for part in (0.1, 0.5, 0.9)], axis=1)
 
 
 def write_beat(path: Path, seconds: float) -> None:
@@ -140,19 +146,21 @@ def write_beat(path: Path, seconds: float) -> None:
         file.writeframes((tone * 32767).astype("<i2").tobytes())
 
 
-def _entry(item: Pose | Movement) -> dict[str, object]:
-    return {name: value for name, value in asdict(item).items() if name in ("file", "title")}
+def _entry(shot: Shot) -> dict[str, object]:
+    return {name: value for name, value in asdict(shot).items() if name in ("file", "title")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m space.make_examples", description="Renders the app's examples.")
     parser.add_argument("--out", type=Path, default=EXAMPLES, help="folder (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=256, help="side of the pictures (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=50, help="of a clip (default: %(default)s)")
+    parser.add_argument("--body", type=Path, help="npz file with a body to dress instead of simple bodies")
+    parser.add_argument("--motion", type=Path, help="npz file with motion capture instead of some random movements")
+    parser.add_argument("--size", type=int, default=448, help="side of the pictures (default: %(default)s)")
+    parser.add_argument("--clip-size", type=int, default=256, help="side of the clips (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        render_examples(options.out, options.size, options.frames)
+        render_examples(options.out, options.size, options.clip_size, Sources(options.body, options.motion))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ from .service import Service
 from .showcase import EXAMPLES, GALLERY, INDEX, Examples, Item, read_examples
 
 # Which pictures move to which movements, by their places among the examples.
-ANIMATIONS = ((0, 1), (3, 0), (2, 3), (5, 2), (1, 4), (4, 3))
+ANIMATIONS = ((0, 0), (2, 2), (1, 1), (5, 3), (3, 4), (4, 2))
 STEPS = 7  # pictures of a row
 _GAP = 4  # white pixels between them
 

@@ -18,7 +18,7 @@ import media_files as files
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from motion_core import media
 from motion_core.errors import InputError
@@ -316,6 +316,33 @@ def test_save_image_is_exact_and_says_where_it_comes_from(tmp_path):
     assert os.listdir(tmp_path) == ["out.png"]
     with refused("must end in .png, got '.jpg'"):
         media.save_image(tmp_path / "out.jpg", gradient())
+
+
+def test_a_saved_animation_is_read_again_and_loops(tmp_path):
+    frames = [np.full((20, 30, 3), shade, np.uint8) for shade in (0, 120, 240)]
+    media.save_animation(tmp_path / "a.webp", iter(frames), "30000/1001", media.provenance("toy"))
+    source = media.open_video(tmp_path / "a.webp")
+    assert [round(float(frame.mean()) / 120) for frame in source.frames()] == [0, 1, 2]
+    assert float(source.duration) == pytest.approx(0.1)
+    with Image.open(tmp_path / "a.webp") as image:
+        assert image.info["loop"] == 0
+        assert "model toy" in image.getexif()[ExifTags.Base.ImageDescription]
+    assert os.listdir(tmp_path) == ["a.webp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "quality", "message"),
+    [
+        ("a.gif", [gradient()], 80, "must end in .webp, got '.gif'"),
+        ("a.webp", [], 80, "needs at least one frame, got none"),
+        ("a.webp", [gradient(), gradient(20)], 80, "must have the .h, w. of the first one"),
+        ("a.webp", [gradient()], 101, "quality: must be in 0 .smallest. to 100 .best., got 101"),
+    ],
+)
+def test_what_is_no_animation_is_refused(tmp_path, name, frames, quality, message):
+    with refused(message):
+        media.save_animation(tmp_path / name, frames, 25, quality=quality)
+    assert not os.listdir(tmp_path)
 
 
 # Videos in

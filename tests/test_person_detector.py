@@ -32,7 +32,7 @@ def _no_gradients():
 def person(name):
     """A rendered person, ``(1, 3, 256, 256)`` in [0, 1]."""
     with Image.open(EXAMPLES / f"{name}.png") as picture:
-        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None] / 255
+        return torch.from_numpy(np.array(picture.convert("RGB").resize((256, 256)))).permute(2, 0, 1)[None] / 255
 
 
 def pictures_on(height, width, *placed):
@@ -57,13 +57,13 @@ def test_keypoints_move_with_the_picture(detector):
 
 
 def test_keypoints_mirrored_are_those_of_the_mirrored_picture(detector):
-    image = person("checked-shirt")
+    image = person("checked-coat")
     points, other = (detector(each).flat() for each in (image, image.flip(-1)))
     assert ((other[:, list(MIRRORED)] * torch.tensor((-1, 1))) - points).abs().mean() < 0.03
 
 
 def test_a_batch_is_found_as_each_picture_is(detector):
-    images = torch.cat([person("bent"), person("brown-dress")])
+    images = torch.cat([person("bent"), person("blue-coat")])
     together, alone = detector.detect(images), [detector.detect(image) for image in images.split(1)]
     torch.testing.assert_close(
         together.keypoints.points, torch.cat([each.keypoints.points for each in alone]), atol=1e-4, rtol=0
@@ -83,15 +83,15 @@ def test_silhouettes_are_where_the_limbs_are_and_nowhere_else(detector):
 
 
 def test_a_small_person_is_found_in_a_large_picture(detector):
-    people = detector.detect(pictures_on(540, 960, (person("dotted-shirt"), 330, 700, 160)), silhouettes=False)
-    alone = in_pixels(detector.detect(person("dotted-shirt")), 256, 256) / 256 * 160 + torch.tensor((700.0, 330.0))
+    people = detector.detect(pictures_on(540, 960, (person("red-jacket"), 330, 700, 160)), silhouettes=False)
+    alone = in_pixels(detector.detect(person("red-jacket")), 256, 256) / 256 * 160 + torch.tensor((700.0, 330.0))
     assert people.suffices.all()
     assert people.silhouette is None
     assert (in_pixels(people, 540, 960) - alone).norm(dim=-1).mean() < 6
 
 
 def test_of_two_people_the_larger_is_meant_unless_a_place_is_given(detector):
-    picture = pictures_on(400, 720, (person("purple-top"), 190, 20, 160), (person("black-top"), 70, 380, 300))
+    picture = pictures_on(400, 720, (person("pink-top"), 190, 20, 160), (person("black-top"), 70, 380, 300))
     assert 450 < detector.find(picture)[0, 0] < 610
     for subject, left, right in (((100, 270), 60, 140), ((530, 220), 450, 610)):
         region = detector.find(picture, subject)
@@ -113,7 +113,7 @@ def test_nobody_does_not_suffice(detector):
 
 
 def test_legs_alone_do_not_suffice(detector):
-    legs = F.interpolate(person("black-top")[..., 166:, 85:175], (256, 256), mode="bilinear", align_corners=True)
+    legs = F.interpolate(person("green-sweater")[..., 160:, 105:190], (256, 256), mode="bilinear", align_corners=True)
     assert not detector.detect(legs, silhouettes=False).suffices
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -105,21 +106,10 @@ def _work(job: tuple[int, int], root: Path, png: bool, pairs: int) -> list[Pair]
     return render_clip(_studio, root, *job, png=png, pairs=pairs)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.render", description="Renders people, with exact annotations."
-    )
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide what people look like, how they move and how they are seen."""
     add = parser.add_argument
-    add(
-        "--out",
-        required=True,
-        type=Path,
-        metavar="ROOT",
-        help="videos go to ROOT/SPLIT, their scenes without people to ROOT/scenes/SPLIT, the rest to ROOT/annotations/SPLIT",
-    )
     add("--split", required=True, choices=SPLITS)
-    add("--identities", required=True, type=int, help="how many people")
-    add("--clips", required=True, type=int, help="how many clips of each")
     add("--seed", required=True, type=int, help="the same seed gives the same clips")
     add("--motion", type=Path, help="npz file with motion capture (see docs/benchmark.md) instead of random movements")
     add("--body", type=Path, help="npz file with a body to dress instead of simple bodies")
@@ -144,6 +134,28 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="cameras in front of people, who fill the picture: 0.75 to 0.95 of its height when standing",
     )
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan that the options of `add_plan_options` say; raises InputError if one is out of range."""
+    return Plan(**{field.name: getattr(options, field.name) for field in fields(Plan)})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmark.render", description="Renders people, with exact annotations."
+    )
+    add = parser.add_argument
+    add(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="ROOT",
+        help="videos go to ROOT/SPLIT, their scenes without people to ROOT/scenes/SPLIT, the rest to ROOT/annotations/SPLIT",
+    )
+    add("--identities", required=True, type=int, help="how many people")
+    add("--clips", required=True, type=int, help="how many clips of each")
+    add_plan_options(parser)
     add("--png", action="store_true", help="folders of PNG files instead of MP4: exact pictures, larger files")
     add("--pairs", type=int, default=8, help="pairs for evaluation from each clip (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes; the result does not depend on it (default: %(default)s)")
@@ -155,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     began = time.perf_counter()
     try:
-        names = ("split", "seed", "frames", "rate", "size", "motion", "body", "roaming", "near", "places")
-        plan = Plan(**{name: getattr(options, name) for name in names})
+        plan = plan_of(options)
         kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
         frames = render_split(plan, options.out, options.identities, options.clips, **kinds)
     except InputError as error:

@@ -5,9 +5,10 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
     pictures    load_image and friends            outputs     check_output
     reading     open_video -> VideoSource         writing     VideoWriter: .mp4, .gif, folder of PNG files
       containers, decoding   files, by PyAV         mp4, sound, gif   what it writes with
-      animations             GIF, WebP, PNG       resuming    SegmentedWriter, for long jobs
-      timing                 rates and times      inspecting  describe, scene cuts
-      files, matroska        whole, unchanged?    comparison  side by side, by moviepy
+      animations             GIF, WebP, PNG       webp        save_animation, for web pages
+      timing                 rates and times      resuming    SegmentedWriter, for long jobs
+      files, matroska        whole, unchanged?    inspecting  describe, scene cuts
+                                                  comparison  side by side, by moviepy
     layouts     folders of videos, lists of pairs
 """
 
@@ -22,6 +23,7 @@ from .random_access import FrameAccess, natural_key, open_frames
 from .reading import Video as VideoInput
 from .reading import VideoSource, open_video
 from .resuming import SegmentedWriter, fingerprint
+from .webp import save_animation
 from .writing import VideoWriter, provenance, save_image
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "open_video",
     "parse_color",
     "provenance",
+    "save_animation",
     "save_image",
     "scene_cuts",
     "to_float",

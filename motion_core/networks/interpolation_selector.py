@@ -57,7 +57,8 @@ class OptimalInterpolationSelector(CoordinateModel):
             raise ValueError(
                 f"default_strategy must be one of {', '.join(get_args(Strategy))}, got {default_strategy!r}"
             )
-        self.balance, self.fixed_time, self.default_strategy = balance, fixed_time, default_strategy
+        self.balance, self.fixed_time = balance, fixed_time
+        self.default_strategy: Strategy = default_strategy  # type: ignore[assignment]  # it is one, see above
         self.num_candidates = num_candidates
         inputs = image_channels + 4  # the deformed source, visibility, flow (2), stretch
         # No norms: the mean of a normalised map is always the same, and how much is visible would be lost.

@@ -126,7 +126,9 @@ def test_examples_are_all_there_small_and_named():
         assert item.path.is_file()
         assert Path(item.thumbnail.removeprefix("gradio_api/file=")).is_file()
         assert len(item.title) >= 7
-    assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 3_000_000
+    assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 1_250_000
+    assert min(media.load_image(picture.path).shape[0] for picture in examples.pictures) >= 256
+    assert {media.describe(movement.path).frame_count for movement in examples.movements} == {50}
     assert media.describe(DRIVING).has_audio
 
 
@@ -147,7 +149,7 @@ def test_the_gallery_is_made_by_a_model_and_read_again(tmp_path, variant_pipelin
 
 @pytest.mark.slow
 def test_the_examples_are_made_by_their_script(tmp_path):
-    command = [sys.executable, "-m", "space.make_examples", "--out", str(tmp_path), "--size", "32", "--frames", "6"]
+    command = [sys.executable, "-m", "space.make_examples", "--out", str(tmp_path), "--size", "48", "--clip-size", "32"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     made, shipped = (json.loads((folder / "index.json").read_text()) for folder in (tmp_path, EXAMPLES))
     assert made == shipped

@@ -13,7 +13,7 @@ from ...structures import LayeredView
 from ..base import MotionModel, public_component
 from .composition import enlarged, filled
 from .layout_network import shrunk
-from .unet import UNet
+from .unet import UNet, zeroed
 
 DARKEST = 0.02  # and 1 less that the brightest, of what is painted on, so that painting can still change it
 SURE = 4.0  # times the share that the figure has in a pixel of it, to be sure that the scene is not seen there
@@ -125,6 +125,5 @@ def part_colours(image: Tensor, parts: Tensor, other_side: Sequence[int]) -> Ten
 
 def _head(features: int, outputs: int) -> nn.Conv2d:
     head = nn.Conv2d(features, outputs, 3, padding=1)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    zeroed(head)
     return head

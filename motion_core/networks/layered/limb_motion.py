@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...geometry import geometry_precision
 from .limbs import LIMBS
+from .unet import zeroed
 
 TRUNK = LIMBS.index("torso")
 LONGEST = 20.0  # times its half width, that a limb counts as long
@@ -71,15 +72,9 @@ class LimbMotion(nn.Module):
         super().__init__()
         self.num_splines = num_splines
         inputs = 2 * num_splines * (2 * points_per_spline + 1)
-        self.net = nn.Sequential(
-            nn.Linear(inputs, features),
-            nn.ReLU(),
-            nn.Linear(features, features),
-            nn.ReLU(),
-            nn.Linear(features, num_splines * 6),
-        )
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        first, last = nn.Linear(inputs, features), nn.Linear(features, num_splines * 6)
+        zeroed(last)
+        self.net = nn.Sequential(first, nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         """Driving to source coordinates, ``(B, K, 3, 3)``, fp32.
@@ -93,7 +88,7 @@ class LimbMotion(nn.Module):
             here, there = _Frames.of(source), _Frames.of(driving)
             unit = TRUNK_WIDTHS * here.width[:, TRUNK, None, None, None]
             seen = torch.cat((_seen(source, here), _seen(driving, there)), dim=1)
-            change = self.net(seen.to(self.net[0].weight.dtype)).float()
+            change = self.net(seen.to(next(self.net.parameters()).dtype)).float()
             change = unit * change.view(-1, self.num_splines, 2, 3)
             matrices = here.matrices()
             corrected = torch.cat((matrices[:, :, :2] + change, matrices[:, :, 2:]), dim=2)

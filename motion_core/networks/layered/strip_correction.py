@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ...geometry import geometry_precision
 from .limbs import LIMBS, POINTS
+from .unet import zeroed
 
 TRUNK = LIMBS.index("torso")
 TRUNK_WIDTHS = 3.0  # widths of the trunk in a unit of length
@@ -21,11 +22,9 @@ class StripCorrection(nn.Module):
     def __init__(self, features: int = 256) -> None:
         super().__init__()
         size = 2 * len(LIMBS) * POINTS
-        self.net = nn.Sequential(
-            nn.Linear(size, features), nn.ReLU(), nn.Linear(features, features), nn.ReLU(), nn.Linear(features, size)
-        )
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        last = nn.Linear(features, size)
+        zeroed(last)
+        self.net = nn.Sequential(nn.Linear(size, features), nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
 
     def forward(self, points: Tensor) -> Tensor:
         """Strips ``(B, K, 5, 2)``, in any unit that is the same across and down, corrected; fp32."""

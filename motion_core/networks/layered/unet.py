@@ -10,6 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def zeroed(layer: nn.Conv2d | nn.Linear) -> None:
+    """Let a last layer begin by giving nothing."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Block(nn.Sequential):
     """Convolution 3x3, BatchNorm, ReLU: ``(B, C, H, W)`` to ``(B, C', H / stride, W / stride)``.
 
@@ -34,14 +40,16 @@ class Block(nn.Sequential):
     def _folded(self) -> tuple[Tensor, Tensor]:
         convolution: nn.Conv2d = self[0]  # type: ignore[assignment]
         norm: nn.BatchNorm2d = self[1]  # type: ignore[assignment]
-        given = (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        mean: Tensor = norm.running_mean  # type: ignore[assignment]  # it keeps the mean and variance of what it sees
+        variance: Tensor = norm.running_var  # type: ignore[assignment]
+        given = (convolution.weight, norm.weight, norm.bias, mean, variance)
         state = tuple(
             (value.data_ptr(), value.dtype, None if value.is_inference() else value._version) for value in given
         )
         if self._kept is None or self._kept[0] != state:
-            scale = norm.weight.float() / (norm.running_var.float() + norm.eps).sqrt()
+            scale = norm.weight.float() / (variance.float() + norm.eps).sqrt()
             weight = (convolution.weight.float() * scale[:, None, None, None]).to(convolution.weight.dtype)
-            bias = (norm.bias.float() - norm.running_mean.float() * scale).to(convolution.weight.dtype)
+            bias = (norm.bias.float() - mean.float() * scale).to(convolution.weight.dtype)
             self._kept = state, weight.contiguous(memory_format=torch.channels_last), bias
         return self._kept[1], self._kept[2]
 
@@ -93,8 +101,7 @@ class FineUNet(nn.Module):
         self.enlarge = nn.Sequential(nn.Conv2d(widths[0], 2 * fine_width, 1), nn.PixelShuffle(2))
         self.refine = Block(fine_width // 2 + fine_inputs, fine_width)
         self.head = nn.Conv2d(fine_width, outputs, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        zeroed(self.head)
 
     def forward(self, x: Tensor, fine: Tensor) -> Tensor:
         """``(B, inputs, h, w)`` and ``(B, fine_inputs, 2 h, 2 w)`` to ``(B, outputs, 2 h, 2 w)``."""

@@ -122,6 +122,7 @@ def train(
     load_weights({"limb_motion": layout.limb_motion}, weights / "limbs.safetensors")
     layout.limb_motion.requires_grad_(False)
     deep = None if stage == "layout" else _features(features)
+
     if stage in ("painter", "joint"):
         load_weights({"layout": layout}, weights / "layout.safetensors")
         load_weights(background, weights / "background.safetensors")
@@ -136,11 +137,10 @@ def train(
 
     def losses(step: int) -> dict[str, Tensor]:
         batch = draw_batch(packs, seed, step)
-        match stage:
-            case "layout":
-                return layout_losses(layout, batch)[0]
-            case "background":
-                return background_losses(painter, deep, batch)
+        if deep is None:
+            return layout_losses(layout, batch)[0]
+        if stage == "background":
+            return background_losses(painter, deep, batch)
         return painter_losses(layout, painter, deep, batch, joint=stage == "joint")
 
     layout.eval()

@@ -1,0 +1,83 @@
+"""Renders chosen frames and clips, without annotations.
+
+python -m eval.benchmark.stills --out FOLDER --split test --seed 0 "3#1@25" "4#0"
+
+"3#1@25" is frame 25 of clip 1 of person 3, as `FOLDER/3#1@25.png`; "4#0" is the whole clip 0 of person 4, as a folder of PNG
+files `FOLDER/4#0`. They are the pictures that `eval.benchmark.render` makes with the same options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from motion_core.errors import InputError
+from motion_core.media import VideoWriter, save_image
+
+from .clip import Plan, Studio
+from .render import add_plan_options, plan_of
+
+_ITEM = re.compile(r"(\d{1,9})#(\d{1,9})(?:@(\d{1,9}))?")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A frame of a clip, counted from 0; None is all of them."""
+
+    identity: int
+    clip: int
+    frame: int | None
+
+    @classmethod
+    def parse(cls, text: str, frames: int) -> Item:
+        """The item "IDENTITY#CLIP" or "IDENTITY#CLIP@FRAME" in clips of so many frames; raises InputError for another text."""
+        match = _ITEM.fullmatch(text)
+        if match is None:
+            raise InputError(f"item: must be IDENTITY#CLIP or IDENTITY#CLIP@FRAME, such as 3#1@25, got {text!r}")
+        frame = None if match[3] is None else int(match[3])
+        if frame is not None and frame >= frames:
+            raise InputError(f"item: must have a frame in 0..{frames - 1}, got {text!r}")
+        return cls(int(match[1]), int(match[2]), frame)
+
+
+def render_items(plan: Plan, folder: Path, items: Sequence[str]) -> None:
+    """Render items into a folder, each under its own name.
+
+    Raises:
+        InputError: an item is not one, or it cannot be written.
+    """
+    studio = Studio(plan)
+    for name, item in [(name, Item.parse(name, plan.frames)) for name in items]:
+        renderer = studio.shot(item.identity, item.clip).renderer()
+        folder.mkdir(parents=True, exist_ok=True)
+        if item.frame is not None:
+            save_image(folder / f"{name}.png", renderer.frame(item.frame)[0])
+            continue
+        with VideoWriter(f"{folder / name}/", plan.rate) as writer:
+            for frame in range(plan.frames):
+                writer.write(renderer.frame(frame)[0])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0, or 2 for arguments that cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.benchmark.stills", description="Renders chosen frames and clips of people."
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the PNG files")
+    add_plan_options(parser)
+    parser.add_argument("items", nargs="+", metavar="ITEM", help="IDENTITY#CLIP@FRAME, or IDENTITY#CLIP for all frames")
+    options = parser.parse_args(arguments)
+    try:
+        render_items(plan_of(options), options.out, options.items)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
