@@ -80,13 +80,11 @@ class WarpedView:
         levels: deformed features from the coarsest to the finest, each ``(B, C, h, w)``, fp32.
         masks: what is visible at each level, ``(B, 1, h, w)`` in [0, 1]; 0 must be inpainted.
         image: the deformed image, ``(B, 3, H, W)``, fp32.
-        around: what surrounds hidden places, continued into them, likewise; None for generators that paint without.
     """
 
     levels: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
     image: Tensor
-    around: Tensor | None = None
 
 
 @dataclass(frozen=True)

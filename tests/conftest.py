@@ -16,8 +16,8 @@ import torch
 from published import Case, load_case
 
 import motion_core
-from motion_core.checkpoint_conversion import ConvertedNetworks, convert
 from motion_core.backbone import backbone_of
+from motion_core.checkpoint_conversion import ConvertedNetworks, convert
 from motion_core.hops import Hops
 from motion_core.structures import EncodedSource
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "motion_core"
 # What networks may import of each other: the base, and of the same backbone what several stages are made of.
 SHARED_BY_NETWORKS = {
     "networks.base",
-    *(f"networks.tpsmm.{part}" for part in ("blocks", "regressor", "heatmap_regressor", "pyramid_regressor")),
+    *(f"networks.tpsmm.{part}" for part in ("blocks", "regressor", "heatmap_regressor")),
     *(
         f"networks.layered.{part}"
         for part in (

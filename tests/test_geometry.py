@@ -21,7 +21,6 @@ from motion_core.geometry import (
     resize_aligned,
     resize_grid,
     sample,
-    spacing,
     warp,
     warp_by_each,
 )
@@ -346,21 +345,6 @@ def test_sampling_at_the_composition_is_sampling_twice_where_it_is_exact():
     first, second = shifted(grid[None] * 0.5, 1, -1), grid[None] * 0.8
     twice = sample(sample(picture, first), second)
     torch.testing.assert_close(sample(picture, compose(first, second)), twice, rtol=0, atol=1e-6)
-
-
-def test_spacing_is_that_of_the_direction_that_is_squeezed_most():
-    transform = torch.tensor([[0.5, 0.0, 0.1], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]])[None]
-    torch.testing.assert_close(spacing(affine_grid(transform, 7, 11)), torch.full((1, 7, 11), 3.0))
-    turned = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])[None]
-    torch.testing.assert_close(spacing(affine_grid(turned, 9, 9)), torch.ones(1, 9, 9))
-
-
-def test_spacing_is_large_on_both_sides_of_a_tear_alone():
-    grid = identity_grid(5, 9, LIKE)[None].clone()
-    grid[:, :, 4:, 1] += 1  # down by half of the height, 2 pixels
-    expected = torch.ones(1, 5, 9)
-    expected[:, :, 3:5] = 5**0.5  # a pixel across and two down
-    torch.testing.assert_close(spacing(grid), expected)
 
 
 def test_cell_areas_of_an_affine_deformation_are_its_determinant():

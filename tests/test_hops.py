@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from motion_core import Keypoints, ViewFusion
-from motion_core.geometry import identity_grid, sample, warp
 from motion_core.backbone import backbone_of
+from motion_core.geometry import identity_grid, sample, warp
 from motion_core.hops import Hops, displacement
-from motion_core.networks.tpsmm.backbone import TPSMMBackbone
 from motion_core.interpolation import interpolate_background, interpolate_keypoints
+from motion_core.networks.tpsmm.backbone import TPSMMBackbone
 from motion_core.structures import DenseMotion
 
 CLOSE = {"atol": 2e-5, "rtol": 0}
@@ -135,7 +135,10 @@ def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
         last = networks.backbone.motion(networks.backbone.encode(image, keypoints), pose)
     features = networks.backbone.image_generator.encode(image)
     result = networks.backbone.image_generator.paint(networks.backbone.image_generator.warp(features, last))
-    wanted = [networks.backbone.dense_motion_network.maps.weight, *networks.backbone.dense_motion_network.occlusion.parameters()]
+    wanted = [
+        networks.backbone.dense_motion_network.maps.weight,
+        *networks.backbone.dense_motion_network.occlusion.parameters(),
+    ]
 
     gradients = torch.autograd.grad(result.square().mean(), wanted)
 
@@ -184,7 +187,9 @@ def test_candidates_are_the_first_hops_and_no_image_is_made(hop_case, monkeypatc
     for column, t in enumerate(grid[0]):
         keypoints = interpolate_keypoints(case.source.keypoints, case.poses, grid[:, column])
         there = None if transform is None else interpolate_background(transform, grid[:, column])
-        motion = networks.backbone.dense_motion_network(case.source.small_image, case.source.keypoints, keypoints, there)
+        motion = networks.backbone.dense_motion_network(
+            case.source.small_image, case.source.keypoints, keypoints, there
+        )
         own = motion.occlusion_masks[1 if num_masks == 4 else 0]  # of the deformation's size
         torch.testing.assert_close(candidates.visibility[:, column], own[:, 0], **CLOSE)
         expected = identity_grid(32, 32, grid).expand(3, -1, -1, -1) if t == 0 else motion.deformation
@@ -216,7 +221,9 @@ def test_the_composed_motion_samples_once_what_two_hops_sample_twice():
     half = ones.clone()
     half[..., :8] = 0  # the left half is hidden in the first hop
 
-    motion = TPSMMBackbone(None, None).composed(DenseMotion(first, ones, (half,)), DenseMotion(second, ones, (0.5 * ones,)))
+    motion = TPSMMBackbone(None, None).composed(
+        DenseMotion(first, ones, (half,)), DenseMotion(second, ones, (0.5 * ones,))
+    )
 
     torch.testing.assert_close(motion.deformation, (second @ turn.T) * 0.8 + 0.05, atol=1e-6, rtol=0)
     twice = sample(sample(picture, first), second)

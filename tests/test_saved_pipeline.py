@@ -144,8 +144,6 @@ CONFIGURATIONS = {
         "image_channels": 3,
         "architecture": "resnet18",
         "shrink": 1,
-        "mirrored": None,
-        "parents": None,
     },
     "dense_motion_network": {
         "_class_name": "DenseMotionNetwork",
@@ -167,8 +165,6 @@ CONFIGURATIONS = {
         "max_features": 32,
         "num_down_blocks": 3,
         "num_masks": 4,
-        "close_tears": False,
-        "fill_holes": False,
     },
     "avd_network": {
         "_class_name": "AVDNetwork",

@@ -35,7 +35,6 @@ _NAME = re.compile(r"checkpoint-(\d{8,})")
 # What does not change the result, or only where the weights of a checkpoint, which has them all, once began.
 _MAY_CHANGE = (
     "init_from",
-    "init_keypoints",
     "schedule.steps",
     "schedule.max_skipped",
     "output.",
@@ -60,7 +59,6 @@ class Progress:
         skipped: steps whose loss or gradient was not finite.
         skipped_in_row: how many of them were the last ones.
         seconds: spent training, over all starts of the run.
-        optimizer_began: the step before which the optimiser knew nothing: 0, or where a run came from another machine.
     """
 
     step: int = 0
@@ -68,7 +66,6 @@ class Progress:
     skipped: int = 0
     skipped_in_row: int = 0
     seconds: float = 0.0
-    optimizer_began: int = 0
 
     def after(self, samples: int, seconds: float, skipped: bool) -> Progress:
         """One step later."""
@@ -78,7 +75,6 @@ class Progress:
             self.skipped + skipped,
             self.skipped_in_row + 1 if skipped else 0,
             self.seconds + seconds,
-            self.optimizer_began,
         )
 
 

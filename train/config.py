@@ -56,10 +56,6 @@ class DataConfig(Section):
     min_stride: Steps = 1  # frames between source and driving, at least
     max_stride: Count | None = None  # and at most; null is any
     flip: bool = True
-    zoom: Annotated[float, Field(ge=1, le=8)] = 1  # see pairs from so much nearer at most, where their images differ
-    turn: Annotated[float, Field(ge=0, le=180)] = 0  # degrees that pairs are turned by at most
-    resize: Annotated[float, Field(ge=1, le=2)] = 1  # factor that pairs are made larger or smaller by at most
-    backgrounds: Share = 0  # stage tracks: of pairs whose figure is put before the background of another pair
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
@@ -93,17 +89,13 @@ class GeneratorConfig(Section):
     block_expansion: Count = 64
     max_features: Count = 512
     num_down_blocks: Count = 3
-    close_tears: bool = False  # paint where the deformation is torn, whatever the occlusion masks say
-    fill_holes: bool = False  # paint on what lies around what is to be painted
 
 
 class KeypointConfig(Section):
     """Of `motion_core.KeypointDetector`."""
 
-    architecture: str = "resnet18"  # or another of timm's networks, "heatmaps" or "pyramid"
+    architecture: str = "resnet18"  # or another of timm's networks, or "heatmaps"
     shrink: Count = 1
-    mirrored: tuple[Steps, ...] | None = None  # which keypoint each is in a mirrored picture, where that is known
-    parents: tuple[int, ...] | None = None  # where splines are limbs: which one each hangs on, -1 for one
 
 
 class BackgroundConfig(Section):
@@ -152,17 +144,6 @@ class LossConfig(Section):
     appearance: Weight = 1
     structure: Weight = 0.8
     ranking: Weight = 1
-    direct: Weight = 0
-    pixels: Weight = 0  # of the images themselves, beside their features
-    tracks: Weight = 0  # of points known to correspond, where the data have any
-    contributions: Weight = (
-        0  # of the contribution maps at these points, which belong to splines, and of the background
-    )
-    occlusion: Weight = 0  # of the occlusion masks, where the data say that the background is uncovered
-    fine_occlusion: bool = (
-        True  # of all masks; false: in stage tracks of the coarse ones alone, which takes half of the time
-    )
-    keypoints: Weight = 0  # of keypoints, where the data say where these are
     ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
@@ -193,16 +174,13 @@ class ScheduleConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.5, 0.999)
     weight_decay: Weight = 1e-4
-    warmup: Steps = 0  # in which the learning rate rises, at the start and where the optimiser begins anew
     milestones: tuple[Steps, ...] = (210_000, 270_000)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 10  # largest gradient entry of keypoints, dense motion and background
     background_from: Steps = 0
     dropout: DropoutConfig = DropoutConfig()
     selector_rate: Annotated[float, Field(gt=0)] = 1  # learning rate of the selector, times that of the others
-    fusion_rate: Annotated[float, Field(gt=0)] = 1  # likewise of v2's fusion of views
     selector_warmup: Steps = 0  # the loss flows through a random candidate before this step
-    frozen: tuple[str, ...] = ()  # networks that stay as they are, statistics of BatchNorm included
     max_skipped: Count = 10  # steps in a row with a loss that is not finite, before the run stops
 
     @model_validator(mode="after")
@@ -228,10 +206,9 @@ class TrainingConfig(Section):
     """A training run."""
 
     variant: Variant
-    stage: Literal["motion", "tracks", "inpainting", "selector", "avd"] = "motion"
+    stage: Literal["motion", "selector", "avd"] = "motion"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     init_from: str | None = None  # a saved pipeline to start from; the selector and AVD stages need one
-    init_keypoints: str | None = None  # a saved pipeline to take the keypoint detector from instead
     data: DataConfig
     model: ModelConfig = ModelConfig()
     losses: LossConfig = LossConfig()
@@ -266,10 +243,6 @@ class TrainingConfig(Section):
             raise ValueError(f"init_from must name the saved pipeline whose {network} is trained, got null")
         if self.stage == "selector" and self.variant == "tpsmm":
             raise ValueError("variant must be one with a selector for stage selector, got tpsmm")
-        if self.stage == "tracks" and not (self.losses.tracks or self.losses.keypoints):
-            raise ValueError("losses.tracks or losses.keypoints must be above 0 for stage tracks, got 0")
-        if self.stage == "inpainting" and self.model.motion.num_masks == 1:
-            raise ValueError("model.motion.num_masks must be one for each level for stage inpainting, got 1")
         if self.stage == "avd" and self.output.validate_every:
             raise ValueError(f"output.validate_every must be 0 for stage avd, got {self.output.validate_every}")
         if self.stage == "avd" and self.schedule.batch_size < 2:

@@ -110,7 +110,7 @@ def device_name(device: torch.device) -> str:
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings with only the last part of every path: how this machine's folders are named is nobody's business."""
-    short = settings | {key: _last(settings[key]) for key in ("init_from", "init_keypoints")}
+    short = settings | {"init_from": _last(settings["init_from"])}
     for section, key in _PATHS:
         short[section] = {**short[section], key: _last(short[section][key])}
     return short

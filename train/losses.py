@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.geometry import affine_grid, geometry_precision, resize_aligned, sample, warp
+from motion_core.geometry import geometry_precision, resize_aligned, warp
 from motion_core.structures import DenseMotion, SourceFeatures
 
 
@@ -200,108 +200,6 @@ def ranking_loss(scores: Tensor, errors: Tensor) -> Tensor:
     first_is_worse = errors[:, 0] > errors[:, 1]
     margin = torch.where(first_is_worse, scores[:, 0] - scores[:, 1], scores[:, 1] - scores[:, 0])
     return torch.where(known, F.softplus(margin.float()), 0.0)
-
-
-def track_loss(deformation: Tensor, source: Tensor, driving: Tensor, tracked: Tensor) -> Tensor:
-    """Mean distance, over the points that are tracked, between where a point is and where the deformation looks for it.
-
-    Args:
-        deformation: of the driving pose, ``(B, h, w, 2)``, absolute backward grid.
-        source, driving: places of the points in both images, ``(B, N, 2)`` network coordinates, without gradient.
-        tracked: ``(B, N)`` bool, which of them are known; 0 for a sample that has none.
-
-    >>> still = torch.tensor([[[[-1.0, -1.0], [1.0, -1.0]], [[-1.0, 1.0], [1.0, 1.0]]]])
-    >>> track_loss(still, torch.tensor([[[0.3, 0.4], [9, 9]]]), torch.zeros(1, 2, 2), torch.tensor([[True, False]]))
-    tensor([0.5000])
-    """
-    looked_at = sample(deformation.movedim(-1, 1), driving[:, None].detach(), padding="border")  # (B, 2, 1, N)
-    distances = torch.linalg.vector_norm(looked_at[:, :, 0].mT - source.detach(), dim=-1)  # (B, N)
-    return (distances * tracked).sum(dim=1) / tracked.sum(dim=1).clamp(min=1)
-
-
-def keypoint_loss(found: Tensor, places: Tensor, known: Tensor) -> Tensor:
-    """Mean distance, over the keypoints that are known, between where they were found and where they are.
-
-    Args:
-        found: ``(B, K, N, 2)``.
-        places: where they are, ``(B, K, N, 2)`` network coordinates, without gradient.
-        known: ``(B, K, N)`` bool; 0 for a sample of which none is.
-
-    >>> keypoint_loss(torch.zeros(1, 1, 2, 2), torch.tensor([[[[0.3, 0.4], [9.0, 9.0]]]]), torch.tensor([[[True, False]]]))
-    tensor([0.5000])
-    """
-    distances = torch.linalg.vector_norm(found - places.detach(), dim=-1)
-    return (distances * known).sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
-
-
-def contribution_loss(maps: Tensor, places: Tensor, visible: Tensor, groups: Tensor) -> Tensor:
-    """Mean cross entropy, over the points that are seen, between the contribution maps there and the points' splines.
-
-    Args:
-        maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
-        places: of points in the driving image, ``(B, P, 2)`` network coordinates, without gradient.
-        visible: ``(B, P)`` bool.
-        groups: ``(B, P)`` int64, which spline each belongs to, below K.
-
-    >>> halves = torch.tensor([0.5, 0.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
-    >>> contribution_loss(halves, torch.zeros(1, 1, 2), torch.tensor([[True]]), torch.tensor([[0]]))
-    tensor([0.6931])
-    """
-    there = sample(maps, places[:, None].detach(), padding="border")[:, :, 0]  # (B, K + 1, P)
-    wanted = there.gather(1, groups[:, None] + 1).squeeze(1)
-    return -(wanted.clamp(min=1e-4).log() * visible).sum(dim=1) / visible.sum(dim=1).clamp(min=1)
-
-
-def background_contribution_loss(maps: Tensor, silhouette: Tensor) -> Tensor:
-    """Mean cross entropy between the contribution maps and the background, where nothing else is.
-
-    Args:
-        maps: ``(B, K + 1, h, w)``, the background's first; they sum to 1.
-        silhouette: of the driving image, ``(B, 1, H, W)``, 0 where there is only background.
-
-    >>> background_contribution_loss(torch.full((1, 2, 4, 4), 0.5), torch.zeros(1, 1, 8, 8))
-    tensor([0.6931])
-    """
-    bare = _bare(silhouette, (maps.shape[-2], maps.shape[-1]))
-    return _mean_over(-maps[:, :1].clamp(min=1e-4).log(), bare)
-
-
-def occlusion_loss(
-    masks: Sequence[Tensor], source: Tensor, driving: Tensor, background_transform: Tensor | None
-) -> Tensor:
-    """Mean cross entropy of occlusion masks and what the source shows, where the driving image shows background.
-
-    Where the figure was in front of it in the source, it must be painted anew.
-
-    Args:
-        masks: ``(B, 1, h, w)`` each, 1 is visible in the source.
-        source, driving: silhouettes ``(B, 1, H, W)``; 0 where there is only background.
-        background_transform: ``(B, 3, 3)``, driving coordinates to source coordinates; the identity if None.
-
-    >>> occlusion_loss([torch.full((1, 1, 4, 4), 0.5)], torch.ones(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), None)
-    tensor([0.6931])
-    """
-    transform = (
-        torch.eye(3).expand(len(source), 3, 3) if background_transform is None else background_transform.detach()
-    )
-    made = []
-    for mask in masks:
-        height, width = mask.shape[-2:]
-        hidden = sample(source, affine_grid(transform.to(source), height, width), padding="border")  # (B, 1, h, w)
-        mask = mask.clamp(1e-4, 1 - 1e-4)
-        wrong = -(hidden * (1 - mask).log() + (1 - hidden) * mask.log())
-        made.append(_mean_over(wrong, _bare(driving, (height, width))))
-    return torch.stack(made).mean(dim=0)
-
-
-def _bare(silhouette: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cells that show background alone, ``(B, 1, h, w)`` bool."""
-    return F.adaptive_max_pool2d(silhouette, size) == 0
-
-
-def _mean_over(values: Tensor, where: Tensor) -> Tensor:
-    """The mean of values ``(B, 1, h, w)`` where that is True, ``(B,)``; 0 if it is nowhere."""
-    return (values * where).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3)).clamp(min=1)
 
 
 def avd_loss(decoded: Tensor, driving: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from motion_core.structures import EncodedSource, Keypoints
 from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
-from .known_motion import MOTION, known_keypoints, known_motion
 from .networks import hops_of
 from .phase import Phase
 
@@ -94,8 +93,7 @@ class MotionStep(nn.Module):
         """Losses of pairs.
 
         Args:
-            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample; and what
-                `known_motion` takes where one of its losses has a weight.
+            batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample.
             phase: of the training.
         """
         source, driving = batch["source"], batch["driving"]
@@ -118,8 +116,6 @@ class MotionStep(nn.Module):
             t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
             direct = hops.backbone.motion(there.encoded, back.keypoints, transform)
         parts["reconstruction"] = way.error
-        if phase.weights["pixels"]:
-            parts["pixels"] = losses.absolute_difference(way.generated.image, driving)
 
         # 3. What shapes the direct motion, in both directions if both are trained
         warp = losses.warp_loss(there.encoded.features, back.encoded.features, direct)
@@ -127,12 +123,6 @@ class MotionStep(nn.Module):
             returning = hops.backbone.motion(back.encoded, there.keypoints, inverse)
             warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
         parts["warp"] = warp
-        if any(phase.weights[name] for name in MOTION):
-            motions = (direct, returning) if bidirectional else (direct,)
-            parts |= known_motion(batch, phase.weights, motions, (transform, inverse))
-        if phase.weights["direct"]:
-            image = hops.backbone.paint(hops.backbone.view(there.encoded, direct))
-            parts["direct"] = losses.perceptual_loss(self._vgg(image), back.vgg)
 
         # 4. The way back, over the same pose
         if bidirectional:
@@ -140,8 +130,6 @@ class MotionStep(nn.Module):
             complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
             other = self._generate(hops, back, there, inverse, complement)
             parts["reconstruction"] = (way.error + other.error) / 2
-            if phase.weights["pixels"]:
-                parts["pixels"] = (parts["pixels"] + losses.absolute_difference(other.generated.image, source)) / 2
             self._compare(way, other, there, back, t > 0, phase, parts)
 
         weighted = {name: phase.weights[name] * values.mean() for name, values in parts.items() if phase.weights[name]}
@@ -198,10 +186,9 @@ class MotionStep(nn.Module):
                 for here, there, spline in found
             ]
             parts["equivariance"] = torch.stack(terms).mean(dim=0)
-        here, goal = known_keypoints(batch, phase.weights["keypoints"], points[:2], parts)
-        there = hops.backbone.encode(source, here)
+        there = hops.backbone.encode(source, Keypoints(points[0]))
         with torch.set_grad_enabled(bidirectional and torch.is_grad_enabled()):
-            back = hops.backbone.encode(driving, goal)
+            back = hops.backbone.encode(driving, Keypoints(points[1]))
         with torch.no_grad():
             goals = self._vgg(source) if bidirectional else (), self._vgg(driving)
         return _End(there, goals[0]), _End(back, goals[1])

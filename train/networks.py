@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,22 +21,13 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
-KEYPOINTS = "keypoint_detector"
-FAINT = 0.05  # factor of what a generator paints that begins to paint on what surrounds holes
-CHANGEABLE = (  # settings that no weight depends on
-    (KEYPOINTS, "mirrored"),
-    (KEYPOINTS, "parents"),
-    ("image_generator", "close_tears"),
-    ("image_generator", "fill_holes"),
-    ("view_fusion", "composed_view"),
-)
+CHANGEABLE = ("composed_view",)  # settings that no weight depends on
 
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:
     """The networks by their names in a pipeline, with the same weights for the same configuration.
 
-    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one; with
-    `init_keypoints`, the keypoint detector is taken from that pipeline instead.
+    With `init_from`, what the saved pipeline has is taken from it, so that a variant can start from a plainer one.
 
     Raises:
         InputError: sizes that do not go together, or a saved pipeline whose networks differ from the configuration's.
@@ -50,13 +40,8 @@ def build_networks(config: TrainingConfig) -> nn.ModuleDict:
             raise
         except ValueError as error:  # the networks say which size it is
             raise InputError(f"model: {error}") from None
-    own = {KEYPOINTS} if config.init_keypoints is not None else set()
     if config.init_from is not None:
-        _take_from(
-            {part: network for part, network in networks.items() if part not in own}, config.init_from, "init_from"
-        )
-    if config.init_keypoints is not None:
-        _take_from({KEYPOINTS: networks[KEYPOINTS]}, config.init_keypoints, "init_keypoints")
+        _take_from(config.init_from, networks)
     pipeline_of(networks, config)  # the pipeline checks that they belong together and take the images
     return networks
 
@@ -65,7 +50,7 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     model = config.model
     points = {"num_splines": model.num_splines, "points_per_spline": model.points_per_spline}
     made: dict[str, nn.Module] = {
-        KEYPOINTS: KeypointDetector(**points, **model.keypoints.model_dump()),
+        "keypoint_detector": KeypointDetector(**points, **model.keypoints.model_dump()),
         "dense_motion_network": DenseMotionNetwork(**points, **model.motion.model_dump()),
         "image_generator": ImageGenerator(**model.generator.model_dump(), num_masks=model.motion.num_masks),
     }
@@ -74,14 +59,13 @@ def _made(config: TrainingConfig) -> dict[str, nn.Module]:
     if config.variant != "tpsmm":
         made["selector"] = OptimalInterpolationSelector(model.candidates)
     if config.variant == "v2":
-        sizes = model.generator.model_dump(exclude={"close_tears", "fill_holes"})
-        made["view_fusion"] = ViewFusion(**sizes, composed_view=model.composed_view)
+        made["view_fusion"] = ViewFusion(**model.generator.model_dump(), composed_view=model.composed_view)
     if config.stage == "avd":
         made["avd_network"] = AVDNetwork(**points, **model.avd.model_dump())
     return made
 
 
-def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> None:
+def _take_from(name: str, networks: nn.ModuleDict) -> None:
     """Load the weights of the saved pipeline's networks into those of the same names."""
     saved: dict[str, Any] = MotionInterpPipeline.from_pretrained(name).components
     for part, network in networks.items():
@@ -90,15 +74,11 @@ def _take_from(networks: Mapping[str, nn.Module], name: str, key_of_it: str) -> 
             continue
         ours, theirs = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
         for key, value in ours.items():
-            if not key.startswith("_") and theirs[key] != value and (part, key) not in CHANGEABLE:
+            if not key.startswith("_") and theirs[key] != value and key not in CHANGEABLE:
                 raise InputError(
-                    f"{key_of_it}: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
+                    f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
-        if isinstance(network, ImageGenerator) and network.fill_holes and not other.config.fill_holes:
-            with torch.no_grad():  # what it painted on nothing would be there twice
-                for value in network.final.parameters():
-                    value.mul_(FAINT)
 
 
 def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterpPipeline:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from eval.photo_pairs import photo_pairs
 from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
 from motion_core.media import VideoWriter, load_image, open_frames, to_float, to_uint8
-from train.data import find_videos, tracks_file
+from train.data import find_videos
 
 SPLITS = ("train", "test")
 COLUMNS = ("video", "split", "origin", "licence")
@@ -38,7 +37,6 @@ class Item:
         files: the video, or its frames as single pictures.
         frames: which frames of the video.
         origin, licence: for the list of contents.
-        tracks: file of the video's point tracks (`train.data.tracks`), if it has any.
     """
 
     name: str
@@ -47,7 +45,6 @@ class Item:
     frames: range
     origin: str
     licence: str
-    tracks: Path | None = None
 
 
 def from_root(root: Path) -> Iterator[Item]:
@@ -57,16 +54,7 @@ def from_root(root: Path) -> Iterator[Item]:
             for video in find_videos(root, split):
                 stem = video.path.stem if video.path.is_file() else video.name
                 frames = range(open_frames(video.path).count)
-                tracks = tracks_file(root, split, video)
-                yield Item(
-                    f"{root.name}-{stem}",
-                    split,
-                    (video.path,),
-                    frames,
-                    root.name,
-                    "rendered by this project",
-                    tracks if tracks.is_file() else None,
-                )
+                yield Item(f"{root.name}-{stem}", split, (video.path,), frames, root.name, "rendered by this project")
 
 
 def from_clips(manifest: Path, licences: Sequence[str], held_back: Sequence[str], length: int) -> Iterator[Item]:
@@ -103,9 +91,6 @@ def write(item: Item, out: Path, size: int, quality: int) -> dict[str, str]:
         for frame in _frames(item):
             placed = to_network(to_float(frame[None]), place_in(frame.shape[:2], (size, size), "crop"))  # (1, 3, S, S)
             writer.write(to_uint8(placed)[0])
-    if item.tracks is not None:
-        (out / "tracks" / item.split).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(item.tracks, out / "tracks" / item.split / f"{item.name}.npz")
     return {"video": name, "split": item.split, "origin": item.origin, "licence": item.licence}
 
 

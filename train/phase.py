@@ -41,12 +41,6 @@ def phase_at(config: TrainingConfig, step: int) -> Phase:
         "appearance",
         "structure",
         "ranking",
-        "direct",
-        "pixels",
-        "tracks",
-        "keypoints",
-        "contributions",
-        "occlusion",
     )
     weights = {name: getattr(losses, name) * (ramp if name in RAMPED else 1.0) for name in names}
     probability = 0.0

@@ -17,11 +17,8 @@ from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
 from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
-from .inpainting_step import InpaintingStep
-from .known_motion import KNOWN
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
-from .track_step import TrackStep
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -99,24 +96,18 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
     """
     if config.stage == "avd":
         return AvdStep(networks, config)
-    if config.stage == "tracks":
-        return TrackStep(networks, config)
     device = next(networks.parameters()).device
     features: dict[str, nn.Module] = {}
     for kind, name in needed_features(config).items():
         loaded = load_vgg(name, config.losses.scales) if kind == "vgg" else load_vit(name, config.features.vit_size)
         features[kind] = loaded.to(device)
-    steps: dict[str, type[nn.Module]] = {
-        "motion": MotionStep,
-        "inpainting": InpaintingStep,
-        "selector": SelectorStep,
-    }
+    steps: dict[str, type[nn.Module]] = {"motion": MotionStep, "selector": SelectorStep}
     return steps[config.stage](networks, config, features)
 
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
     """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
-    if config.stage in ("avd", "tracks"):
+    if config.stage == "avd":
         return {}
     with_vit = (
         config.stage == "motion"
@@ -143,19 +134,7 @@ def compile_networks(networks: nn.ModuleDict) -> None:
 def pair_options(config: TrainingConfig) -> PairOptions:
     """The data's settings as the dataset takes them."""
     values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
-    jitter = Jitter(**config.data.jitter.model_dump())
-    inpainting, moving = config.stage == "inpainting", config.stage in ("motion", "tracks")
-    known = {name: moving and getattr(config.losses, name) > 0 for name in KNOWN}
-    elsewhere = config.stage == "tracks" and config.data.backgrounds > 0
-    splines = (config.model.num_splines, config.model.points_per_spline)
-    return PairOptions(
-        **values,
-        jitter=jitter,
-        tracks=inpainting or any(known.values()),
-        tracked_only=config.stage in ("tracks", "inpainting"),
-        splines=splines if known["keypoints"] or known["contributions"] else None,
-        silhouettes=inpainting or known["contributions"] or known["occlusion"] or elsewhere,
-    )
+    return PairOptions(**values, jitter=Jitter(**config.data.jitter.model_dump()))
 
 
 def rank() -> int:

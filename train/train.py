@@ -56,7 +56,6 @@ from train.update import (
     in_main_process,
     learning_rate_at,
     outlive_sigterm,
-    put_into_training,
     update,
 )
 from train.validation import validate
@@ -92,7 +91,6 @@ def train(
     networks = build_networks(config)  # checks that they fit each other and the images
     networks.to(accelerator.device).eval()
     step = build_step(networks, config)
-    put_into_training(step, networks, schedule.frozen)
 
     # 3. Data
     dataset = PairDataset(config.data.root, pair_options(config), config.seed)
@@ -125,7 +123,7 @@ def train(
         summary.say(*start_lines(config, accelerator, progress, step, dataset, needed_features(config), device))
         window, means = Window(), {}
         batches = numbered_batches(dataset, config, accelerator, progress.step)
-        put_into_training(step, networks, schedule.frozen)
+        step.train()
         for number in range(progress.step, schedule.steps):
             # 6.1 The batches of this step
             began = time.perf_counter()
@@ -133,7 +131,7 @@ def train(
             waited = time.perf_counter() - began
 
             # 6.2 Losses, gradients, new weights; or none, if a number is not finite
-            phase, rate = phase_at(config, number), learning_rate_at(schedule, number, progress.optimizer_began)
+            phase, rate = phase_at(config, number), learning_rate_at(schedule, number)
             result = update(accelerator, step, networks, optimizer, taken, phase, rate, schedule.clip, signal)
             seconds = time.perf_counter() - began
             progress = progress.after(batch_pairs, seconds, bool(result.bad))
@@ -159,7 +157,7 @@ def train(
             if pairs is not None and (due(output.validate_every, progress.step) or last) and not result.stop:
                 model = averaged.networks if averaged is not None else networks
                 summary.validated(validate(accelerator, model, config, pairs), progress.step)
-                put_into_training(step, networks, schedule.frozen)
+                step.train()
 
             # 6.4 What is kept
             if due(output.checkpoint_every, progress.step) or last or result.stop:

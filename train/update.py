@@ -15,8 +15,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from motion_core.errors import InputError
-
 from .checkpoints import TrainingError
 from .config import ScheduleConfig
 from .phase import Phase
@@ -135,29 +133,16 @@ def in_main_process(accelerator: Accelerator, write: Callable[..., object], *arg
         raise problem or TrainingError("the main process could not write")
 
 
-def put_into_training(step: nn.Module, networks: nn.ModuleDict, frozen: Sequence[str] = ()) -> None:
-    """Put what the step trains into training mode, all but the networks of these names; the rest stays in evaluation mode.
-
-    Raises:
-        InputError: there is no network of such a name.
-    """
-    step.train()
-    for name in frozen:
-        if name not in networks:
-            raise InputError(f"schedule.frozen must name networks of {', '.join(networks)}, got {name}")
-        networks[name].requires_grad_(False).eval()
-
-
 def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:
-    """Adam for what a step trains, with learning rates of their own for the selector and the fusion of views.
+    """Adam for what a step trains, with a learning rate of its own for the selector.
 
-    Both start from nearly nothing, and a step of Adam has the size of the rate: a short run moves them too little otherwise.
+    It starts from nearly nothing, and a step of Adam has the size of the rate: a short run moves it too little otherwise.
     """
     trained = list(step.parameters())
     rates = dict.fromkeys(trained, 1.0)
-    for name, rate in (("selector", schedule.selector_rate), ("view_fusion", schedule.fusion_rate)):
-        if name in networks:
-            rates |= {parameter: rate for parameter in networks[name].parameters() if parameter in rates}
+    if "selector" in networks:
+        own = networks["selector"].parameters()
+        rates |= {parameter: schedule.selector_rate for parameter in own if parameter in rates}
     groups: list[dict[str, Any]] = [
         {"params": [parameter for parameter in trained if rates[parameter] == rate], "rate": rate}
         for rate in sorted(set(rates.values()))
@@ -165,13 +150,9 @@ def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: Schedule
     return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
 
 
-def learning_rate_at(schedule: ScheduleConfig, step: int, began: int = 0) -> float:
-    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on.
-
-    It rises over `schedule.warmup` steps from step `began` on, where the optimiser knew nothing yet.
-    """
-    rise = min((step - began + 1) / max(schedule.warmup, 1), 1.0)
-    return schedule.learning_rate * rise * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
+def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
+    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on."""
+    return schedule.learning_rate * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
 
 
 class StopSignal:

@@ -1,4 +1,4 @@
-"""Runs in mediapipe's own environment, as ``python -I mediapipe_worker.py body|person|face``.
+"""Runs in mediapipe's own environment, as ``python -I mediapipe_worker.py body|face``.
 
 It can import nothing of the project.
 
@@ -12,8 +12,6 @@ import os
 import sys
 from typing import Any, BinaryIO
 
-CELLS = 32  # of a silhouette, either way, as `eval.benchmark.tracks` has them
-
 
 def main(task: str) -> None:
     # mediapipe's own messages on standard output must not come between the answers.
@@ -22,10 +20,8 @@ def main(task: str) -> None:
     import mediapipe
     import numpy as np
 
-    if task in ("body", "person"):
-        find = mediapipe.solutions.pose.Pose(
-            static_image_mode=True, model_complexity=1, enable_segmentation=task == "person"
-        )
+    if task == "body":
+        find = mediapipe.solutions.pose.Pose(static_image_mode=True, model_complexity=1)
     else:
         find = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1)
     _send(answers, {"version": f"mediapipe {mediapipe.__version__}"})
@@ -35,23 +31,9 @@ def main(task: str) -> None:
         pixels = sys.stdin.buffer.read(height * width * 3)
         try:
             result = find.process(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
-            answer: dict[str, Any] = {"points": _points(result, task, height, width)}
-            if task == "person" and answer["points"]:
-                answer["metres"] = [[p.x, p.y, p.z] for p in result.pose_world_landmarks.landmark]
-                answer["silhouette"] = _cells(result.segmentation_mask)
-            _send(answers, answer)
+            _send(answers, {"points": _points(result, task, height, width)})
         except Exception as error:  # the other side decides what becomes of it
             _send(answers, {"error": f"{type(error).__name__}: {error}"})
-
-
-def _cells(mask: Any) -> list[list[bool]]:
-    """The cells of a mask ``(H, W)`` in [0, 1], as many either way, that show any of the person."""
-    import numpy as np
-
-    shown = mask > 0.5
-    for axis in (0, 1):
-        shown = np.logical_or.reduceat(shown, np.arange(CELLS) * mask.shape[axis] // CELLS, axis=axis)
-    return shown.tolist()
 
 
 def _points(result: Any, task: str, height: int, width: int) -> list[list[float]]:

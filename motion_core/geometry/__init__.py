@@ -1,7 +1,7 @@
 """Grids, sampling and splines. Imports torch only, and computes in fp32 whatever surrounds it."""
 
 from .affine_path import affine_power
-from .folding import cell_areas, fold_over_share, spacing
+from .folding import cell_areas, fold_over_share
 from .grids import (
     affine_grid,
     gaussian_heatmaps,
@@ -31,7 +31,6 @@ __all__ = [
     "resize_aligned",
     "resize_grid",
     "sample",
-    "spacing",
     "warp",
     "warp_by_each",
 ]

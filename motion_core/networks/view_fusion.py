@@ -104,10 +104,8 @@ class ViewFusion(MotionModel):
                 total = torch.addcmul(total, maps[index], weight[:, index : index + 1])
             return total
 
-        around = [view.around for view in views if view.around is not None]
         return WarpedView(
             tuple(mix([view.levels[level] for view in views], weight) for level, weight in enumerate(weights)),
             tuple(mix([view.masks[level] for view in views], weight) for level, weight in enumerate(weights)),
             mix([view.image for view in views], weights[-1]),
-            mix(around, weights[-1]) if len(around) == len(views) else None,
         )

@@ -31,20 +31,11 @@ from eval.benchmark.rotations import turn
 from eval.benchmark.scores import end_point_error
 from eval.benchmark.simple_body import simple_figure
 from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
-from eval.benchmark.tracks import (
-    CELLS,
-    GROUPS,
-    MIRRORED,
-    PER_PART,
-    keypoints,
-    silhouettes,
-    tracks,
-    write_tracks,
-)
+from eval.benchmark.tracks import GROUPS, keypoints
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
-from motion_core.networks.layered.limbs import STRIPS
+from motion_core.networks.layered.limbs import MIRRORED, STRIPS
 from train.data.layouts import find_videos
 
 SIZE, FRAMES = 96, 10
@@ -269,59 +260,13 @@ def test_keypoints_are_strips_along_the_limbs(clips):
 
 def test_mirrored_keypoints_are_those_of_the_other_side():
     """Twice mirrored is as before; left limbs become right ones, and a strip's sides change places."""
-    order = MIRRORED.flatten()
+    order = np.array(MIRRORED)
     assert (order[order] == np.arange(50)).all()
+    strips = order.reshape(len(GROUPS), 5)
     for group, names in enumerate(GROUPS):
         swapped = tuple(name.replace("left", "?").replace("right", "left").replace("?", "right") for name in names)
-        assert GROUPS[MIRRORED[group, 0] // 5] == swapped
-        assert (MIRRORED[group] % 5).tolist() == [1, 0, 3, 2, 4]
-
-
-def test_tracks_follow_the_exact_flow(clips, data):
-    """Where a tracked point is in two frames: the flow of the pixel that shows it in the first leads to the second."""
-    compared = 0
-    for clip in clips:
-        places, visible, groups = tracks(clip)
-        assert visible.shape == (len(clip.joints), PER_PART * (len(PARTS) - 1))
-        for i, j in ((1, 6), (5, 2)):
-            exact, pixels = flow(clip, i, j), places * SIZE - 0.5
-            for point in np.flatnonzero(visible[i] & visible[j]):
-                column, row = np.round(pixels[i, point]).astype(int)
-                shown = (
-                    clip.parts[i, row, column] == point // PER_PART + 1
-                )  # at its edge, the pixel may show what is behind
-                if shown and exact.visible[row, column]:
-                    moved = pixels[j, point] - pixels[i, point]
-                    assert np.linalg.norm(exact.displacement[row, column] - moved) < 2.5
-                    compared += 1
-    assert compared > 30
-    assert write_tracks(data) == len(clips)
-    with np.load(data / "tracks" / "test" / f"{clips[0].name}.npz") as file:
-        places, visible, groups = tracks(clips[0])
-        assert (file["groups"] == groups).all()
-        assert [GROUPS[group] for group in groups[PER_PART - 1 : 3 * PER_PART : PER_PART]] == [
-            ("head",),
-            ("torso", "pelvis"),
-            ("torso", "pelvis"),
-        ]
-        known = keypoints(clips[0])
-        assert file["keypoints"].shape == known.shape == (len(clips[0].joints), len(GROUPS), 5, 2)
-        inside = file["keypoints"].any(axis=-1)
-        assert np.abs(file["keypoints"] / 255 - known)[inside].max() <= 0.5 / 255 + 1e-9
-        assert inside.mean() > 0.5
-        assert (file["mirrored"] == MIRRORED).all()
-        cells = np.unpackbits(file["silhouettes"], axis=1).reshape(-1, CELLS, CELLS)
-        assert (cells == silhouettes(clips[0])).all()
-        assert (file["places"].any(axis=-1) == visible).all()
-        assert np.abs(file["places"] / 255 - places)[visible].max() <= 0.5 / 255 + 1e-9
-
-
-def test_silhouettes_have_the_cells_that_show_the_figure(clips):
-    """A cell that shows any of it, and no other."""
-    for clip in clips:
-        cells, size = silhouettes(clip), SIZE // CELLS
-        assert cells.shape == (len(clip.seen), CELLS, CELLS)
-        assert ((clip.seen >= 0).reshape(-1, CELLS, size, CELLS, size).any(axis=(2, 4)) == cells).all()
+        assert GROUPS[strips[group, 0] // 5] == swapped
+        assert (strips[group] % 5).tolist() == [1, 0, 3, 2, 4]
 
 
 def test_flow_there_and_back_is_nothing(clips):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections import Counter
 
@@ -14,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from motion_core.errors import InputError
 from train.data import Jitter, PairDataset, PairOptions, SampleNumbers, ValidationPairs
-from train.data.augmentation import Turn
 
 STILL = Jitter(0, 0, 0, 0)
 PLAIN = {"image_size": (HEIGHT, WIDTH), "flip": False, "jitter": STILL}
@@ -143,77 +141,6 @@ def test_half_of_the_pairs_are_mirrored_both_images_alike(root):
         for key in ("source", "driving"):
             assert torch.equal(b[key], a[key].flip(-1) if flip else a[key])
     assert 10 < flips < 30
-
-
-def test_zoom_shows_what_moves_from_nearer(tmp_path):
-    """A square that moves by its own width in a corner of a still picture: windows hold it, larger, at the same places."""
-    (tmp_path / "train" / "a").mkdir(parents=True)
-    for k in range(2):
-        picture = Image.new("RGB", (64, 64))
-        picture.paste((255, 255, 255), (48 + 6 * k, 50, 54 + 6 * k, 56))
-        picture.save(tmp_path / "train" / "a" / f"{k}.png")
-    options = {"image_size": 32, "flip": False, "jitter": STILL}
-    whole, near = (PairDataset(tmp_path, PairOptions(**options, zoom=zoom)) for zoom in (1, 2))
-    assert whole[0]["source"].sum().item() == pytest.approx(3 * 9, rel=0.1)  # white pixels, in three channels
-
-    zooms = [near.plan(n).zoom for n in range(40)]
-    assert min(zooms) < 1.1
-    assert max(zooms) > 1.8
-    for n in range(40):
-        sample, enlarged = near[n], near.plan(n).zoom ** 2
-        assert sample["source"].shape == (3, 32, 32)
-        sums = torch.stack((sample["source"], sample["driving"])).sum((1, 2, 3))
-        assert sums.max().item() == pytest.approx(27 * enlarged, rel=0.15)  # at least one of the two is seen whole
-        if (sums > 24 * enlarged).all():
-            places = [
-                (image[0].sum(0) * torch.arange(32)).sum() / image[0].sum()
-                for image in (sample["source"], sample["driving"])
-            ]
-            assert abs(places[1] - places[0]) == pytest.approx(3 * near.plan(n).zoom, abs=0.3)
-
-
-def test_without_zoom_samples_are_as_they_were(root):
-    """The draws of the zoom come last."""
-    plain, near = (PairDataset(root, PairOptions(**(PLAIN | {"zoom": zoom}))) for zoom in (1, 2))
-    for n in range(10):
-        a, b = plain.plan(n), near.plan(n)
-        assert (a.zoom, a.source_frame, a.driving_frame, a.colors) == (1, b.source_frame, b.driving_frame, b.colors)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("zoom", 0.5), ("zoom", 9), ("zoom", float("nan")), ("turn", -1), ("turn", 181), ("resize", 0.9), ("resize", 2.1)],
-)
-def test_views_out_of_range_are_refused(name, value):
-    with pytest.raises(InputError, match=f"{name}: must be in"):
-        PairOptions(**{name: value})
-
-
-def test_turned_pairs_are_turned_alike_by_angles_and_sizes_that_vary(root):
-    turned = PairDataset(root, PairOptions(**PLAIN, turn=20, resize=1.5))
-    turns = [turned.plan(n).turn for n in range(60)]
-    for values, least, most in (
-        ([turn.angle for turn in turns], -20, 20),
-        ([math.log(turn.size) for turn in turns], -math.log(1.5), math.log(1.5)),
-    ):
-        assert least <= min(values) < 0.8 * least
-        assert 0.8 * most < max(values) <= most
-    plain = PairDataset(root, PairOptions(**PLAIN))
-    for n in range(5):
-        for key in ("source", "driving"):
-            assert torch.equal(turned.plan(n).turn.images(plain[n][key][None])[0], turned[n][key])
-
-
-def test_a_turn_is_clockwise_and_places_turn_with_what_is_there():
-    image = torch.zeros(1, 1, 60, 100)
-    image[0, 0, 8:12, 48:52] = 1  # above the middle
-    turn = Turn(90, 1.5)
-    place = turn.shares(torch.tensor([50 / 100, 10 / 60]), (60, 100)) * torch.tensor([100, 60])
-    torch.testing.assert_close(place, torch.tensor([50 + 1.5 * 20, 30.0]))  # to the right of it, and further
-    turned = turn.images(image)[0, 0]
-    assert turned.sum() == pytest.approx(16 * 1.5**2, rel=0.05)
-    middle = [(turned.sum(dim) * (torch.arange(size) + 0.5)).sum() / turned.sum() for dim, size in ((0, 100), (1, 60))]
-    assert middle == pytest.approx([80, 30], abs=0.1)
 
 
 def test_both_images_get_the_same_colours(tmp_path):

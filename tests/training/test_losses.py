@@ -213,35 +213,3 @@ def test_avd_and_equivariance_are_means_over_all_coordinates():
     np.testing.assert_allclose(losses.equivariance_loss(a, b).detach().numpy(), by_hand, rtol=1e-6)
     assert gradients(losses.avd_loss(a, b), a, b) == [True, False]
     assert gradients(losses.equivariance_loss(a, b), a, b) == [True, True]
-
-
-def test_what_a_figure_uncovers_cannot_be_visible():
-    """Gone from the left half to the right edge, with a background that stays, and with one that comes from further right."""
-    source, driving = torch.zeros(2, 1, 1, 16, 16).unbind()
-    source[..., :8] = 1
-    driving[..., 12:] = 1
-    visible = 1 - source
-    assert (
-        losses.occlusion_loss([visible, visible], source, driving, None).item() < 0.1
-    )  # but at the edge between the two
-    assert losses.occlusion_loss([1 - visible], source, driving, None).item() > 7
-    behind = visible.clone()
-    behind[..., 12:] = 0.3  # where the figure is, nothing is known
-    assert losses.occlusion_loss([behind], source, driving, None) == losses.occlusion_loss(
-        [visible], source, driving, None
-    )
-
-    shift = torch.tensor([[[1.0, 0, 1.1], [0, 1, 0], [0, 0, 1]]])
-    assert losses.occlusion_loss([torch.ones(1, 1, 16, 16)], source, driving, shift).item() < 0.001
-    assert losses.occlusion_loss([visible], source, driving, shift).item() > 3
-
-
-def test_the_background_has_its_contribution_where_nothing_else_is():
-    silhouette = torch.zeros(1, 1, 16, 16)
-    silhouette[..., :9] = 1  # the third of four columns of the maps is not quite covered
-    maps = torch.zeros(1, 3, 4, 4)
-    maps[:, 0, :, 3] = 1
-    maps[:, 1, :, :3] = 1
-    assert losses.background_contribution_loss(maps, silhouette).item() == 0
-    assert losses.background_contribution_loss(maps.flip(1), silhouette).item() > 9
-    assert losses.background_contribution_loss(maps, torch.ones(1, 1, 16, 16)).item() == 0

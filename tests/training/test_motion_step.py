@@ -124,31 +124,6 @@ def test_gradients_of_a_joint_batch_are_the_mean_of_its_halves(variant):
         assert error <= 2e-2 * gradient.abs().max() + 1e-5, name
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "v2"])
-def test_points_known_to_correspond_teach_the_direct_motion(variant):
-    """A few steps on their loss alone bring the deformation to them; those that are not tracked change nothing."""
-    others = ("reconstruction", "equivariance", "warp", "background", "feature", "appearance", "structure", "ranking")
-    config = configuration(variant, losses=dict.fromkeys(others, 0) | {"tracks": 1})
-    networks = moving_networks(config)
-    step, phase = MotionStep(networks, config, features()), phase_at(config, 0)
-    batch = pairs() | {"points": torch.rand(4, 2, 6, 2) - 0.5, "visible": torch.arange(6).expand(4, 2, 6) < 4}
-    optimizer = torch.optim.Adam(networks.parameters(), 1e-3)
-    seen = []
-    for _ in range(20):
-        output = step(batch, phase)
-        seen.append(output.losses["tracks"].item())
-        optimizer.zero_grad()
-        output.total.backward()
-        optimizer.step()
-    assert set(output.losses) == {"tracks"}
-    assert seen[-1] < 0.7 * seen[0]
-
-    networks.eval()
-    before = step(batch, phase).total
-    batch["points"][:, :, 4:] = 7
-    assert step(batch, phase).total == before
-
-
 def test_the_backbone_step_gives_the_published_losses(golden, monkeypatch):
     """The whole step, on the conformance data: not only the losses, but what they are given."""
     published = convert(golden.state_dicts())
@@ -227,29 +202,6 @@ def test_warm_up_takes_chance_and_then_the_selector():
     assert torch.equal(warm, times.gather(1, drawn.coin[:, None]).squeeze(1))
     assert torch.equal(later, times.amax(dim=1))
     assert not torch.equal(warm, later)
-
-
-def test_the_direct_loss_is_the_backbones_reconstruction():
-    plain, direct = configuration("tpsmm"), configuration("int", losses={"direct": 10})
-    networks = moving_networks(direct).eval()
-    backbone = nn.ModuleDict({name: network for name, network in networks.items() if name != "selector"})
-    expected = MotionStep(backbone, plain, features())(pairs(), phase_at(plain, 0)).losses["reconstruction"]
-    found = MotionStep(networks, direct, features())(pairs(), phase_at(direct, 0)).losses["direct"]
-    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
-
-
-@pytest.mark.parametrize("variant", ["tpsmm", "int", "v2"])
-def test_the_pixel_loss_is_the_difference_of_the_images_of_all_directions(variant, monkeypatch):
-    config, batch = configuration(variant, losses={"pixels": 3}), pairs()
-    compared, difference = [], losses.absolute_difference
-    monkeypatch.setattr(losses, "absolute_difference", lambda a, b: compared.append((a, b)) or difference(a, b))
-    output = MotionStep(moving_networks(config), config, features())(batch, phase_at(config, 0))
-
-    there = output.figures["l1"]
-    back = [difference(made, goal) for made, goal in compared if goal is batch["source"]]
-    assert len(back) == (variant == "v2")
-    expected = torch.stack([there, *back]).mean()
-    assert output.losses["pixels"].item() == pytest.approx(3 * expected.item(), rel=1e-5)
 
 
 def test_the_selector_learns_which_candidate_is_better_from_ranking_alone():

@@ -24,8 +24,6 @@ def sources(tmp_path):
                 writer.write(np.full((*size, 3), level + number, np.uint8))
 
     video(tmp_path / "drawn" / "train" / "a#1.mp4", 4, (64, 64), 40)
-    (tmp_path / "drawn" / "tracks" / "train").mkdir(parents=True)
-    np.savez(tmp_path / "drawn" / "tracks" / "train" / "a#1.npz", places=np.full((4, 3, 2), 100, np.uint8))
     video(tmp_path / "drawn" / "test" / "b#1.mp4", 4, (64, 64), 80)
     for name, level in (("x", 20), ("y", 60), ("z", 120)):
         video(tmp_path / "clips" / f"{name}.mp4", 30, (48, 96), level)
@@ -79,15 +77,6 @@ def test_all_kinds_are_packed_and_what_may_not_ship_is_not(sources):
 
     sample = PairDataset(out, PairOptions(image_size=(32, 32)), seed=0)[0]
     assert sample["source"].shape == (3, 32, 32), "training reads it"
-
-
-def test_tracks_come_along(sources):
-    out, _ = packed(sources)
-    dataset = PairDataset(out, PairOptions(image_size=32, tracks=True))
-    tracked = {
-        dataset.files[dataset.plan(n).source_video].name: dataset[n]["visible"].sum() for n in range(len(dataset))
-    }
-    assert {name for name, count in tracked.items() if count} == {"drawn-a#1.mp4"}
 
 
 def test_only_the_licences_asked_for(sources):

@@ -23,13 +23,12 @@ from torch import Tensor, nn
 from training_processes import Training
 
 from motion_core import MotionInterpPipeline, media
-from motion_core.errors import InputError
 from train import checkpoints, preparation
 from train.checkpoints import TrainingError, newest_checkpoint
 from train.config import ScheduleConfig, TrainingConfig
 from train.config_file import parse_config
 from train.data import ValidationPairs
-from train.networks import FAINT, build_networks, pipeline_of
+from train.networks import build_networks, pipeline_of
 from train.train import main, train
 from train.update import learning_rate_at
 
@@ -174,60 +173,15 @@ def test_the_avd_stage_trains_the_avd_network_alone(settings, tmp_path):
         assert_same(getattr(after, name).state_dict(), getattr(before, name).state_dict())
 
 
-def test_the_keypoint_detector_may_come_from_another_pipeline(settings, tmp_path):
-    for seed, name in enumerate(("whole", "keypoints")):
-        made = settings(variant="int", seed=seed)
-        pipeline_of(build_networks(made), made).save_pretrained(tmp_path / name)
-    whole, keypoints = (MotionInterpPipeline.from_pretrained(tmp_path / name) for name in ("whole", "keypoints"))
-    begin = {"init_from": str(tmp_path / "whole"), "init_keypoints": str(tmp_path / "keypoints")}
-    networks = build_networks(settings(variant="int", seed=2, **begin))
-    for name, network in networks.items():
-        from_there = keypoints if name == "keypoint_detector" else whole
-        assert_same(network.state_dict(), getattr(from_there, name).state_dict())
-    with pytest.raises(InputError, match=r"^init_keypoints: the keypoint_detector of .* has architecture"):
-        build_networks(settings(variant="int", model__keypoints={"architecture": "pyramid"}, **begin))
-
-
-def test_settings_that_no_weight_depends_on_may_change(settings, tmp_path):
-    """A generator that begins to paint on what surrounds holes paints faintly at first."""
-    four = {"model__points_per_spline": 4}
-    plain = settings(variant="int", **four)
-    splines, points = plain.model.num_splines, plain.model.points_per_spline
-    keypoints = {"mirrored": list(range(splines * points)), "parents": [-1, *range(splines - 1)]}
-    given = four | {
-        "model__keypoints": keypoints,
-        "model__generator__close_tears": True,
-        "model__generator__fill_holes": True,
-    }
+def test_a_view_more_may_be_fused_after_all(settings, tmp_path):
+    """No weight depends on it."""
+    plain = settings(variant="v2")
     pipeline_of(build_networks(plain), plain).save_pretrained(tmp_path / "plain")
-    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain")
-    config = settings(variant="int", init_from=str(tmp_path / "plain"), **given)
-    networks = build_networks(config)
-    assert_same(networks["keypoint_detector"].state_dict(), before.keypoint_detector.state_dict())
-    assert networks["keypoint_detector"].parents == keypoints["parents"]
-    expected = before.image_generator.state_dict()
-    faint = {name: value * (FAINT if name.startswith("final.") else 1) for name, value in expected.items()}
-    assert_same(networks["image_generator"].state_dict(), faint)
-
-    pipeline_of(networks, config).save_pretrained(tmp_path / "filling")
-    again = build_networks(settings(variant="int", init_from=str(tmp_path / "filling"), **given))
-    assert_same(again["image_generator"].state_dict(), faint)
-
-
-def test_frozen_networks_stay_as_they_are(settings, tmp_path):
-    """Validation, which puts all networks into evaluation mode, is between the steps."""
-    config = settings(
-        model__background=True, schedule__steps=4, output__validate_every=2, schedule__frozen=["background_predictor"]
-    )
-    before = build_networks(config)
-    after = MotionInterpPipeline.from_pretrained(train(config))
-    assert_same(after.background_predictor.state_dict(), before["background_predictor"].state_dict())
-    first = "backbone.bn1.running_mean"
-    ours, theirs = after.keypoint_detector.state_dict()[first], before["keypoint_detector"].state_dict()[first]
-    assert not torch.equal(ours, theirs), "the others learn"
-    with pytest.raises(InputError, match=r"^schedule\.frozen must name networks of .*, got generator$"):
-        train(settings(schedule__frozen=["generator"], output__folder=str(tmp_path / "other")))
-    assert not (tmp_path / "other").exists()
+    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain").view_fusion
+    config = settings(variant="v2", init_from=str(tmp_path / "plain"), model__composed_view=True)
+    fusion = build_networks(config)["view_fusion"]
+    assert fusion.composed_view
+    assert_same(fusion.state_dict(), before.state_dict())
 
 
 def test_what_a_run_tells(settings, tmp_path, capsys):
@@ -509,7 +463,6 @@ def test_all_processes_skip_together(settings, tmp_path):
         "skipped": 2,
         "skipped_in_row": 0,
         "seconds": 0,
-        "optimizer_began": 0,
     }
 
 

@@ -2,7 +2,7 @@
 
 layouts     find_videos: root/{train,test}/NAME frames        decoded when used, bounded cache
 pairs       PairDataset, ValidationPairs, PairOptions     augmentation  both images alike
-sampler     SampleNumbers: which numbers a process takes    tracks        points known to correspond
+sampler     SampleNumbers: which numbers a process takes
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from .layouts import find_videos
 from .options import PairOptions
 from .pairs import PairDataset, ValidationPairs
 from .sampler import SampleNumbers
-from .tracks import tracks_file
 
 __all__ = [
     "BrokenFrameError",
@@ -23,5 +22,4 @@ __all__ = [
     "SampleNumbers",
     "ValidationPairs",
     "find_videos",
-    "tracks_file",
 ]

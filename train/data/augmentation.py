@@ -1,4 +1,4 @@
-"""Changes of both images of a pair alike: a closer view, a turn, another size, and colours."""
+"""Changes of the colours of both images of a pair alike."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core.errors import InputError
-from motion_core.framing import Size
-from motion_core.geometry import sample
-
-from .tracks import to_coordinates
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # BT.601
 # RGB to YIQ: hue is the angle in the plane of I and Q.
@@ -82,87 +77,3 @@ def change_colors(images: Tensor, colors: Colors) -> Tensor:
     mean = colors.brightness * _LUMA @ images.mean(dim=(0, 2, 3))
     changed = torch.matmul(colors.contrast * matrix, images.flatten(2)).view_as(images)  # (B, 3, H, W)
     return changed.add_((1 - colors.contrast) * mean).clamp_(0, 1)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def cut(self, images: Tensor, size: Size) -> Tensor:
-        """What images ``(B, C, H, W)`` show in the window, brought to (h, w): ``(B, C, h, w)``."""
-        cut = images[..., self.top : self.top + self.height, self.left : self.left + self.width]
-        if (self.height, self.width) == size:
-            return cut
-        return F.interpolate(cut, size, mode="bilinear", align_corners=False, antialias=True)
-
-    def shares(self, places: Tensor, size: Size) -> Tensor:
-        """Shares of the window from shares ``(..., 2)``, (x, y), of the whole image, which has (h, w) pixels."""
-        pixels = places * places.new_tensor((size[1], size[0]))
-        return (pixels - places.new_tensor((self.left, self.top))) / places.new_tensor((self.width, self.height))
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A turn about the middle, and another size.
-
-    Attributes:
-        angle: degrees, clockwise in the picture.
-        size: factor, above 0.
-    """
-
-    angle: float = 0.0
-    size: float = 1.0
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, angle: float, size: float) -> Turn:
-        """Angle from U(-angle, angle) and size from 1 / size to `size`, its logarithm uniform."""
-        return cls(rng.uniform(-angle, angle), size ** rng.uniform(-1, 1))
-
-    def _matrix(self, size: Size) -> Tensor:
-        """From shares relative to the middle in the turned image to those in the image as it was, ``(2, 2)``."""
-        height, width = size
-        cos, sin = (function(math.radians(self.angle)) / self.size for function in (math.cos, math.sin))
-        return torch.tensor([[cos, sin * height / width], [-sin * width / height, cos]], dtype=torch.float32)
-
-    def images(self, images: Tensor) -> Tensor:
-        """Images ``(B, C, H, W)`` turned and resized; what was outside is what was inside, reflected."""
-        if self == Turn():
-            return images
-        size = images.shape[-2], images.shape[-1]
-        rows, columns = ((torch.arange(side) + 0.5) / side for side in size)
-        places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)  # (H, W, 2) shares
-        grid = to_coordinates((places - 0.5) @ self._matrix(size).T + 0.5, size)
-        return sample(images, grid.expand(len(images), *grid.shape), padding="reflection")
-
-    def shares(self, places: Tensor, size: Size) -> Tensor:
-        """Where places ``(..., 2)``, shares (x, y) of an image of (h, w) pixels, are in the turned image, in shares."""
-        return (places - 0.5) @ torch.linalg.inv(self._matrix(size)).T + 0.5
-
-
-def nearer_window(images: Tensor, zoom: float, place: float) -> Window:
-    """A window to see both images of a pair through, from nearer.
-
-    Its centre is drawn from the pixels, each in proportion to how much the two images differ there, so that it shows what
-    moves; at the borders it is moved inwards.
-
-    Args:
-        images: source and driving image, ``(2, 3, H, W)`` in [0, 1].
-        zoom: the window has 1 / zoom of each side, 1 or more.
-        place: a uniform draw from [0, 1), which says which pixel it is.
-    """
-    height, width = images.shape[-2:]
-    window = round(height / zoom), round(width / zoom)
-    difference = (images[0] - images[1]).abs().mean(dim=0).flatten().double() + 1e-6  # equal images: anywhere
-    shares = difference.cumsum(0)
-    pixel = min(int(torch.searchsorted(shares, place * shares[-1])), height * width - 1)
-    centre = divmod(pixel, width)
-    top, left = (
-        min(max(at - side // 2, 0), whole - side)
-        for at, side, whole in zip(centre, window, (height, width), strict=True)
-    )
-    return Window(top, left, *window)

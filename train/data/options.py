@@ -27,15 +27,7 @@ class PairOptions:
         min_stride, max_stride: how many frames apart the two are, at least and at most (None: no limit). In a video that
             is too short for `min_stride` they are the first and the last.
         flip: mirror half of the pairs.
-        zoom: how much nearer a pair is seen at most, in [1, 8]: both images are cut to a window where they differ. Half of the
-            pairs are nearer than sqrt(zoom) times. Frames are decoded so much larger than `image_size`. 1: the whole image.
-        turn: degrees that pairs are turned by at most, either way, in [0, 180].
-        resize: factor that pairs are made larger or smaller by at most, in [1, 2].
         jitter: of the colours.
-        tracks: samples have points known to correspond, where ROOT/tracks has any; see `tracks.Tracks`.
-        tracked_only: leave out videos without tracks.
-        splines: (K, N): the tracks say where K groups of N keypoints are, and samples have these; None: samples have none.
-        silhouettes: samples have those of their subjects, where the tracks have them.
         cache_mb: memory for decoded frames of one process with all its workers, in 2**20 bytes.
         skip_broken: leave out videos that cannot be opened, instead of refusing to start.
 
@@ -50,14 +42,7 @@ class PairOptions:
     min_stride: int = 1
     max_stride: int | None = None
     flip: bool = True
-    zoom: float = 1
-    turn: float = 0
-    resize: float = 1
     jitter: Jitter = field(default_factory=Jitter)
-    tracks: bool = False
-    tracked_only: bool = False
-    splines: tuple[int, int] | None = None
-    silhouettes: bool = False
     cache_mb: float = 2048
     skip_broken: bool = False
 
@@ -67,11 +52,6 @@ class PairOptions:
         sides = (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
         return sides[0], sides[1]
 
-    @property
-    def decoded_size(self) -> Size:
-        """(h, w) of the frames that windows are cut from."""
-        return math.ceil(self.size[0] * self.zoom), math.ceil(self.size[1] * self.zoom)
-
     def __post_init__(self) -> None:
         sides = [self.image_size] * 2 if isinstance(self.image_size, int) else list(self.image_size)
         if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
@@ -80,17 +60,9 @@ class PairOptions:
             raise InputError(f"fit: must be one of {', '.join(get_args(Fit))}, got {self.fit!r}")
         if self.id_sampling and self.pair_list is not None:
             raise InputError("id_sampling: must be off where pair_list says which videos belong together")
-        if (self.tracked_only or self.splines or self.silhouettes) and not self.tracks:
-            raise InputError("tracked_only, splines, silhouettes: must be off without tracks")
         if self.min_stride < 0:
             raise InputError(f"min_stride: must be 0 frames or more, got {self.min_stride}")
         if self.max_stride is not None and self.max_stride < max(1, self.min_stride):
             raise InputError(f"max_stride: must be at least 1 and min_stride, {self.min_stride}, got {self.max_stride}")
-        if not 1 <= self.zoom <= 8:
-            raise InputError(f"zoom: must be in [1, 8], got {self.zoom}")
-        if not 0 <= self.turn <= 180:
-            raise InputError(f"turn: must be in [0, 180] degrees, got {self.turn}")
-        if not 1 <= self.resize <= 2:
-            raise InputError(f"resize: must be in [1, 2], got {self.resize}")
         if not 0 <= self.cache_mb < math.inf:
             raise InputError(f"cache_mb: must be 0 or more, got {self.cache_mb}")

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
 
-from .augmentation import Colors, Turn, change_colors, nearer_window
+from .augmentation import Colors, change_colors
 from .frames import FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
 from .options import PairOptions
-from .tracks import read_tracks, shares, to_coordinates, tracks_file
 
 logger = logging.getLogger(__name__)
 
-_UNCHANGED, _UNTURNED = Colors(), Turn()
+_UNCHANGED = Colors()
 _ORDER, _SAMPLE, _VALIDATION = 0, 1, 2  # so that different draws never share a seed
 
 
@@ -39,9 +36,6 @@ class PairPlan:
     driving_frame: int
     flip: bool = False
     colors: Colors = _UNCHANGED
-    zoom: float = 1
-    place: float = 0
-    turn: Turn = _UNTURNED
 
 
 class PairDataset(Dataset[dict[str, Tensor]]):
@@ -60,8 +54,6 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         files = find_videos(root, split)
         if rows is not None:
             files = _named_in(rows, files, str(options.pair_list))
-        if options.tracked_only:
-            files = [file for file in files if tracks_file(root, split, file).is_file()] or files
         self.files, videos = _usable(files, root, options.skip_broken, fewest=1 if rows else 2)
         self._choices = _choices(self.files, rows, options.id_sampling)
         self._counts = [video.count for video in videos]
@@ -73,25 +65,8 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             logger.warning(
                 "%d videos have no frames min_stride = %d apart: their ends are used", short, options.min_stride
             )
-        self._store = FrameStore(videos, options.decoded_size, options.fit, options.cache_mb)
+        self._store = FrameStore(videos, options.size, options.fit, options.cache_mb)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
-        self._tracks = [
-            read_tracks(
-                tracks_file(root, split, file),
-                video.count,
-                video.size,
-                options.size,
-                options.splines,
-                options.flip,
-                options.silhouettes,
-            )
-            if options.tracks
-            else None
-            for file, video in zip(self.files, videos, strict=True)
-        ]
-        self._points = max((tracks.places.shape[1] for tracks in self._tracks if tracks), default=0)
-        if options.tracks and not self._points:
-            raise InputError(f"tracks: {root} must have tracks/{split}/NAME.npz of a video, but has none")
 
     def __len__(self) -> int:
         return len(self._choices)
@@ -112,76 +87,19 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             i, j = int(rng.integers(self._counts[a])), int(rng.integers(self._counts[b]))
         flip = bool(rng.random() < 0.5) and self.options.flip
         colors = Colors.draw(rng, self.options.jitter)
-        nearer, where = self.options.zoom ** rng.random(), rng.random()
-        turned = Turn.draw(rng, self.options.turn, self.options.resize)
-        return PairPlan(a, i, b, j, flip, colors, nearer, where, turned)
+        return PairPlan(a, i, b, j, flip, colors)
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
         """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
 
-        With tracks also "points" (2, N, 2), network coordinates (x, y) in source and driving image, "visible" (2, N) bool,
-        where they are known and in the picture, and "groups" (N,) int64, the spline that each should belong to; with
-        `splines` "keypoints" (2, *splines, 2) and "known" (2, *splines), the same of keypoints; with `silhouettes` "silhouette"
-        (2, 1, H, W) in [0, 1], 0 where nothing but background is known to be.
-
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
-        plan, size = self.plan(n), self.options.size
-        images = _images(self._store, plan)  # (2, 3, h, w), larger where there may be a zoom
-        if self.options.silhouettes:
-            images = torch.cat((images, self._silhouette(plan)), dim=1)  # (2, 4, h, w)
-        places, visible, groups = self._tracked(plan)  # (2, N + keypoints, 2) shares, visible as many, (N,)
-        if self.options.zoom > 1:
-            window = nearer_window(images[:, :3], plan.zoom, plan.place)
-            places = window.shares(places, self.options.decoded_size)
-            images = window.cut(images, size)
-        images, places = plan.turn.images(images), plan.turn.shares(places, size)
-        images = torch.cat((change_colors(images[:, :3], plan.colors), images[:, 3:]), dim=1)
+        plan = self.plan(n)
+        images = change_colors(_images(self._store, plan), plan.colors)  # (2, 3, H, W)
         if plan.flip:
             images = images.flip(-1)
-            places = places.new_tensor((1.0, 0.0)) - places * places.new_tensor((1.0, -1.0))
-        sample = {"source": images[0, :3], "driving": images[1, :3], "number": torch.tensor(n)}
-        if self.options.silhouettes:
-            sample["silhouette"] = images[:, 3:]
-        if self.options.tracks:
-            visible &= ((places >= 0) & (places <= 1)).all(dim=-1)
-            points, count = to_coordinates(places, size), self._points
-            sample |= {"points": points[:, :count], "visible": visible[:, :count], "groups": groups}
-            if splines := self.options.splines:
-                sample["keypoints"] = points[:, count:].unflatten(1, splines)
-                sample["known"] = visible[:, count:].unflatten(1, splines)
-        return sample
-
-    def _silhouette(self, plan: PairPlan) -> Tensor:
-        """Of both frames, (2, 1, h, w); 1 everywhere where it is not known."""
-        of_both = []
-        for video, frame in ((plan.source_video, plan.source_frame), (plan.driving_video, plan.driving_frame)):
-            tracks = self._tracks[video]
-            shown = np.ones((1, 1), bool) if tracks is None or tracks.silhouettes is None else tracks.silhouettes[frame]
-            of_both.append(F.interpolate(torch.from_numpy(shown)[None, None].float(), self.options.decoded_size))
-        return torch.cat(of_both)
-
-    def _tracked(self, plan: PairPlan) -> tuple[Tensor, Tensor, Tensor]:
-        """Of points, filled up to as many for every video, and then keypoints: places ``(2, N', 2)`` and whether they are
-        known ``(2, N')``; and the groups of the points."""
-        tracks = self._tracks[plan.source_video] if plan.source_video == plan.driving_video else None
-        total = self._points + math.prod(self.options.splines or (0,))
-        places, visible = torch.zeros(2, total, 2), torch.zeros(2, total, dtype=torch.bool)
-        groups = torch.zeros(self._points, dtype=torch.int64)
-        if tracks is not None:
-            count, frames = tracks.places.shape[1], [plan.source_frame, plan.driving_frame]
-            places[:, :count], visible[:, :count] = shares(tracks.places[frames])
-            if self.options.splines:
-                keypoints = tracks.keypoints[frames].reshape(2, -1, 2)
-                if plan.flip:
-                    keypoints = keypoints[:, tracks.mirrored.flatten()]
-                places[:, self._points :], visible[:, self._points :] = shares(keypoints)
-            of_points = tracks.groups
-            if plan.flip and self.options.splines:
-                of_points = (tracks.mirrored[:, 0] // self.options.splines[1])[of_points]
-            groups[:count] = torch.from_numpy(of_points)
-        return places, visible, groups
+        return {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
 
 
 class ValidationPairs(Dataset[dict[str, Tensor]]):

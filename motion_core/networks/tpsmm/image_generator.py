@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from ...geometry import resize_aligned, resize_grid, spacing, warp
+from ...geometry import resize_aligned, warp
 from ...structures import DenseMotion, SourceFeatures, WarpedView
 from ..base import MotionModel, public_component
 from .blocks import Down, Residual, Same, Up, conv
-
-TORN = (2.0, 4.0)  # spacing of a deformation up to which it is whole, and from which on it is torn
-
-DARKEST = 0.02  # and 1 less that the brightest, of what holes are filled with, so that painting can still change it
 
 
 @public_component
@@ -28,10 +23,6 @@ class ImageGenerator(MotionModel):
         block_expansion, max_features, num_down_blocks: level i (from 0, the full size) has
             min(max_features, block_expansion * 2^i) features.
         num_masks: occlusion masks it is given: one per level (``num_down_blocks + 1``), or 1 for all.
-        fill_holes: paint on what lies around a hole, smoothly continued into it, instead of on nothing. Ours; a few pairs teach
-            what is different from that, where it takes very many to learn painting.
-        close_tears: close the masks where the deformation is torn, since what is there is neither side of the tear. Ours; it
-            spares the masks the learning of thin lines.
 
     Raises:
         ValueError: another number of masks, or a size below 1.
@@ -45,8 +36,6 @@ class ImageGenerator(MotionModel):
         max_features: int = 512,
         num_down_blocks: int = 3,
         num_masks: int = 4,
-        close_tears: bool = False,
-        fill_holes: bool = False,
     ) -> None:
         super().__init__()
         if min(image_channels, block_expansion, max_features, num_down_blocks) < 1:
@@ -60,7 +49,6 @@ class ImageGenerator(MotionModel):
         if block_expansion > max_features:
             raise ValueError(f"max_features must be at least block_expansion = {block_expansion}, got {max_features}")
 
-        self.close_tears, self.fill_holes = close_tears, fill_holes
         widths = [min(max_features, block_expansion * 2**level) for level in range(num_down_blocks + 1)]
         self.first = Same(image_channels, widths[0])
         self.down = nn.ModuleList(Down(widths[i], widths[i + 1]) for i in range(num_down_blocks))
@@ -96,19 +84,8 @@ class ImageGenerator(MotionModel):
         levels = tuple(warp(level, motion.deformation) for level in reversed(source.pyramid))  # fp32
         given = motion.occlusion_masks
         masks = given if len(given) == len(levels) else given * len(levels)
-        if self.close_tears or self.fill_holes:
-            grid = resize_grid(motion.deformation.detach(), *levels[-1].shape[-2:])  # not to be bent for what follows
-        if self.close_tears:
-            whole = _whole(grid)
-            masks = tuple(mask * F.adaptive_avg_pool2d(whole, (mask.shape[-2], mask.shape[-1])) for mask in masks)
         sized = tuple(resize_aligned(mask, *level.shape[-2:]) for mask, level in zip(masks, levels, strict=True))
-        image = warp(source.image, motion.deformation)
-        around = None
-        if self.fill_holes:
-            behind = resize_aligned(motion.contribution_maps[:, :1].detach(), *grid.shape[1:3])
-            inside = (grid.abs() <= 1).all(dim=-1)[:, None]
-            around = _around(image.detach(), sized[-1].detach() * inside, behind)
-        return WarpedView(levels, sized, image, around)
+        return WarpedView(levels, sized, warp(source.image, motion.deformation))
 
     def paint(self, view: WarpedView) -> Tensor:
         """The image of a deformed source, with what is hidden there painted, ``(B, 3, H, W)`` in [0, 1], fp32."""
@@ -119,44 +96,8 @@ class ImageGenerator(MotionModel):
                 out = torch.cat((out, self.compute(view.levels[level] * view.masks[level])), dim=1)
         visible = view.masks[-1]
         out = torch.lerp(out.float(), view.levels[-1], visible)
-        logits = self.final(self.compute(out)).float()
-        if view.around is not None:
-            logits = logits + torch.logit(view.around, eps=DARKEST)
-        return torch.lerp(logits.sigmoid(), view.image, visible)
+        return torch.lerp(self.final(self.compute(out)).float().sigmoid(), view.image, visible)
 
     def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
         """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""
         return self.paint(self.warp(source, motion))
-
-
-def _whole(deformation: Tensor) -> Tensor:
-    """1 where a deformation ``(B, h, w, 2)`` is whole, 0 where it is torn, ``(B, 1, h, w)``."""
-    least, most = TORN
-    return ((most - spacing(deformation)) / (most - least)).clamp(0, 1)[:, None]
-
-
-def _around(image: Tensor, visible: Tensor, background: Tensor) -> Tensor:
-    """What surrounds the hidden places of an image ``(B, C, H, W)``, continued into them: background into background alone.
-
-    Args:
-        visible: ``(B, 1, H, W)``; what is hidden by half or more does not count.
-        background: share that the background has in the motion, ``(B, 1, H, W)``.
-    """
-    known = (2 * visible - 1).clamp(0, 1)
-    behind, before = _filled(
-        torch.cat((image, image)), torch.cat((known * (background >= 0.5), known * (background < 0.5)))
-    ).chunk(2)
-    return torch.lerp(before, behind, background)
-
-
-def _filled(image: Tensor, known: Tensor) -> Tensor:
-    """An image continued from where it is known, ``(B, 1, H, W)`` in [0, 1], to where it is not; grey if that is nowhere.
-
-    The means of what is known in ever larger cells, each used where the smaller ones know nothing: Gortler et al., "The
-    lumigraph", SIGGRAPH 1996 (pull and push).
-    """
-    if max(image.shape[-2:]) == 1:
-        return torch.lerp(torch.full_like(image, 0.5), image, known)
-    values, weights = (F.avg_pool2d(each, 2, ceil_mode=True) for each in (image * known, known))
-    coarser = _filled(values / weights.clamp(min=1e-4), (4 * weights).clamp(max=1))  # one pixel of four will do
-    return torch.lerp(F.interpolate(coarser, image.shape[-2:], mode="bilinear", align_corners=False), image, known)
