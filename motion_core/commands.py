@@ -117,7 +117,13 @@ def info(options: argparse.Namespace) -> None:
         for line in driving_lines(about, pipeline.describe_driving(about.size, settings)):
             print(line)
     if about.kind in ("picture", "animation"):
-        print(f"as a source: {pipeline.place(pipeline.read_picture(options.file, settings), settings).describe()}")
+        try:
+            placement = pipeline.place(pipeline.read_picture(options.file, settings), settings, name=options.file)
+            print(f"as a source: {placement.describe()}")
+        except InputError as error:
+            if about.kind == "picture":
+                raise
+            print(f"not as a source: {error}")  # but as a driving video, as said above
     if options.preview is not None:
         media.save_image(options.preview, pipeline.preview(options.file, settings))
         print(f"{options.preview}: the part that is used is outlined")
