@@ -182,12 +182,24 @@ class LayeredMotion:
     still_background: bool = False
 
     @property
+    def contribution_maps(self) -> Tensor:
+        """The layers' shares, ``(B, K + 1, h, w)`` in [0, 1]."""
+        return self.layer_logits.softmax(dim=1)
+
+    @property
+    def occlusion_masks(self) -> tuple[Tensor]:
+        """What the source shows, a single mask ``(B, 1, h, w)`` in [0, 1]; the painted background is shown everywhere."""
+        shares = self.contribution_maps
+        seen = shares[:, :1] + (shares[:, 1:] * self.visibility_logits.sigmoid()).sum(dim=1, keepdim=True)
+        return (seen,)
+
+    @property
     def deformation(self) -> Tensor:
         """The layers' places as one backward grid, mixed by the layers' shares, ``(B, h, w, 2)``: for measuring; nothing is
         sampled with it."""
         height, width = self.layer_logits.shape[-2:]
         grids = affine_grid(self.transforms.flatten(0, 1), height, width).unflatten(0, self.transforms.shape[:2])
-        return (self.layer_logits.softmax(dim=1)[..., None] * grids).sum(dim=1)
+        return (self.contribution_maps[..., None] * grids).sum(dim=1)
 
 
 @dataclass(frozen=True)

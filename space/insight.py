@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core import AnimationSettings, Keypoints, MotionInterpPipeline, media
-from motion_core.framing import Placement, from_network, place_in, to_network
+from motion_core.framing import Placement, from_network, to_network
 from motion_core.structures import DenseMotion, EncodedSource
 
 from .drawing import COLORS
@@ -76,10 +76,9 @@ def encode_pair(
 ) -> Pair:
     """Encode two pictures ``(H, W, 3)`` uint8; the first one moves towards the pose of the second."""
     picture, other = (pipeline.read_picture(pixels, settings) for pixels in (first, second))
-    placement = pipeline.place(picture, settings)
-    source = pipeline.encode_source(to_network(picture, placement))
-    size = (other.shape[-2], other.shape[-1])
-    motion = pipeline.analyse_driving(source, to_network(other, place_in(size, placement.network_size, settings.fit)))
+    placement = pipeline.place(picture, settings, pipeline.pose_in(other, "the second picture"), "the first picture")
+    source = pipeline.encode_source(to_network(picture, placement), placement.person)
+    motion = pipeline.analyse_picture(source, other, placement, settings, "the second picture")
     return Pair(
         pipeline, settings, picture, placement, source, pipeline.transfer(source.keypoints, motion.keypoints, settings)
     )

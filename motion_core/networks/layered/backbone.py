@@ -48,9 +48,7 @@ class LayeredBackbone:
     def coarse(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> CoarseMotion:
         """What judging a motion needs; a source of batch B is that of each pose."""
         motion = self.motion(source, pose, background)
-        layers = motion.layer_logits.softmax(dim=1)
-        seen = layers[:, 0] + (layers[:, 1:] * motion.visibility_logits.sigmoid()).sum(dim=1)
-        return CoarseMotion(motion.deformation, seen)
+        return CoarseMotion(motion.deformation, motion.occlusion_masks[-1].squeeze(1))
 
     def view(self, source: LayeredSource, motion: LayeredMotion) -> LayeredView:
         """The source's pixels in the pose, before what is hidden is painted."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ...geometry import affine_grid, sample, warp_by_each
+from ...geometry import sample, warp_by_each
 from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component
 from .capsules import capsules
@@ -136,7 +136,9 @@ def grids_at_cells(transforms: Tensor, side: int) -> Tensor:
     inner = (side - 1) / side
     scale = torch.diag(transforms.new_tensor((inner, inner, 1.0)))
     scaled = torch.linalg.inv(scale) @ transforms @ scale
-    return affine_grid(scaled.flatten(0, 1), side, side).unflatten(0, transforms.shape[:2])
+    line = torch.linspace(-1, 1, side, device=scaled.device)
+    columns = scaled[:, :, None, None, :2]  # (B, K, 1, 1, 2, 3)
+    return line[None, :, None] * columns[..., 0] + line[:, None, None] * columns[..., 1] + columns[..., 2]
 
 
 def sample_each(maps: Tensor, grids: Tensor) -> Tensor:
