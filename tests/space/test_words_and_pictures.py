@@ -18,8 +18,10 @@ from space_files import DRIVING, PICTURE
 from motion_core import media
 from space import drawing, push, zerogpu
 from space.limits import Limits
+from space.make_banner import banner, rows_of
 from space.make_gallery import make_gallery, row
 from space.models import SHIPPED, Models
+from space.reading import resized
 from space.runs import Stopwatch
 from space.service import Service
 from space.showcase import EXAMPLES, Examples, read_examples, read_gallery
@@ -145,6 +147,18 @@ def test_the_gallery_is_made_by_a_model_and_read_again(tmp_path, variant_pipelin
     assert all(piece.first.is_file() and piece.second.is_file() for piece in gallery.pieces)
     assert read_gallery(tmp_path / "nothing").pieces == ()
     assert row([np.zeros((8, 6, 3), np.uint8), np.ones((4, 4, 3), np.uint8)]).shape == (4, 3 + 4 + 4, 3)
+
+
+def test_the_banner_has_a_row_for_each_person(variant_pipeline):
+    rows = rows_of(read_examples())
+    pipeline = variant_pipeline("v2")
+    frame = next(banner(pipeline, rows[:2], 32))
+    assert frame.shape == (2 * 32 + 4, 3 * 32 + 2 * 4, 3)
+    assert (frame[32:36] == 255).all()
+    driving = resized(next(iter(media.open_video(rows[1][1].path))), 1 / 8)
+    np.testing.assert_array_equal(frame[36:, 36:68], driving)
+    made = next(pipeline.stream(rows[1][0].path, rows[1][1].path).frames).image
+    np.testing.assert_array_equal(frame[36:, 72:], resized(made, 32 / made.shape[0]))
 
 
 @pytest.mark.slow
