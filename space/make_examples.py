@@ -72,7 +72,7 @@ SAME = (
     (Shot("arms-up.png", "Arms up", 0, 9, 46), Shot("bent.png", "Bent to the side", 0, 9, 14)),
     (PICTURES[2], Shot("arm-left.png", "An arm to the left", 10, 11, 19)),
 )
-DIFFERENT = ((PICTURES[1], PICTURES[0]), (PICTURES[2], PICTURES[4]))
+DIFFERENT = ((PICTURES[1], SAME[0][0]), (PICTURES[2], PICTURES[4]))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .showcase import EXAMPLES, GALLERY, INDEX, Examples, Item, read_examples
 # Which pictures move to which movements, by their places among the examples.
 ANIMATIONS = ((0, 0), (2, 2), (1, 1), (5, 3), (3, 4), (4, 2))
 STEPS = 7  # pictures of a row
-_GAP = 4  # white pixels between them
+_GAP, _HIGHEST = 4, 256  # white pixels between them, pixels of their height
 
 
 def make_gallery(service: Service, key: str, name: str, folder: Path, examples: Examples) -> int:
@@ -78,8 +78,8 @@ def _interpolations(service: Service, key: str, folder: Path, examples: Examples
 
 
 def row(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures ``(H, W, 3)`` uint8 side by side, as high as the second one, which is a model's."""
-    height = pictures[1].shape[0]
+    """Pictures ``(H, W, 3)`` uint8 side by side, as high as the second one, which is a model's, or less."""
+    height = min(pictures[1].shape[0], _HIGHEST)
     gap = np.full((height, _GAP, 3), 255, np.uint8)
     parts = [part for picture in pictures for part in (resized(picture, height / picture.shape[0]), gap)]
     return np.concatenate(parts[:-1], axis=1)
