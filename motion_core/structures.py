@@ -8,6 +8,9 @@ from torch import Tensor
 
 from .geometry import affine_grid
 
+# Layers' logits are probabilities' as they are learned; a picture wants decisions, or all borders are mixtures of both sides.
+DECIDED_LAYERS, DECIDED_VISIBILITY = 4.0, 3.0
+
 
 @dataclass(frozen=True)
 class Keypoints:
@@ -183,14 +186,16 @@ class LayeredMotion:
 
     @property
     def contribution_maps(self) -> Tensor:
-        """The layers' shares, ``(B, K + 1, h, w)`` in [0, 1]."""
-        return self.layer_logits.softmax(dim=1)
+        """The layers' shares as they are composed, ``(B, K + 1, h, w)`` in [0, 1]."""
+        return (DECIDED_LAYERS * self.layer_logits).softmax(dim=1)
 
     @property
     def occlusion_masks(self) -> tuple[Tensor]:
         """What the source shows, a single mask ``(B, 1, h, w)`` in [0, 1]; the painted background is shown everywhere."""
         shares = self.contribution_maps
-        seen = shares[:, :1] + (shares[:, 1:] * self.visibility_logits.sigmoid()).sum(dim=1, keepdim=True)
+        seen = shares[:, :1] + (shares[:, 1:] * (DECIDED_VISIBILITY * self.visibility_logits).sigmoid()).sum(
+            dim=1, keepdim=True
+        )
         return (seen,)
 
     @property

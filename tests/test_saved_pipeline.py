@@ -266,6 +266,7 @@ VARIANT_CONFIGURATIONS = {
         "image_channels": 3,
         "balance": 0.5,
         "fixed_time": 0.5,
+        "default_strategy": "learned",
     },
     "view_fusion": {
         "_class_name": "ViewFusion",
@@ -458,7 +459,8 @@ def test_another_pipeline_is_refused(folder, content):
 @pytest.mark.parametrize("value", [["motion_core", "ImageGenerator"], ["os", "path"], [None, None], None, "os", 1, {}])
 def test_a_needed_part_that_is_not_the_right_network_is_refused(folder, value):
     change_json(folder / INDEX, keypoint_detector=value)
-    assert "the component keypoint_detector must be ['motion_core', 'KeypointDetector'], got" in refusal(folder)
+    wanted = "must be ['motion_core', 'KeypointDetector'] or ['motion_core', 'PersonDetector'], got"
+    assert f"the component keypoint_detector {wanted}" in refusal(folder)
 
 
 @pytest.mark.parametrize("value", [["motion_core", "KeypointDetector"], [None, None], 3])

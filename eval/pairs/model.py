@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +27,7 @@ class PairModel:
     def __init__(self, pipeline: MotionInterpPipeline, settings: AnimationSettings) -> None:
         self._pipeline, self._settings = pipeline, settings
         self.size = pipeline.network_size(settings)
-        grey = np.full((2, *self.size, 3), 128, np.uint8)
-        pipeline.stream(grey[0], grey, settings)  # it checks the settings, and no frame is asked for
+        pipeline.check_settings(pipeline.resolved(settings))
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._gmacs: dict[str, float] = {}
 

@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry import affine_grid, affine_part, enlarged_part, sample, warp_by_each
-from ...structures import LayeredMotion, LayeredSource, LayeredView
+from ...structures import DECIDED_LAYERS, DECIDED_VISIBILITY, LayeredMotion, LayeredSource, LayeredView
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
-# Logits are probabilities' as they are learned; a picture wants decisions, or all borders are mixtures of both sides.
-DECIDED_LAYERS, DECIDED_VISIBILITY = 4.0, 3.0
 
 
 def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
