@@ -197,7 +197,7 @@ def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
 def test_paste_back_keeps_the_picture_s_size(service):
     for update in service.animate(PICTURE, DRIVING, replace(SHORT, crop="subject", paste_back=True), Stop()):
         if update.result is not None:
-            assert media.describe(update.result.video).size == (256, 256)
+            assert media.describe(update.result.video).size == (448, 448)
 
 
 def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
@@ -239,9 +239,9 @@ def test_a_failing_job_does_not_hurt_the_next(service, tmp_path):
 
 def test_preview_and_description(service):
     pixels, words = service.preview(PICTURE, Choices(fit="crop"))
-    assert pixels.shape == (256, 256, 3)
-    assert words == "all of the 256 x 256 picture, as 128 x 128"
-    assert service.preview(PICTURE, Choices(crop="subject"))[0].shape == (256, 256, 3)
+    assert pixels.shape == (448, 448, 3)
+    assert words == "all of the 448 x 448 picture, as 128 x 128"
+    assert service.preview(PICTURE, Choices(crop="subject"))[0].shape == (448, 448, 3)
     text = service.describe(DRIVING, Choices(longest=1))
     assert text == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
     assert "all of it is used: 50 frames" in service.describe(SILENT, Choices())
