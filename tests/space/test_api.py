@@ -118,8 +118,8 @@ def test_animate(client, served):
 
 def test_preview_and_describe(client):
     picture, words = client.predict(handle_file(PICTURE), fit="crop", crop="everything", api_name="/preview")
-    assert media.load_image(picture).shape == (256, 256, 3)
-    assert words == "all of the 256 x 256 picture, as 128 x 128"
+    assert media.load_image(picture).shape == (448, 448, 3)
+    assert words == "all of the 448 x 448 picture, as 448 x 448"
     told = client.predict(handle_file(DRIVING), start=0, end=1, longest=10, api_name="/describe")
     assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
 
@@ -128,7 +128,7 @@ def test_interpolate_moment_and_export(client):
     pair = (handle_file(PICTURE), handle_file(OTHER_PICTURE))
     images, moment, keypoints, maps = client.predict(*pair, num=3, t=0.25, api_name="/interpolate")
     assert [image["caption"] for image in images] == ["t = 0.00", "t = 0.50", "t = 1.00"]
-    assert media.load_image(moment).shape == (128, 128, 3)
+    assert media.load_image(moment).shape == (448, 448, 3)
     assert "<polyline" in keypoints
     assert [image["caption"] for image in maps] == ["Deformation", "Contribution", "Occlusion"]
     again, _, _ = client.predict(*pair, t=0.25, api_name="/moment")
