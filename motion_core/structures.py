@@ -185,18 +185,20 @@ class LayeredMotion:
     still_background: bool = False
 
     @property
+    def decided(self) -> tuple[Tensor, Tensor]:
+        """The logits of layers and visibility as they are composed."""
+        return DECIDED_LAYERS * self.layer_logits, DECIDED_VISIBILITY * self.visibility_logits
+
+    @property
     def contribution_maps(self) -> Tensor:
         """The layers' shares as they are composed, ``(B, K + 1, h, w)`` in [0, 1]."""
-        return (DECIDED_LAYERS * self.layer_logits).softmax(dim=1)
+        return self.decided[0].softmax(dim=1)
 
     @property
     def occlusion_masks(self) -> tuple[Tensor]:
         """What the source shows, a single mask ``(B, 1, h, w)`` in [0, 1]; the painted background is shown everywhere."""
         shares = self.contribution_maps
-        seen = shares[:, :1] + (shares[:, 1:] * (DECIDED_VISIBILITY * self.visibility_logits).sigmoid()).sum(
-            dim=1, keepdim=True
-        )
-        return (seen,)
+        return (shares[:, :1] + (shares[:, 1:] * self.decided[1].sigmoid()).sum(dim=1, keepdim=True),)
 
     @property
     def deformation(self) -> Tensor:

@@ -11,11 +11,12 @@ from .grids import (
     resize_aligned,
     resize_grid,
 )
-from .resizing import affine_part, enlarged_part
+from .resizing import Box, affine_part, enlarged_part
 from .thin_plate_spline import ThinPlateSpline
 from .warping import compose, sample, warp, warp_by_each
 
 __all__ = [
+    "Box",
     "ThinPlateSpline",
     "affine_grid",
     "affine_part",

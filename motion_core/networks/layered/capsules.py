@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...geometry import geometry_precision, identity_grid
-from .limbs import STRIPS
+from .limbs import STRIPS, strip_ends
 
 # Strips whose fifth point lies beyond them: a hand, a foot.
 LONGER = tuple(number for number, (*_, fifth) in enumerate(STRIPS) if fifth.endswith(("hand", "foot")))
@@ -21,8 +21,8 @@ def capsules(points: Tensor, size: int) -> Tensor:
     """
     with geometry_precision(points):
         points = points.float()
-        start, end, last = points[:, :, 0:2].mean(2), points[:, :, 2:4].mean(2), points[:, :, 4]  # (B, K, 2)
-        wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))  # (B, K)
+        start, end, wide, narrow = strip_ends(points)
+        last = points[:, :, 4]  # (B, K, 2)
         depth = _depth(start, end, wide, narrow, size)  # (B, K, size, size)
         longer = list(LONGER)
         beyond = _depth(

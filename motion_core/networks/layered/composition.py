@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...geometry import affine_grid, affine_part, enlarged_part, sample, warp_by_each
-from ...structures import DECIDED_LAYERS, DECIDED_VISIBILITY, LayeredMotion, LayeredSource, LayeredView
+from ...geometry import Box, affine_grid, affine_part, enlarged_part, sample, warp_by_each
+from ...structures import LayeredMotion, LayeredSource, LayeredView
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
 
@@ -23,12 +23,8 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work.
     """
-    motion = replace(
-        motion,
-        layer_logits=DECIDED_LAYERS * motion.layer_logits,
-        visibility_logits=DECIDED_VISIBILITY * motion.visibility_logits,
-    )
-    layers = motion.layer_logits.softmax(dim=1)
+    layers = motion.contribution_maps
+    motion = replace(motion, layer_logits=motion.decided[0], visibility_logits=motion.decided[1])
     if torch.is_grad_enabled():
         colour, visible = _everywhere(source, motion)
     else:
@@ -93,9 +89,6 @@ def _where_it_is(
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
     return colour, visible
-
-
-Box = tuple[int, int, int, int]  # top, bottom, left, right in pixels, the ends excluded
 
 
 def _boxes(layers: Tensor, size: tuple[int, int]) -> list[Box | None]:

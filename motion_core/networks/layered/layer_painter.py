@@ -49,9 +49,9 @@ class LayerPainter(MotionModel):
             raise ValueError(f"size must be divisible by the U-Nets' halvings, got {size=}, {widths=}")
         self.size, self.image_channels = size, image_channels
         self.figure_net = UNet(3 * image_channels + 1 + num_splines + 1, widths)
-        self.figure_head = _head(widths[0], image_channels + 2)  # colour, keep, brightness
+        self.figure_head = zeroed(nn.Conv2d(widths[0], image_channels + 2, 3, padding=1))  # colour, keep, brightness
         self.background_net = UNet(2 * image_channels + 1, background_widths)
-        self.background_head = _head(background_widths[0], image_channels + 1)  # colour, keep
+        self.background_head = zeroed(nn.Conv2d(background_widths[0], image_channels + 1, 3, padding=1))  # colour, keep
 
     @property
     def size_multiple(self) -> int:
@@ -121,9 +121,3 @@ def part_colours(image: Tensor, parts: Tensor, other_side: Sequence[int]) -> Ten
     order = list(other_side)
     total = total + 0.1 * total[:, order] + 1e-3 * figure
     return total / (area + 0.1 * area[:, order] + 1e-3 * figure_area).clamp(min=1e-4)
-
-
-def _head(features: int, outputs: int) -> nn.Conv2d:
-    head = nn.Conv2d(features, outputs, 3, padding=1)
-    zeroed(head)
-    return head

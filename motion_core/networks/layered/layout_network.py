@@ -133,12 +133,9 @@ def grids_at_cells(transforms: Tensor, side: int) -> Tensor:
     The middle of cell i is at x = (2 i + 1) / side - 1; a map of cells is corner-aligned to its outermost middles, so
     coordinates in it are larger by side / (side - 1). Returns ``(B, K, side, side, 2)``.
     """
-    inner = (side - 1) / side
-    scale = torch.diag(transforms.new_tensor((inner, inner, 1.0)))
-    scaled = torch.linalg.inv(scale) @ transforms @ scale
-    line = torch.linspace(-1, 1, side, device=scaled.device)
-    columns = scaled[:, :, None, None, :2]  # (B, K, 1, 1, 2, 3)
-    return line[None, :, None] * columns[..., 0] + line[:, None, None] * columns[..., 1] + columns[..., 2]
+    line = torch.linspace(-1, 1, side, device=transforms.device)
+    across, down, offset = transforms[:, :, None, None, :2].unbind(dim=-1)  # (B, K, 1, 1, 2) each
+    return line[None, :, None] * across + line[:, None, None] * down + offset * (side / (side - 1))
 
 
 def sample_each(maps: Tensor, grids: Tensor) -> Tensor:

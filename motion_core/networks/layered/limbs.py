@@ -39,6 +39,7 @@ STRIPS = (
     ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
 )
 POINTS = 5  # of a strip
+TRUNK = LIMBS.index("torso")
 
 # Where the places that strips are made of are, as means of BlazePose's landmarks.
 PLACES: dict[str, tuple[int, ...]] = {
@@ -108,6 +109,13 @@ def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
         corners = (a - start_width * across, a + start_width * across, b - end_width * across, b + end_width * across)
         made.append(torch.stack((*corners, last), dim=1))  # (B, 5, 2)
     return torch.stack(made, dim=1)
+
+
+def strip_ends(points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of strips ``(B, K, 5, 2)`` the middles of their two ends, ``(B, K, 2)`` each, and half their widths there, ``(B, K)``."""
+    start, end = points[:, :, 0:2].mean(dim=2), points[:, :, 2:4].mean(dim=2)
+    wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))
+    return start, end, wide, narrow
 
 
 def places_of(landmarks: Tensor) -> dict[str, Tensor]:

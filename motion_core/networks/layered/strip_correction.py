@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision
-from .limbs import LIMBS, POINTS
+from .limbs import LIMBS, POINTS, TRUNK
 from .unet import zeroed
 
-TRUNK = LIMBS.index("torso")
 TRUNK_WIDTHS = 3.0  # widths of the trunk in a unit of length
 
 
@@ -22,9 +21,8 @@ class StripCorrection(nn.Module):
     def __init__(self, features: int = 256) -> None:
         super().__init__()
         size = 2 * len(LIMBS) * POINTS
-        last = nn.Linear(features, size)
-        zeroed(last)
-        self.net = nn.Sequential(nn.Linear(size, features), nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
+        first, last = nn.Linear(size, features), zeroed(nn.Linear(features, size))
+        self.net = nn.Sequential(first, nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
 
     def forward(self, points: Tensor) -> Tensor:
         """Strips ``(B, K, 5, 2)``, in any unit that is the same across and down, corrected; fp32."""

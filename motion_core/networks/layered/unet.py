@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
-def zeroed(layer: nn.Conv2d | nn.Linear) -> None:
-    """Let a last layer begin by giving nothing."""
+
+def zeroed(layer: Layer) -> Layer:
+    """A last layer that begins by giving nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
+    return layer
 
 
 class Block(nn.Sequential):
@@ -100,8 +104,7 @@ class FineUNet(nn.Module):
         self.coarse = UNet(inputs, widths)
         self.enlarge = nn.Sequential(nn.Conv2d(widths[0], 2 * fine_width, 1), nn.PixelShuffle(2))
         self.refine = Block(fine_width // 2 + fine_inputs, fine_width)
-        self.head = nn.Conv2d(fine_width, outputs, 3, padding=1)
-        zeroed(self.head)
+        self.head = zeroed(nn.Conv2d(fine_width, outputs, 3, padding=1))
 
     def forward(self, x: Tensor, fine: Tensor) -> Tensor:
         """``(B, inputs, h, w)`` and ``(B, fine_inputs, 2 h, 2 w)`` to ``(B, outputs, 2 h, 2 w)``."""

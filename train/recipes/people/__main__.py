@@ -91,8 +91,8 @@ def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter, StripCorrection
     layout, painter, correction = LayoutNetwork(), LayerPainter(), StripCorrection()
     load_weights({"correction": correction}, weights / "correction.safetensors")
     parts = {"layout": {"layout": layout}, "background": _background(painter), "painter": _figure(painter)}
+    joint = weights / "joint.safetensors"
     for stage, networks in parts.items():
-        joint = weights / "joint.safetensors"
         load_weights(networks, joint if joint.is_file() else weights / f"{stage}.safetensors")
     return layout, painter, correction
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
 from motion_core.structures import Keypoints
 
-from .pack import UNKNOWN, Pack
+from .pack import Pack
 
 TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
 LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
@@ -51,11 +51,6 @@ class Batch:
     driving: Side
     camera: Tensor
     camera_known: Tensor
-
-    @property
-    def labelled(self) -> Tensor:
-        """Which pairs have true limbs, ``(B,)`` bool."""
-        return (self.source.labels != UNKNOWN).flatten(1).any(dim=1)
 
 
 def draw_batch(packs: list[tuple[Pack, int]], seed: int, step: int) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -59,7 +59,7 @@ RENDERS = (
 
 
 def make_data(sources: Sources, work: Path, workers: int) -> None:
-    """Render, pack, and write the table of contents; what is there already is not made again.
+    """Render, pack, and write the table of contents; people that are rendered already are not rendered again.
 
     Raises:
         InputError: a file is missing.
@@ -73,7 +73,7 @@ def make_data(sources: Sources, work: Path, workers: int) -> None:
     contents.append(("rendered by this project", "-", len(packs["rendered"].frames)))
     clips = []
     for row in shippable(sources.clips):
-        pack = clip_pack(sources.clips.parent, [row["path"]])
+        pack = clip_pack(sources.clips.parent, row["path"])
         if pack is not None:
             clips.append(pack)
             contents.append((row["source"], row["licence"], len(pack.frames)))
@@ -92,9 +92,13 @@ def make_data(sources: Sources, work: Path, workers: int) -> None:
 
 def _rendered(render: Render, sources: Sources, work: Path, workers: int) -> Pack:
     root = work / "rendered" / render.name
-    plan = Plan("train", render.seed, FRAMES, RATE, body=sources.body, near=True)
-    plan = replace(
-        plan,
+    plan = Plan(
+        "train",
+        render.seed,
+        FRAMES,
+        RATE,
+        body=sources.body,
+        near=True,
         motion=sources.motion if render.captured else None,
         places=work / "places" if render.places else None,
     )

@@ -21,9 +21,7 @@ SURE = 0.8  # a silhouette's pixel counts where the detector is at least this su
 
 def layout_losses(network: LayoutNetwork, batch: Batch) -> tuple[dict[str, Tensor], LayeredSource, LayeredMotion]:
     """The stage's losses, each a mean over the batch, with what they were computed from."""
-    parts = network.parts(batch.source.image, batch.source.keypoints, batch.source.silhouette)
-    source = layered_source(network, batch.source.image, batch.source.keypoints, parts.detach().softmax(dim=1))
-    motion = network(source, batch.driving.keypoints, batch.camera)
+    parts, source, motion = laid_out(network, batch)
     quarter = divmod(int(torch.randint(4, ())), 2)
     losses = {
         "parts": label_loss(parts, batch.source, quarter),
@@ -33,6 +31,14 @@ def layout_losses(network: LayoutNetwork, batch: Batch) -> tuple[dict[str, Tenso
         * (silhouette_loss(parts, batch.source) + silhouette_loss(motion.layer_logits, batch.driving)),
     }
     return losses, source, motion
+
+
+def laid_out(network: LayoutNetwork, batch: Batch) -> tuple[Tensor, LayeredSource, LayeredMotion]:
+    """The logits of the sources' parts, the sources with these parts, and the layers in the driving poses."""
+    given = batch.source
+    parts = network.parts(given.image, given.keypoints, given.silhouette)
+    source = layered_source(network, given.image, given.keypoints, parts.detach().softmax(dim=1))
+    return parts, source, network(source, batch.driving.keypoints, batch.camera)
 
 
 def label_loss(logits: Tensor, side: Side, quarter: tuple[int, int] = (0, 0)) -> Tensor:
@@ -83,12 +89,3 @@ def silhouette_loss(logits: Tensor, side: Side) -> Tensor:
     figure = logits[:, 1:].logsumexp(dim=1, keepdim=True) - logits[:, :1]
     loss = F.binary_cross_entropy_with_logits(figure, (person > 0.5).float(), reduction="none")
     return (loss * sure).sum() / sure.sum().clamp(min=1)
-
-
-@torch.no_grad()
-def share_right(motion: LayeredMotion, batch: Batch) -> float:
-    """Share of the figure's pixels whose limb is the most probable layer."""
-    labels = batch.driving.labels
-    found = enlarged(motion.layer_logits, *labels.shape[1:]).argmax(dim=1)
-    figure = (labels > 0) & (labels != UNKNOWN)
-    return float((found == labels)[figure].float().mean())

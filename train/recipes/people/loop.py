@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -141,8 +142,6 @@ def _resume(
     path = folder / f"{stage.name}.partial.safetensors"
     if not path.is_file():
         return 0
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no dict

@@ -9,18 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core.networks.layered.backbone import layered_source
 from motion_core.networks.layered.composition import compose
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
-from motion_core.structures import LayeredMotion, LayeredSource
 from train.features import PerceptualFeatures
 
 from .batches import Batch, Side
-from .layout_stage import layout_losses
+from .layout_stage import laid_out, layout_losses
 from .pack import UNKNOWN
 
-IMAGE, PAINTED, BEHIND, DEEP, VISIBLE_ERROR = 10.0, 5.0, 5.0, 1.0, 0.5
+IMAGE, PAINTED, BEHIND, DEEP = 10.0, 5.0, 5.0, 1.0
 SIZE = 128  # of the pictures that are compared; the painter's own
 
 
@@ -55,7 +53,7 @@ def painter_losses(
         if joint:
             losses, source, motion = layout_losses(layout, batch)
         else:
-            source, motion = _laid_out(layout, batch)
+            _, source, motion = laid_out(layout, batch)
         image = _pooled(side.image)
         painted, replaced = painter.painted_background(image, 1 - source.parts[:, :1])
         scene = torch.lerp(image, painted, replaced)
@@ -79,13 +77,6 @@ def _compared(batch: Batch, driving: Tensor) -> Tensor:
     is not known."""
     figure = F.interpolate(batch.driving.silhouette, driving.shape[-2:], mode="area") > 0.5
     return figure | batch.camera_known[:, None, None, None]
-
-
-def _laid_out(layout: LayoutNetwork, batch: Batch) -> tuple[LayeredSource, LayeredMotion]:
-    given = batch.source
-    parts = layout.parts(given.image, given.keypoints, given.silhouette).softmax(dim=1)
-    source = layered_source(layout, given.image, given.keypoints, parts)
-    return source, layout(source, batch.driving.keypoints, batch.camera)
 
 
 def _pooled(image: Tensor) -> Tensor:

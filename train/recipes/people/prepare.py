@@ -20,14 +20,19 @@ from eval.benchmark.skeleton import PARTS
 from eval.benchmark.tracks import GROUP_OF_PART, keypoints
 from eval.photo_pairs import photo_pairs
 from motion_core.framing import place_in, to_network
-from motion_core.media import FrameAccess, image_tensor, open_frames, save_image
+from motion_core.media import FrameAccess, image_tensor, open_frames, save_image, to_float, to_uint8
 from motion_core.networks.layered.composition import filled
-from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
+from motion_core.networks.layered.person_detector import (
+    HIPS,
+    PRESENT,
+    SHIPPED_DETECTOR,
+    SHOULDERS,
+    PersonDetector,
+)
 
 from .pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
 
 FLOWS_OF_A_CLIP = 20
-TRUNK = [11, 12, 23, 24]  # landmarks of shoulders and hips
 STILL = 12.0  # mean difference of two photos beside the figures, of 255, below which the camera stood still
 MOSTLY = 0.8  # of a place that must be known
 AT_ONCE = 16  # pictures that the detector sees together
@@ -158,38 +163,29 @@ def write_places(photos: Sequence[Photos], folder: Path) -> None:
     for each in photos:
         if each.still and each.known[0].mean() > MOSTLY:
             known = torch.from_numpy(each.known[0].repeat(2, axis=0).repeat(2, axis=1))[None, None].float()
-            place = filled(_tensor(each.scenes[0]), known)[0].movedim(0, -1)
-            save_image(folder / f"{each.name}.png", (place * 255).round().to(torch.uint8).numpy())
+            save_image(folder / f"{each.name}.png", to_uint8(filled(to_float(each.scenes[:1]), known))[0])
 
 
-def clip_pack(folder: Path, names: Sequence[str], stride: int = 5, pairs: int = 60) -> Pack | None:
-    """Real clips: every `stride`-th frame, and random pairs of these; None where hardly a person is found.
+def clip_pack(folder: Path, name: str, stride: int = 5, pairs: int = 60) -> Pack | None:
+    """A real clip: every `stride`-th frame, and random pairs of these; None where hardly a person is found.
 
     Args:
-        folder: has the files `names`.
+        folder: has the file `name`, which decides the random pairs.
     """
-    packs = []
-    for name in names:
-        video = open_frames(folder / name)
-        frames = np.stack([_squared(_tensor(frame)) for _, frame in video.frames_at(range(0, video.count, stride))])
-        people = detected(frames)
-        frames, people = frames[people.clear], people.only(people.clear)
-        if len(frames) < 2:
-            continue
-        random = np.random.default_rng(list(name.encode()))
-        chosen = np.stack([random.permutation(len(frames))[:2] for _ in range(pairs)]).astype(np.int32)
-        packs.append(_real(frames, people, _halved(frames), ~_grown(people.silhouettes), chosen, False))
-    return joined(packs) if packs else None
-
-
-def _tensor(frame: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frame)).movedim(-1, 0)[None].float() / 255
+    video = open_frames(folder / name)
+    frames = np.stack([_squared(to_float(frame[None])) for _, frame in video.frames_at(range(0, video.count, stride))])
+    people = detected(frames)
+    frames, people = frames[people.clear], people.only(people.clear)
+    if len(frames) < 2:
+        return None
+    random = np.random.default_rng(list(name.encode()))
+    chosen = np.stack([random.permutation(len(frames))[:2] for _ in range(pairs)]).astype(np.int32)
+    return _real(frames, people, _halved(frames), ~_grown(people.silhouettes), chosen, False)
 
 
 def _squared(image: torch.Tensor) -> np.ndarray:
     """A picture ``(1, 3, h, w)`` in [0, 1] as ``(SIDE, SIDE, 3)`` uint8, its borders repeated."""
-    placed = to_network(image, place_in((image.shape[-2], image.shape[-1]), (SIDE, SIDE), "pad"))
-    return (placed[0].movedim(0, -1) * 255).round().to(torch.uint8).numpy()
+    return to_uint8(to_network(image, place_in((image.shape[-2], image.shape[-1]), (SIDE, SIDE), "pad")))[0]
 
 
 def _grown(silhouettes: np.ndarray) -> np.ndarray:
@@ -234,18 +230,14 @@ class People:
 def detected(frames: np.ndarray) -> People:
     """The person in each of the frames ``(T, SIDE, SIDE, 3)`` uint8."""
     detector = _detector()
-    found = [detector.detect(_tensors(frames[i : i + AT_ONCE])) for i in range(0, len(frames), AT_ONCE)]
+    found = [detector.detect(to_float(frames[i : i + AT_ONCE])) for i in range(0, len(frames), AT_ONCE)]
     silhouettes = [F.avg_pool2d(each.silhouette, 2)[:, 0] for each in found if each.silhouette is not None]
-    sure = torch.cat([torch.minimum(each.visibility[:, TRUNK].amin(1), each.score) for each in found])
+    sure = torch.cat([torch.minimum(each.visibility[:, [*SHOULDERS, *HIPS]].amin(1), each.score) for each in found])
     return People(
         torch.cat([each.keypoints.points for each in found]).numpy(),
         (torch.cat(silhouettes) * 255).round().to(torch.uint8).numpy(),
-        (sure > 0.5).numpy(),
+        (sure > PRESENT).numpy(),
     )
-
-
-def _tensors(frames: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, 1).float() / 255
 
 
 @cache
