@@ -229,7 +229,10 @@ def _add_animate(subparsers: Any) -> None:
     )
     result.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
     result.add_argument(
-        "--batch-size", type=int, default=default.batch_size, help="frames computed together; more pays on a GPU"
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        help="frames computed together (default: the model's own choice)",
     )
 
 

@@ -19,9 +19,8 @@ from .settings import Fit
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
-Region = tuple[
-    float, float, float
-]  # a square: x and y of its middle, half its side, in pixels; (0, 0) is the first pixel's centre
+# A square: x and y of its middle and half its side in pixels, (0, 0) the first one's centre; and the angle that it is turned by.
+Region = tuple[float, float, float, float]
 
 LARGEST = 1536  # side of the networks' image, where it is as large as the picture's part
 NEARLY = 0.75  # of the networks' smallest image: a part as large is not enlarged to it, it gets more of the picture
@@ -259,11 +258,12 @@ def network_region(region: Region, placement: Placement) -> Region:
     """Take a square of the picture into the networks' image; of a stretched one it is the larger side."""
     (top, left, height, width), inner = placement.crop, placement.content
     across, down = inner[3] / width, inner[2] / height
-    x, y, half = region
+    x, y, half, angle = region
     return (
         (x + 0.5 - left) * across + inner[1] - 0.5,
         (y + 0.5 - top) * down + inner[0] - 0.5,
         half * max(across, down),
+        angle,
     )
 
 
@@ -277,12 +277,12 @@ def room_box(region: Region, picture_size: Size, poses: Tensor | None = None, sm
         smallest: side of the networks' image.
 
     Example:
-        >>> room_box((50.0, 50.0, 20.0), (200, 300))
+        >>> room_box((50.0, 50.0, 20.0, 0.0), (200, 300))
         (30, 30, 41, 41)
-        >>> room_box((20.0, 50.0, 20.0), (200, 30))
+        >>> room_box((20.0, 50.0, 20.0, 0.0), (200, 30))
         (30, 0, 41, 30)
     """
-    x, y, half = region
+    x, y, half, _ = region
     ends = torch.tensor([[x - half, y - half], [x + half, y + half]], dtype=torch.float64)  # (2, 2)
     if poses is not None and poses.numel():
         last = torch.tensor([picture_size[1] - 1, picture_size[0] - 1], dtype=torch.float64)

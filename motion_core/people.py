@@ -31,7 +31,6 @@ from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.person_detector import (
     HIPS,
     PRESENT,
-    ROUNDS,
     SHOULDERS,
     DetectedPeople,
     PersonDetector,
@@ -99,7 +98,7 @@ def find_person(
     with torch.inference_mode():
         start = None if place is None else detector.find(image, place)
         people = detector.detect(image, start, silhouettes=False)
-    x, y, half = people.region[0].tolist()
+    x, y, half, angle = people.region[0].tolist()
     found = people.score.item() >= PRESENT
     if place is not None and not (found and max(abs(place[0] - x), abs(place[1] - y)) <= half):
         raise InputError(f"{name}: subject must be a place where a person is, but nobody is found at {subject}")
@@ -110,7 +109,7 @@ def find_person(
     points = picture_points(
         people.keypoints.points, replace(part, network_size=(height, width), content=(0, 0, height, width))
     )
-    return Keypoints(points), (x + left, y + top, half)
+    return Keypoints(points), (x + left, y + top, half, angle)
 
 
 def _suffices(people: DetectedPeople, size: Size) -> bool:
@@ -222,11 +221,7 @@ def _seek(
             return people
     if search:
         return detector.detect(frame, None, silhouettes)
-    height, width = frame.shape[-2:]
-    region = torch.tensor([[(width - 1) / 2, (height - 1) / 2, max(height, width) / 2]])
-    for _ in range(ROUNDS):
-        region = detector.detect(frame, region, silhouettes=False).region
-    return detector.detect(frame, region, silhouettes)
+    return detector.detect(frame, detector.approach(frame)[0], silhouettes)
 
 
 def driving_frames(video: Iterable[np.ndarray], batch_size: int) -> Iterator[Tensor]:

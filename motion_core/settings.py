@@ -77,7 +77,8 @@ class AnimationSettings:
         path: of the keypoints to the interpolated image, see `motion_core.interpolation.interpolate_keypoints`.
         diagnose: measure each frame, see `motion_core.animation.FrameDiagnosis`; costs a few per cent.
         background: "predicted" moves the background as it moves in the video, which is right where both show one scene.
-        batch_size: driving frames computed together; more than 1 pays on a GPU.
+        batch_size: driving frames computed together; more than 1 pays on a GPU, and a little for models of people. None is the
+            model's own choice: 4 for people, else 1.
         start, end: the part of the driving video to use, in seconds; None is its beginning or end.
         frame_rate: frames per second of a driving video that has none of its own (a folder, an array); None is 25.
 
@@ -103,7 +104,7 @@ class AnimationSettings:
     path: KeypointPath = "linear"
     diagnose: bool = False
     background: Background = "identity"
-    batch_size: int = 1
+    batch_size: int | None = None
     start: float | None = None
     end: float | None = None
     frame_rate: float | None = None
@@ -133,7 +134,7 @@ class AnimationSettings:
             raise InputError(f"strength must be 0 or more, got {self.strength}")
         if self.initial_frame != "best" and not (isinstance(self.initial_frame, int) and self.initial_frame >= 0):
             raise InputError(f"initial_frame must be a frame's index from 0, or 'best', got {self.initial_frame!r}")
-        if not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+        if self.batch_size is not None and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
             raise InputError(f"batch_size must be 1 or more, got {self.batch_size!r}")
         if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
             raise InputError(f"frame_rate must be positive, got {self.frame_rate}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import media, motion_modes
+from .ahead import ahead
 from .backbone import Source, backbone_of
 from .diagnosis import Diagnosis, diagnose
 from .driving import FROM_INITIAL, in_batches
@@ -56,6 +57,8 @@ from .saved_pipeline import SavedPipeline
 from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background, Mode, Strategy
 from .structures import DrivingMotion, Keypoints
+
+PEOPLE_AT_ONCE = 4  # driving frames
 
 
 class MotionStages(SavedPipeline):
@@ -219,7 +222,7 @@ class MotionStages(SavedPipeline):
         """
         detector, network_size = self.keypoint_detector, placement.network_size
         if not isinstance(detector, PersonDetector):
-            batches = in_batches(video, settings.batch_size, network_size, settings.fit)
+            batches = in_batches(video, settings.batch_size or 1, network_size, settings.fit)
             return (self.analyse_driving(source, batch, settings.background) for batch in batches)
 
         def placed(points: Tensor, size: Size) -> Tensor:
@@ -229,9 +232,9 @@ class MotionStages(SavedPipeline):
             return self._background(source, images, settings.background, silhouettes, placement.content)
 
         device = self.device  # which is found by a walk through all modules
-        frames = (batch.to(device) for batch in driving_frames(video, settings.batch_size))
+        frames = (batch.to(device) for batch in driving_frames(video, settings.batch_size or 1))
         shapes = settings.background == "predicted" and isinstance(self.background_predictor, CameraAligner)
-        return follow(detector, frames, placed, background, presence, shapes)
+        return ahead(follow(detector, frames, placed, background, presence, shapes))
 
     @torch.inference_mode()
     def analyse_driving(self, source: Source, frames: Tensor, background: Background = "identity") -> DrivingMotion:
@@ -274,8 +277,13 @@ class MotionStages(SavedPipeline):
 
     def resolved(self, settings: AnimationSettings) -> AnimationSettings:
         """The settings with what they leave to this model."""
-        pasted = isinstance(self.keypoint_detector, PersonDetector) and keeps_own_pixels(settings)
-        return replace(settings, mode=self.mode_of(settings), paste_back=settings.paste_back or pasted)
+        people = isinstance(self.keypoint_detector, PersonDetector)
+        return replace(
+            settings,
+            mode=self.mode_of(settings),
+            paste_back=settings.paste_back or (people and keeps_own_pixels(settings)),
+            batch_size=settings.batch_size or (PEOPLE_AT_ONCE if people else 1),
+        )
 
     def mode_of(self, settings: AnimationSettings) -> Mode:
         """The mode that the settings mean with this model."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from .geometry import affine_grid
 
 # Layers' logits are probabilities' as they are learned; a picture wants decisions, or all borders are mixtures of both sides.
-DECIDED_LAYERS, DECIDED_VISIBILITY = 4.0, 3.0
+DECIDED_LAYERS, DECIDED_VISIBILITY = 8.0, 8.0
 
 
 @dataclass(frozen=True)

@@ -216,9 +216,10 @@ def test_points_and_regions_follow_the_pixels_into_the_networks_image():
     placement = place_in((60, 120), (40, 64), box=(10, 40, 40, 80))
     spot = to_network(image, placement)[0, 0]  # (40, 64)
     found = [float((spot.sum(1 - axis) * torch.arange(side)).sum() / spot.sum()) for axis, side in ((1, 64), (0, 40))]
-    x, y, half = network_region((84.5, 24.5, 5.0), placement)
+    x, y, half, angle = network_region((84.5, 24.5, 5.0, 0.3), placement)
     assert (x, y) == pytest.approx(found, abs=0.05)
     assert half == pytest.approx(5.0 * placement.content[3] / 80)
+    assert angle == 0.3
     point = network_points(torch.tensor([[2 * 84.5 / 119 - 1, 2 * 24.5 / 59 - 1]]), placement)[0]
     assert ((point + 1) / 2 * torch.tensor([63, 39])).tolist() == pytest.approx(found, abs=0.05)
 
@@ -240,7 +241,7 @@ def test_small_parts_are_enlarged_and_very_large_ones_reduced(size, fit, side):
 
 
 def test_room_is_for_the_person_and_the_poses_within_the_picture():
-    region = (100.0, 80.0, 40.0)
+    region = (100.0, 80.0, 40.0, 0.0)
     top, left, height, width = room_box(region, (300, 400))
     assert (top, left, height, width) == (40, 60, 81, 81)
     poses = torch.tensor([[2 * 250 / 399 - 1, 2 * 80 / 299 - 1], [-3.0, 0.0]])  # one of them far outside

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from motion_core import InputError, Keypoints, LayeredMotion, LayerPainter, LayoutNetwork
-from motion_core.geometry import affine_grid, affine_part, enlarged_part
+from motion_core.geometry import affine_grid, affine_part, busy_part, enlarged_part
 from motion_core.networks.layered.backbone import LayeredBackbone, layered_source
 from motion_core.networks.layered.capsules import capsules
 from motion_core.networks.layered.composition import compose, filled
@@ -75,6 +75,15 @@ def test_parts_of_enlarged_maps_and_grids_are_those_of_the_whole():
     torch.testing.assert_close(
         affine_part(transform, (20, 13), box), affine_grid(transform[None], 20, 13)[0, 3:17, 2:9]
     )
+
+
+def test_the_part_in_which_something_is_has_room_around_it_and_sides_that_halve():
+    busy = torch.zeros(2, 64, 64, dtype=torch.bool)
+    busy[0, 30, 20] = busy[1, 35, 22] = True
+    assert busy_part(busy, 3, 8) == (slice(27, 43), slice(17, 33))
+    busy[1, 63, 0] = True
+    assert busy_part(busy, 3, 8) == (slice(24, 64), slice(0, 32))
+    assert busy_part(torch.zeros(64, 64, dtype=torch.bool), 3, 8) == (slice(29, 37), slice(29, 37))
 
 
 def test_cells_are_sampled_at_their_middles():
@@ -160,6 +169,23 @@ def test_sampling_limbs_where_they_are_gives_the_picture_of_sampling_all_everywh
     torch.testing.assert_close(boxed.image, whole.image, atol=2e-2, rtol=0)  # a layer of less than 1/512 is left out
     assert (boxed.image - whole.image).abs().mean() < 1e-3
     torch.testing.assert_close(boxed.visible, whole.visible, atol=2e-2, rtol=0)
+
+
+def test_the_part_that_limbs_may_be_in_is_laid_out_as_with_all_around_it(networks, picture):
+    layout, _ = networks
+    pose = found(0.1, raised=True)
+    limbs = F.interpolate(capsules(standing(), 64), scale_factor=2)
+    parts = torch.cat((1 - limbs.amax(dim=1, keepdim=True), limbs), dim=1)
+    source = layered_source(layout, picture, found(), parts / parts.sum(dim=1, keepdim=True))
+    with torch.no_grad():
+        part = layout(source, pose)
+    with torch.enable_grad():
+        whole = layout(source, pose)
+    inside = F.interpolate(capsules(pose.points, 64).amax(dim=1, keepdim=True), scale_factor=2) > 0.5
+    for name in ("layer_logits", "visibility_logits"):
+        apart = (getattr(part, name) - getattr(whole, name)).detach().abs() * inside
+        assert apart.max() < 0.05, name
+    assert (part.contribution_maps[:, 0, :, :8] == 1).all(), "far from all limbs is background"
 
 
 def test_real_pixels_come_through_exactly_where_they_are_seen(picture):

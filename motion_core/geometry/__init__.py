@@ -11,7 +11,7 @@ from .grids import (
     resize_aligned,
     resize_grid,
 )
-from .resizing import Box, affine_part, enlarged_part
+from .resizing import Box, affine_part, busy_part, enlarged_part
 from .thin_plate_spline import ThinPlateSpline
 from .warping import compose, sample, warp, warp_by_each
 
@@ -21,6 +21,7 @@ __all__ = [
     "affine_grid",
     "affine_part",
     "affine_power",
+    "busy_part",
     "cell_areas",
     "compose",
     "enlarged_part",

@@ -53,3 +53,24 @@ def affine_part(transform: Tensor, size: tuple[int, int], box: Box) -> Tensor:
     y = (torch.arange(top, bottom, device=transform.device) * (2 / max(size[0] - 1, 1)) - 1)[:, None, None]
     x = (torch.arange(left, right, device=transform.device) * (2 / max(size[1] - 1, 1)) - 1)[None, :, None]
     return x * transform[:2, 0] + y * transform[:2, 1] + transform[:2, 2]
+
+
+def busy_part(busy: Tensor, margin: int, multiple: int) -> tuple[slice, slice]:
+    """The part of maps ``(..., h, w)`` bool in which something is, with a margin around it, as rows and columns.
+
+    Its sides are multiples of `multiple`, as those of the maps must be; where nothing is, it is the middle.
+    """
+    height, width = busy.shape[-2:]
+    busy = busy.reshape(-1, height, width).any(dim=0)
+    rows, columns = (_span(busy.any(dim=axis), margin, multiple) for axis in (1, 0))
+    return rows, columns
+
+
+def _span(busy: Tensor, margin: int, multiple: int) -> slice:
+    side = len(busy)
+    where = busy.nonzero()
+    first, last = (int(where[0]), int(where[-1]) + 1) if len(where) else (side // 2, side // 2)
+    first, last = max(0, first - margin), min(side, last + margin)
+    length = min(side, -(-(last - first) // multiple) * multiple)
+    start = min(first, side - length)
+    return slice(start, start + length)

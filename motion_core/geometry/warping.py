@@ -8,13 +8,14 @@ from torch import Tensor
 from .grids import ALIGN_CORNERS, at_least_fp32, geometry_precision, resize_grid
 
 
-def sample(image: Tensor, grid: Tensor, padding: str = "zeros") -> Tensor:
-    """Bilinear samples of an image at a backward grid, in fp32.
+def sample(image: Tensor, grid: Tensor, padding: str = "zeros", mode: str = "bilinear") -> Tensor:
+    """Samples of an image at a backward grid, in fp32.
 
     Args:
         image: ``(B, C, H, W)``.
         grid: ``(B, h, w, 2)``, corner-aligned positions in the image; a position outside [-1, 1] is padding.
         padding: "zeros", "border" or "reflection".
+        mode: "bilinear" or "bicubic", which is sharper and may leave the image's range.
 
     Returns:
         ``(B, C, h, w)``.
@@ -23,7 +24,7 @@ def sample(image: Tensor, grid: Tensor, padding: str = "zeros") -> Tensor:
         return F.grid_sample(
             at_least_fp32(image),
             at_least_fp32(grid),
-            mode="bilinear",
+            mode=mode,
             padding_mode=padding,
             align_corners=ALIGN_CORNERS,
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
@@ -24,7 +25,7 @@ from train.recipes.people.layout_stage import layout_losses
 from train.recipes.people.limb_training import learn_limb_motion, limb_error
 from train.recipes.people.loop import Stage, load_weights, run
 from train.recipes.people.pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
-from train.recipes.people.painter_stage import background_losses, painter_losses
+from train.recipes.people.painter_stage import background_losses, deep_loss, painter_losses
 from train.recipes.people.ship import people_pipeline, ship
 
 
@@ -227,6 +228,17 @@ def line(steps: int, kill_at: int | None = None, rate: float = 0.1) -> Stage:
         return {"square": network(x).sub(x).square().mean()}
 
     return Stage("line", {"net": network}, losses, steps, rate, 0)
+
+
+def test_what_is_sharp_and_a_little_aside_costs_less_than_blur():
+    picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    blurred = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+    def loss(made):
+        return deep_loss(lambda image: [image - 0.5], made, picture).item()  # type: ignore[arg-type]
+
+    assert loss(picture) < loss(picture.roll(1, 3)) < 0.5 * loss(blurred)
+    assert loss(picture.roll(4, 3)) > loss(blurred)
 
 
 def test_a_stage_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch):

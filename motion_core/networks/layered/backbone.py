@@ -15,10 +15,9 @@ from ..view_fusion import ViewFusion, ViewKind
 from .capsules import capsules
 from .composition import compose
 from .layer_painter import LayerPainter, part_colours
-from .layout_network import LayoutNetwork, grids_at_cells, sample_each, shrunk
+from .layout_network import CERTAIN, LayoutNetwork, grids_at_cells, sample_each, shrunk
 from .limbs import LAYERS_MIRRORED
 
-CERTAIN = 12.0  # a logit that leaves no doubt
 CELLS = 32  # of a picture's appearance, either way
 
 

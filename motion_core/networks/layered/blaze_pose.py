@@ -49,7 +49,7 @@ class BlazePose(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, STEM, 3, stride=2, padding=1), nn.ReLU6())
+        self.stem = nn.Sequential(nn.Conv2d(3, STEM, 3, stride=2, padding=1), nn.ReLU6(inplace=True))
         self.first = _separable(STEM, FIRST)
         self.stages = nn.ModuleList()
         features = FIRST
@@ -59,18 +59,20 @@ class BlazePose(nn.Module):
                 blocks.append(Block(features, out, kernel, growth, stride=1 if number else 2))
                 features = out
             self.stages.append(blocks)
-        self.top = nn.Sequential(nn.Conv2d(features, TOP, 1), nn.ReLU6(), _depthwise(TOP, 3), nn.ReLU6())
+        self.top = nn.Sequential(
+            nn.Conv2d(features, TOP, 1), nn.ReLU6(inplace=True), _depthwise(TOP, 3), nn.ReLU6(inplace=True)
+        )
         # From the finest to the coarsest.
         widths = (FIRST, *(stage[-1][-1] for stage in STAGES[:-1]), TOP)
         self.lateral = nn.ModuleList(
-            nn.Sequential(_separable(width, LATERAL if level else FINE), nn.ReLU6())
+            nn.Sequential(_separable(width, LATERAL if level else FINE), nn.ReLU6(inplace=True))
             for level, width in enumerate(widths)
         )
-        self.narrow = nn.Sequential(_separable(LATERAL, FINE), nn.ReLU6())
+        self.narrow = nn.Sequential(_separable(LATERAL, FINE), nn.ReLU6(inplace=True))
         self.at_half = nn.Sequential(Residual(FINE), Residual(FINE))
         self.at_full = nn.Sequential(Residual(FINE), Residual(FINE))
         self.silhouette = nn.Conv2d(FINE, 1, 3, padding=1)
-        self.regression = nn.Sequential(_separable(TOP, REGRESSION), nn.ReLU6())
+        self.regression = nn.Sequential(_separable(TOP, REGRESSION), nn.ReLU6(inplace=True))
         self.regression.extend(Residual(REGRESSION, stride) for stride in REGRESSION_STRIDES)
         self.landmarks = nn.Conv2d(REGRESSION, 5 * LANDMARKS, 2)
         self.metres = nn.Conv2d(REGRESSION, 3 * LANDMARKS, 2)
@@ -115,7 +117,7 @@ class Block(nn.Module):
     def __init__(self, in_features: int, out_features: int, kernel: int, growth: int, stride: int) -> None:
         super().__init__()
         inside = growth * in_features
-        self.expand = nn.Sequential(nn.Conv2d(in_features, inside, 1), nn.ReLU6())
+        self.expand = nn.Sequential(nn.Conv2d(in_features, inside, 1), nn.ReLU6(inplace=True))
         self.project = _separable(inside, out_features, kernel, stride)
         self.added = stride == 1 and in_features == out_features
 
@@ -134,8 +136,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride == 1:
-            return F.relu6(x + self.convolution(x))
-        return F.relu6(F.max_pool2d(x, 2) + self.convolution(F.pad(x, (0, 1, 0, 1))))
+            return F.relu6(x + self.convolution(x), inplace=True)
+        return F.relu6(F.max_pool2d(x, 2) + self.convolution(F.pad(x, (0, 1, 0, 1))), inplace=True)
 
 
 def _depthwise(features: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Conv2d:
@@ -148,7 +150,9 @@ def _separable(
 ) -> nn.Sequential:
     """A convolution channel by channel, ReLU6, and one of single pixels."""
     return nn.Sequential(
-        _depthwise(in_features, kernel, stride, padding), nn.ReLU6(), nn.Conv2d(in_features, out_features, 1)
+        _depthwise(in_features, kernel, stride, padding),
+        nn.ReLU6(inplace=True),
+        nn.Conv2d(in_features, out_features, 1),
     )
 
 

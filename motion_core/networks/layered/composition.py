@@ -21,7 +21,7 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
     W_k the source at layer k's places; layer 0 is the painted background, which is visible everywhere. *Logits* are
     enlarged to the image's size, so borders are sharp and lie between pixels.
 
-    Without gradients each limb is sampled only where it is, which is a tenth of the work.
+    Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
     """
     layers = motion.contribution_maps
     motion = replace(motion, layer_logits=motion.decided[0], visibility_logits=motion.decided[1])
@@ -67,7 +67,9 @@ def _where_it_is(
     everything = (0, height, 0, width)
     behind = background
     if not motion.still_background:
-        behind = sample(background, affine_part(motion.transforms[index, 0], size, everything)[None], padding="border")
+        behind = sample(
+            background, affine_part(motion.transforms[index, 0], size, everything)[None], "border", "bicubic"
+        ).clamp_(0, 1)
     boxes = _boxes(layers, size)
     colour, visible = behind[0].clone(), image.new_ones(1, height, width)
     figure = _around([box for box in boxes if box is not None])
@@ -84,7 +86,7 @@ def _where_it_is(
         logits = enlarged_part(motion.visibility_logits[index, limb], size, box)
         weight = shares[1 + limb, rows, columns] * logits.sigmoid()
         grid = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
-        total[:, rows, columns] += weight * sample(image, grid)[0]
+        total[:, rows, columns] += weight * sample(image, grid, mode="bicubic")[0].clamp_(0, 1)
         seen[:, rows, columns] += weight
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from ...geometry import sample, warp_by_each
+from ...geometry import busy_part, sample, warp_by_each
 from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component
 from .capsules import capsules
@@ -17,6 +17,11 @@ from .limb_motion import LimbMotion
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
+CERTAIN = 12.0  # a logit that leaves no doubt
+SOMETHING, MARGIN = (
+    0.05,
+    6,
+)  # share of a limb in a cell from which the network looks at it, and at so many cells around it
 
 
 @public_component
@@ -52,6 +57,7 @@ class LayoutNetwork(MotionModel):
         if size % 2 ** (max(len(widths), len(part_widths)) - 1):
             raise ValueError(f"size must be divisible by the U-Nets' halvings, got {size=}, {widths=}, {part_widths=}")
         self.num_splines, self.size = num_splines, size
+        self._multiple = 2 ** (len(widths) - 1)  # of the sides that the layout's U-Net takes
         self.limb_motion = LimbMotion(num_splines, points_per_spline, motion_features)
         layers = num_splines + 1
         seen = image_channels + 1  # the source and its silhouette
@@ -88,24 +94,37 @@ class LayoutNetwork(MotionModel):
         count, side = len(driving.points), self.size
         transforms = self.transforms(source.keypoints, driving, background)  # (B, K + 1, 3, 3)
         given = transforms.detach()
-        coarse = grids_at_cells(given, side)  # (B, K + 1, s, s, 2)
+        coarse = grids_at_cells(given[:, 1:], side)  # (B, K, s, s, 2)
         small_parts = F.avg_pool2d(source.parts, 2)
-        x = torch.cat(
-            (
-                capsules(driving.points, side),
-                source.capsules.expand(count, -1, -1, -1),
-                warp_by_each(source.small_image, coarse[:, 1:]).flatten(1, 2),
-                sample_each(small_parts[:, 1:], coarse[:, 1:]),
-                source.small_image.expand(count, -1, -1, -1),
-                small_parts.expand(count, -1, -1, -1),
-            ),
-            dim=1,
+        in_pose, moved = capsules(driving.points, side), sample_each(small_parts[:, 1:], coarse)  # (B, K, s, s)
+
+        # Without gradients the network sees the part of the picture in which limbs may be; the rest is background.
+        rows = columns = slice(0, side)
+        if not torch.is_grad_enabled():
+            rows, columns = busy_part(torch.maximum(in_pose, moved) > SOMETHING, MARGIN, self._multiple)
+        fine_rows, fine_columns = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
+        maps = (
+            in_pose,
+            source.capsules.expand(count, -1, -1, -1),
+            warp_by_each(source.small_image, coarse[:, :, rows, columns]).flatten(1, 2),
+            moved,
+            source.small_image.expand(count, -1, -1, -1),
+            small_parts.expand(count, -1, -1, -1),
         )
-        shares = sample_each(source.parts, grids_at_cells(given, 2 * side))  # (B, K + 1, 2 s, 2 s)
-        out = self.layout_net(self.compute(x), self.compute(shares)).float()
-        layers, visible = out.split((self.num_splines + 1, self.num_splines), dim=1)
-        prior = torch.logit(shares, eps=FLOOR)
-        return LayeredMotion(transforms, layers + prior, visible + prior[:, 1:], background is None)
+        seen = (len(range(side)[rows]), len(range(side)[columns]))
+        x = torch.cat([each if each.shape[-2:] == seen else each[..., rows, columns] for each in maps], dim=1)
+        shares = sample_each(source.parts, grids_at_cells(given, 2 * side)[:, :, fine_rows, fine_columns])
+        prior = torch.logit(shares, eps=FLOOR)  # (B, K + 1, 2 h, 2 w)
+        logits = self.layout_net(self.compute(x), self.compute(shares)).float() + torch.cat(
+            (prior, prior[:, 1:]), dim=1
+        )
+        if logits.shape[-2:] != (2 * side, 2 * side):
+            whole = torch.full((count, logits.shape[1], 2 * side, 2 * side), -CERTAIN, device=logits.device)
+            whole[:, 0] = CERTAIN
+            whole[..., fine_rows, fine_columns] = logits
+            logits = whole
+        layers, visible = logits.split((self.num_splines + 1, self.num_splines), dim=1)
+        return LayeredMotion(transforms, layers, visible, background is None)
 
     def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""

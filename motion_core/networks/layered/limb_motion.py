@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision
-from .limbs import TRUNK, strip_ends
+from .limbs import TRUNK, strip_ends, upright
 from .unet import zeroed
 
 LONGEST = 20.0  # times its half width, that a limb counts as long
@@ -59,7 +60,7 @@ class _Frames:
 
 
 class LimbMotion(nn.Module):
-    """Keypoints of two poses to an affine transform of each limb.
+    """Keypoints of two poses to an affine transform of each limb; each pose is seen with its trunk upright.
 
     Args:
         num_splines, points_per_spline: of the keypoints, which are strips.
@@ -81,7 +82,8 @@ class LimbMotion(nn.Module):
             driving: ``(B, K, 5, 2)``.
         """
         with geometry_precision(driving):
-            source, driving = source.float().expand_as(driving), driving.float()
+            turn, turn_driving = upright(source.float())[:, None], upright(driving.float())[:, None]  # (B, 1, 2, 2)
+            source, driving = (source.float() @ turn.mT).expand_as(driving), driving.float() @ turn_driving.mT
             here, there = _Frames.of(source), _Frames.of(driving)
             unit = TRUNK_WIDTHS * here.width[:, TRUNK, None, None, None]
             seen = torch.cat((_seen(source, here), _seen(driving, there)), dim=1)
@@ -89,7 +91,12 @@ class LimbMotion(nn.Module):
             change = unit * change.view(-1, self.num_splines, 2, 3)
             matrices = here.matrices()
             corrected = torch.cat((matrices[:, :, :2] + change, matrices[:, :, 2:]), dim=2)
-            return corrected @ torch.linalg.inv(there.matrices())
+            return _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
+
+
+def _homogeneous(rotation: Tensor) -> Tensor:
+    """Rotations ``(B, 1, 2, 2)`` as transforms ``(B, 1, 3, 3)``."""
+    return F.pad(rotation, (0, 1, 0, 1)) + rotation.new_tensor((0.0, 0.0, 1.0)).diag()
 
 
 def _seen(points: Tensor, frames: _Frames) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 LIMBS = (
@@ -116,6 +117,19 @@ def strip_ends(points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     start, end = points[:, :, 0:2].mean(dim=2), points[:, :, 2:4].mean(dim=2)
     wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))
     return start, end, wide, narrow
+
+
+def upright(points: Tensor) -> Tensor:
+    """The rotations ``(B, 2, 2)`` that bring the trunks of strips ``(B, K, 5, 2)`` to point straight down.
+
+    Points ``(..., 2)`` are turned by ``points @ rotation.mT``. Networks that see turned poses know those who lie or bend as well
+    as those who stand.
+    """
+    start, end, _, _ = strip_ends(points)
+    along = (end - start)[:, TRUNK]
+    along = torch.where(along.norm(dim=-1, keepdim=True) > 1e-6, along, along.new_tensor((0.0, 1.0)))
+    x, y = F.normalize(along).unbind(dim=-1)
+    return torch.stack((torch.stack((y, -x), dim=-1), torch.stack((x, y), dim=-1)), dim=-2)
 
 
 def places_of(landmarks: Tensor) -> dict[str, Tensor]:

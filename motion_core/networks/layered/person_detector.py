@@ -1,7 +1,8 @@
 """Pictures to keypoints of the limbs of a person, and its silhouette.
 
-The network wants crops that the person fills, so the person is found first: in the whole picture, which is looked at again
-and again, nearer each time, or where that finds nobody, in crops all over it.
+The network wants crops that the person fills, upright, so the person is found first: in the whole picture, which is looked at
+again and again, nearer each time, or where that finds nobody, in crops all over it. Crops are turned so that the trunk is
+upright in them: of rendered people who lie, 73 % were found otherwise, and their limbs were 21 instead of 3 % of the side off.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ LONGER = 1.1  # than the landmarks reach is how far the person does at most: hea
 LEVELS = tuple(1.5**step for step in range(1, 5))
 SMALLEST = 96  # pixels of a crop, of which there are no smaller ones
 AROUND = tuple(1.5**step for step in range(7))  # the same for crops around a place where the person is
-SEARCH_AGAIN = 25  # frames between searches for somebody who is not in a video
+UPRIGHT = 0.8  # quality from which a picture is not turned to find somebody
+# Other ways to hold a picture, and how much better somebody must be seen then, for few lie and hardly anybody hangs.
+TURNS = {math.pi / 2: 0.08, -math.pi / 2: 0.08, math.pi: 0.3}
 BATCH = 8  # crops at once
 
 
@@ -53,7 +56,8 @@ class DetectedPeople:
         landmarks: BlazePose's, ``(B, 33, 2)`` in pixels, outside of the picture as well.
         visibility: how likely each of them is in sight, ``(B, 33)`` in [0, 1].
         score: how likely there is a person, ``(B,)`` in [0, 1]; 0 where the landmarks cannot be those of a body.
-        region: where to look for the person in the next frame, ``(B, 3)``: x and y of the middle, half the side, in pixels.
+        region: where to look for the person in the next frame, ``(B, 4)``: x and y of the middle, half the side, in pixels; and
+            the angle from upright to where the head is, clockwise, in radians.
     """
 
     keypoints: Keypoints
@@ -84,6 +88,7 @@ class _Look:
     metres: Tensor
     score: Tensor
     region: Tensor
+    quality: Tensor  # (B,), how well the person is seen: 0.85 is common, 0.5 where it is held the wrong way
     mask: Tensor | None  # (B, 1, 256, 256) in [0, 1], of the region that was looked at
 
 
@@ -128,10 +133,10 @@ class PersonDetector(CoordinateModel):
 
         Args:
             images: ``(B, 3, h, w)`` in [0, 1].
-            start: where to look, ``(B, 3)`` or ``(1, 3)``: the `region` of the frame before, or what `find` gives; None finds it.
+            start: where to look, ``(B, 4)`` or ``(1, 4)``: the `region` of the frame before, or what `find` gives; None finds it.
             silhouettes: whether they are wanted; they take as long as the rest of a look.
         """
-        region = self.find(images) if start is None else start.to(images.device).expand(len(images), 3)
+        region = self.find(images) if start is None else start.to(images.device).expand(len(images), 4)
         look = self._look(images, region, silhouettes)
         height, width = images.shape[-2:]
         points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 10, 5, 2)
@@ -146,33 +151,8 @@ class PersonDetector(CoordinateModel):
             look.region,
         )
 
-    def track(self, frames: Tensor, start: Tensor | None = None, silhouettes: bool = False) -> list[DetectedPeople]:
-        """The person in each frame of a video, each looked for where it was in the frame before, and anew once lost.
-
-        Who stays away is looked for in the whole picture, and in all of its parts every `SEARCH_AGAIN` frames.
-
-        Args:
-            frames: ``(T, 3, h, w)`` in [0, 1], in their order.
-            start: where to look in the first, ``(1, 3)``; None finds it.
-            silhouettes: as for `detect`.
-
-        Returns:
-            one for each frame, of batch 1.
-        """
-        found: list[DetectedPeople] = []
-        for number, frame in enumerate(frames.split(1)):
-            known = start is not None
-            if start is None:
-                start = self.find(frame) if number % SEARCH_AGAIN == 0 else self._approach(frame)[0]
-            people = self.detect(frame, start, silhouettes)
-            if known and people.score.item() < PRESENT:
-                people = self.detect(frame, None, silhouettes)
-            start = people.region if people.score.item() >= PRESENT else None
-            found.append(people)
-        return found
-
     def find(self, images: Tensor, subject: tuple[float, float] | None = None) -> Tensor:
-        """Where the person is in each picture, ``(B, 3)``: x and y of the middle, half the side, in pixels.
+        """Where the person is in each picture, ``(B, 4)``, as `DetectedPeople.region` is.
 
         All of the picture where nobody is found; of several people, the largest, or who is looked at most easily.
 
@@ -188,7 +168,7 @@ class PersonDetector(CoordinateModel):
             if not (0 <= subject[0] < width and 0 <= subject[1] < height):
                 raise InputError(f"subject must be a place in the picture of {width} x {height}, got {subject}")
             return torch.cat([self._search(image, subject) for image in images.split(1)])
-        region, score = self._approach(images)
+        region, score = self.approach(images)
         return torch.cat(
             [
                 near if seen else self._search(image, None)
@@ -196,18 +176,35 @@ class PersonDetector(CoordinateModel):
             ]
         )
 
-    def _approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The region ``(B, 3)`` of the person in each picture, coming nearer from the whole of it, and its score ``(B,)``."""
-        look = self._look(images, _whole(images))
+    def approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The region ``(B, 4)`` of the person in each picture, coming nearer from the whole of it, and its score ``(B,)``.
+
+        Who is not seen well is looked for in the turned picture as well.
+        """
+        look = self._nearer(images, _whole(images))
+        regions, scores = list(look.region.split(1)), list(look.score.split(1))
+        for number in (look.quality < UPRIGHT).nonzero().flatten().tolist():
+            image = images[number : number + 1]
+            whole = _whole(image).repeat(len(TURNS), 1)
+            whole[:, 3] = whole.new_tensor(list(TURNS))
+            others = self._nearer(image, whole)
+            better = others.quality - look.quality[number] - whole.new_tensor(list(TURNS.values()))
+            best = int(better.argmax())
+            if better[best] > 0:
+                regions[number], scores[number] = others.region[best, None], others.score[best, None]
+        return torch.cat(regions), torch.cat(scores)
+
+    def _nearer(self, images: Tensor, region: Tensor) -> _Look:
+        look = self._look(images, region)
         for _ in range(ROUNDS - 1):
-            look = self._look(images, look.region)
-        return look.region, look.score
+            look = self._look(images, torch.cat((look.region[:, :3], region[:, 3:]), dim=1))
+        return look
 
     def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor:
-        """`find` of a single picture, ``(1, 3)``, which looks at crops: all over it, large ones first, or around the subject."""
+        """`find` of a single picture, ``(1, 4)``, which looks at crops: all over it, large ones first, or around the subject."""
         for crops in _crops(image) if subject is None else [_crops_around(image, subject)]:
             first = self._look(image, crops)
-            region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 3)
+            region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 4)
             look = self._look(image, region)
             region = look.region[look.score >= PRESENT]
             if len(region):
@@ -219,7 +216,7 @@ class PersonDetector(CoordinateModel):
         return _whole(image)
 
     def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
-        """What there is in regions ``(B, 3)`` of pictures ``(B, 3, h, w)``, or of a single one."""
+        """What there is in regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one."""
         parts = []
         with geometry_precision(images):
             for number in range(0, len(region), BATCH):
@@ -228,10 +225,14 @@ class PersonDetector(CoordinateModel):
                 levels = self.network.encode(self.compute(_cut(images if len(images) == 1 else images[some], at)))
                 pose = self.network.pose(levels)
                 mask = self.network.mask(levels).sigmoid() if masks else None
-                pixels = at[:, None, :2] + at[:, None, 2:] * (pose.landmarks / (SIDE / 2) - 1)  # (B, 39, 2)
-                body, metres = pixels[:, :BODY], pose.metres[:, :BODY]
-                score = torch.where(_difference(body, metres[..., :2]) < UNLIKE, pose.score, 0)
-                parts.append(_Look(body, pose.visibility[:, :BODY], metres, score, _region(pixels, score), mask))
+                inside = pose.landmarks / (SIDE / 2) - 1  # (B, 39, 2)
+                turn = _turns(at)
+                pixels = at[:, None, :2] + at[:, None, 2:3] * (inside @ turn.mT)
+                metres, visibility = pose.metres[:, :BODY], pose.visibility[:, :BODY]
+                unlike = _difference(inside[:, :BODY], metres[..., :2])
+                score = torch.where(unlike < UNLIKE, pose.score, 0)
+                quality = pose.score * visibility.mean(dim=1) - 2 * unlike
+                parts.append(_Look(pixels[:, :BODY], visibility, metres, score, _region(pixels, score), quality, mask))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -243,6 +244,7 @@ def _joined(looks: list[_Look]) -> _Look:
         torch.cat([look.metres for look in looks]),
         torch.cat([look.score for look in looks]),
         torch.cat([look.region for look in looks]),
+        torch.cat([look.quality for look in looks]),
         torch.cat(masks) if masks else None,
     )
 
@@ -256,7 +258,7 @@ def _difference(points: Tensor, others: Tensor) -> Tensor:
 
 
 def _region(pixels: Tensor, score: Tensor) -> Tensor:
-    """Where to look next, ``(B, 3)``, for the person with landmarks ``(B, 39, 2)`` in pixels and a score ``(B,)``.
+    """Where to look next, ``(B, 4)``, for the person with landmarks ``(B, 39, 2)`` in pixels and a score ``(B,)``.
 
     How far the person reaches is said by a landmark, which is far too far while the person is small in the crop; so it counts
     no more than a little beyond the other landmarks, unless these mean nothing.
@@ -265,25 +267,33 @@ def _region(pixels: Tensor, score: Tensor) -> Tensor:
     said = (pixels[:, REACH] - middle).norm(dim=-1)
     seen = (pixels[:, :BODY] - middle[:, None]).norm(dim=-1).amax(dim=1)
     half = MARGIN * torch.where(score >= PRESENT, torch.minimum(said, LONGER * seen), said).clamp_min(1.0)
-    return torch.cat((middle, half[:, None]), dim=1)
+    trunk = pixels[:, list(SHOULDERS)].mean(dim=1) - pixels[:, list(HIPS)].mean(dim=1)
+    angle = torch.atan2(trunk[:, 0], -trunk[:, 1])
+    return torch.cat((middle, half[:, None], angle[:, None]), dim=1)
+
+
+def _turns(region: Tensor) -> Tensor:
+    """Rotations ``(B, 2, 2)`` from the crops of regions ``(B, 4)`` to their pictures."""
+    cos, sin = region[:, 3].cos(), region[:, 3].sin()
+    return torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
 
 
 def _whole(images: Tensor) -> Tensor:
-    """All of each picture, ``(B, 3)``."""
+    """All of each picture, held as it is, ``(B, 4)``."""
     height, width = images.shape[-2:]
-    region = ((width - 1) / 2, (height - 1) / 2, max(height, width) / 2)
-    return torch.tensor([region], device=images.device).expand(len(images), 3)
+    region = ((width - 1) / 2, (height - 1) / 2, max(height, width) / 2, 0.0)
+    return torch.tensor([region], device=images.device).expand(len(images), 4)
 
 
 def _crops(image: Tensor) -> Iterator[Tensor]:
-    """Squares all over a picture, ``(N, 3)`` of each size, large ones first; neighbours overlap by half or more."""
+    """Squares all over a picture, ``(N, 4)`` of each size, large ones first; neighbours overlap by half or more."""
     height, width = image.shape[-2:]
     for level in LEVELS:
         half = max(height, width) / 2 / level
         if 2 * half < SMALLEST:
             break
         ys, xs = (_middles(side, half) for side in (height, width))
-        yield torch.tensor([(x, y, half) for y in ys for x in xs], device=image.device)
+        yield torch.tensor([(x, y, half, 0.0) for y in ys for x in xs], device=image.device)
 
 
 def _middles(side: int, half: float) -> list[float]:
@@ -295,33 +305,35 @@ def _middles(side: int, half: float) -> list[float]:
 
 
 def _crops_around(image: Tensor, place: tuple[float, float]) -> Tensor:
-    """Squares of several sizes around a place, ``(N, 3)``."""
+    """Squares of several sizes around a place, ``(N, 4)``."""
     half = max(image.shape[-2:]) / 2
     sizes = [half / level for level in AROUND if level == 1 or 2 * half / level >= SMALLEST]
-    return torch.tensor([(*place, size) for size in sizes], device=image.device)
+    return torch.tensor([(*place, size, 0.0) for size in sizes], device=image.device)
 
 
 def _cut(images: Tensor, region: Tensor) -> Tensor:
-    """Square regions ``(B, 3)`` of pictures ``(B, 3, h, w)``, or of a single one, as ``(B, 3, 256, 256)``, black outside of it.
+    """Square regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one, as ``(B, 3, 256, 256)``, black outside of it.
 
     A picture with twice the pixels of the crop or more is first reduced by means, or what is seen between pixels would be noise.
     """
     crops = []
-    for image, at in zip(images.split(1) * (len(region) // len(images)), region, strict=True):
+    turns = _turns(region)
+    for image, at, turn in zip(images.split(1) * (len(region) // len(images)), region, turns, strict=True):
         middle, half = at[:2], at[2]
         factor = max(1, int(2 * half.item() / SIDE))
         if factor > 1:
             image = F.avg_pool2d(image, factor, ceil_mode=True)
             middle, half = (middle - (factor - 1) / 2) / factor, half / factor
         # From the middle to the centres of the crop's outermost pixels.
-        pixels = middle + half * (SIDE - 1) / SIDE * identity_grid(SIDE, SIDE, at)  # (256, 256, 2)
+        pixels = middle + half * (SIDE - 1) / SIDE * identity_grid(SIDE, SIDE, at) @ turn.mT  # (256, 256, 2)
         crops.append(sample(image, to_coordinates(pixels, *image.shape[-2:])[None]))
     return torch.cat(crops)
 
 
 def _pasted(mask: Tensor, region: Tensor, height: int, width: int) -> Tensor:
-    """Masks ``(B, 1, 256, 256)`` of square regions ``(B, 3)`` put into pictures: ``(B, 1, height, width)``, 0 around them."""
+    """Masks ``(B, 1, 256, 256)`` of square regions ``(B, 4)`` put into pictures: ``(B, 1, height, width)``, 0 around them."""
     half_size = mask.new_tensor(((width - 1) / 2, (height - 1) / 2))
     pixels = (identity_grid(height, width, mask) + 1) * half_size  # (h, w, 2)
-    middle, half = region[:, None, None, :2].float(), region[:, None, None, 2:].float()
-    return sample(mask, (pixels - middle) / (half * (SIDE - 1) / SIDE))
+    middle, half = region[:, None, None, :2].float(), region[:, None, None, 2:3].float()
+    inside = (pixels - middle) @ _turns(region.float())[:, None]  # (B, h, w, 2)
+    return sample(mask, inside / (half * (SIDE - 1) / SIDE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision
-from .limbs import LIMBS, POINTS, TRUNK
+from .limbs import LIMBS, POINTS, TRUNK, upright
 from .unet import zeroed
 
 TRUNK_WIDTHS = 3.0  # widths of the trunk in a unit of length
@@ -13,6 +13,8 @@ TRUNK_WIDTHS = 3.0  # widths of the trunk in a unit of length
 
 class StripCorrection(nn.Module):
     """A small network that moves each point of the strips by what all of them say; it starts as no change.
+
+    It sees all poses with the trunk upright.
 
     Args:
         features: of the two hidden layers.
@@ -31,5 +33,6 @@ class StripCorrection(nn.Module):
             middle = points[:, TRUNK, :4].mean(dim=1)[:, None, None]
             unit = TRUNK_WIDTHS * (points[:, TRUNK, 0] - points[:, TRUNK, 1]).norm(dim=-1)[:, None, None, None]
             unit = unit.clamp(min=1e-6)
-            change = self.net(((points - middle) / unit).flatten(1)).view_as(points)
-            return points + unit * change
+            rotation = upright(points)[:, None]
+            change = self.net(((points - middle) / unit @ rotation.mT).flatten(1)).view_as(points)
+            return points + unit * (change @ rotation)

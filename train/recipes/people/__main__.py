@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--features", type=Path, help="what train.convert_efficientnet made")
     parser.add_argument("--packs", nargs="+", choices=("rendered", "real", "clips"), help="train on these alone")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the same stage made, to begin with")
     for name, what in (
         ("body", "file of a body for the renderer"),
         ("motion", "file of motion capture for the renderer"),
@@ -106,9 +107,14 @@ def _figure(painter: LayerPainter) -> dict[str, nn.Module]:
 
 
 def train(
-    stage: str, work: Path, features: Path | None, steps: int | None = None, only: Sequence[str] | None = None
+    stage: str,
+    work: Path,
+    features: Path | None,
+    steps: int | None = None,
+    only: Sequence[str] | None = None,
+    begin: Path | None = None,
 ) -> None:
-    """Run a stage of training.
+    """Run a stage of training, from weights that it made before if `begin` is given.
 
     Raises:
         InputError: a file is missing.
@@ -143,9 +149,10 @@ def train(
             return background_losses(painter, deep, batch)
         return painter_losses(layout, painter, deep, batch, joint=stage == "joint")
 
+    if begin is not None:
+        load_weights(learned[stage], begin)
     layout.eval()
     painter.eval()
-
     run(Stage(stage, learned[stage], losses, steps or STEPS[stage], RATES[stage], seed), weights)
 
 
@@ -169,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
                 )
             case _:
-                train(options.stage, options.work, options.features, options.steps, options.packs)
+                train(options.stage, options.work, options.features, options.steps, options.packs, options.begin)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

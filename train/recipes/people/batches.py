@@ -1,4 +1,4 @@
-"""Batches of pairs from a pack: mirrored, recoloured, and with keypoints as uncertain as detected ones are."""
+"""Batches of pairs from a pack: turned, mirrored, recoloured, and with keypoints as uncertain as detected ones are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
@@ -14,6 +15,8 @@ from motion_core.structures import Keypoints
 from .pack import Pack
 
 TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
+QUARTERS = (0.7, 0.12, 0.06, 0.12)  # how often a pair is turned by so many quarters, for people who lie or hang
+TURNED, TURN = 0.3, 20.0  # how often it is turned a little more, and by how much at most, in degrees
 LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
 
 
@@ -62,6 +65,7 @@ def draw_batch(packs: list[tuple[Pack, int]], seed: int, step: int) -> Batch:
 def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
     """One pair's arrays, augmented: of each side image, labels, scene, keypoints and silhouette; and the camera."""
     pair = int(random.integers(len(pack.pairs)))
+    turn = 90.0 * random.choice(4, p=QUARTERS) + random.uniform(-TURN, TURN) * (random.random() < TURNED)
     mirrored = random.random() < 0.5
     gain = random.uniform(0.8, 1.2) * random.uniform(0.92, 1.08, 3)
     gamma = random.uniform(0.8, 1.25)
@@ -72,8 +76,10 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
         side = [pack.frames[index], pack.labels[index], pack.scenes[index], points, pack.silhouettes[index]]
         side[0] = _recoloured(side[0], gain, gamma)
         side[2] = np.concatenate((_recoloured(side[2][..., :3], gain, gamma), side[2][..., 3:] / np.float32(255)), -1)
+        side = _turned(side, turn) if turn else side
         arrays += _mirrored(side) if mirrored else side
-    camera = np.array(pack.cameras[pair], np.float32)
+    rotation = _rotation(turn)
+    camera = rotation @ np.array(pack.cameras[pair], np.float32) @ np.linalg.inv(rotation)
     if mirrored:
         camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
     return [*arrays, camera]
@@ -91,6 +97,32 @@ def _recoloured(image: np.ndarray, gain: np.ndarray, gamma: float) -> np.ndarray
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     table = np.clip(levels**gamma * gain, 0, 1).astype(np.float32)  # (256, 3)
     return np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)
+
+
+def _rotation(degrees: float) -> np.ndarray:
+    """Points of a picture to those of the turned one, enlarged so that it fills the square: ``(3, 3)`` float32."""
+    angle = np.deg2rad(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    grown = abs(cos) + abs(sin)
+    return np.array([[grown * cos, -grown * sin, 0], [grown * sin, grown * cos, 0], [0, 0, 1]], np.float32)
+
+
+def _turned(side: list[np.ndarray], degrees: float) -> list[np.ndarray]:
+    """All of a picture turned about its middle."""
+    image, labels, scene, points, silhouette = side
+    rotation = _rotation(degrees)
+    back = torch.from_numpy(np.linalg.inv(rotation)[None, :2])
+
+    def turned(array: np.ndarray, mode: str) -> np.ndarray:
+        """``(h, w, C)`` float32."""
+        given = torch.from_numpy(array).movedim(-1, 0)[None]
+        grid = F.affine_grid(back, list(given.shape), align_corners=True)
+        return F.grid_sample(given, grid, mode, "border", align_corners=True)[0].movedim(0, -1).numpy()
+
+    labels = turned(labels[..., None].astype(np.float32), "nearest")[..., 0].astype(np.uint8)
+    silhouette = turned(silhouette[..., None].astype(np.float32), "bilinear")[..., 0]
+    points = points @ rotation[:2, :2].T
+    return [turned(image, "bilinear"), labels, turned(scene, "bilinear"), points, silhouette]
 
 
 def _mirrored(side: list[np.ndarray]) -> list[np.ndarray]:
