@@ -46,6 +46,9 @@ class Backbone(Protocol):
     def visible(self, view: View) -> Tensor:
         """What does not have to be painted, ``(B, 1, H, W)`` in [0, 1]."""
 
+    def layers(self, view: View) -> Tensor | None:
+        """Logits of the background and of each layer before it, ``(B, K + 1, h, w)``; None where there are none."""
+
     def as_source(self, view: View, keypoints: Keypoints) -> Keypoints:
         """The keypoints of an image that was painted from a view, with what else `encode` wants to know of it."""
 

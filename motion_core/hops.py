@@ -29,12 +29,14 @@ class Generated:
             source of all.
         hops: the motions, one or two; the last is from `optimal` to the driving pose.
         visible: what did not have to be painted in `image`, ``(B, 1, H, W)`` in [0, 1].
+        layer_logits: of the background and of each layer before it in `image`, ``(B, K + 1, h, w)``; None without layers.
     """
 
     image: Tensor
     optimal: Source
     hops: tuple[Motion, ...]
     visible: Tensor
+    layer_logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Hops:
                 through = backbone.view(source, backbone.composed(first, last))
             view = self._fused(self.view_fusion, view, real, through, t)
         hops = (last,) if first is None else (first, last)
-        return Generated(backbone.paint(view), between, hops, backbone.visible(view))
+        return Generated(backbone.paint(view), between, hops, backbone.visible(view), backbone.layers(view))
 
     def interpolate(
         self, source: Source, driving: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath

@@ -218,9 +218,11 @@ class LayeredView:
         visible: what the source shows, ``(B, 1, H, W)`` in [0, 1].
         layers: shares of the background and of each limb, ``(B, K + 1, h, w)`` in [0, 1].
         part_colours: of the source, ``(B, K + 1, 3)``, or of batch 1.
+        layer_logits: of the shares, ``(B, K + 1, h, w)``; enlarged before softmax, they give sharp borders.
     """
 
     image: Tensor
     visible: Tensor
     layers: Tensor
     part_colours: Tensor
+    layer_logits: Tensor

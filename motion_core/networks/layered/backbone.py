@@ -61,6 +61,10 @@ class LayeredBackbone:
         """What does not have to be painted, ``(B, 1, H, W)`` in [0, 1]."""
         return view.visible
 
+    def layers(self, view: LayeredView) -> Tensor:
+        """Logits of the background and of each limb, as composed, ``(B, K + 1, h, w)``."""
+        return view.layer_logits
+
     def as_source(self, view: LayeredView, keypoints: Keypoints) -> Keypoints:
         """The keypoints of an image that was painted from a view, with the silhouette that it has there."""
         return replace(keypoints, silhouette=1 - view.layers[:, :1])
@@ -112,6 +116,7 @@ class LayeredBackbone:
             mix([view.visible for view in views]),
             mix([view.layers for view in views]),
             colours,
+            mix([view.layer_logits for view in views]),
         )
 
     def appearance(self, image: Tensor) -> Tensor:

@@ -30,7 +30,24 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
     else:
         parts = [_where_it_is(_one(source, index), motion, index, layers[index]) for index in range(len(layers))]
         colour, visible = (torch.stack(each) for each in zip(*parts, strict=True))
-    return LayeredView(colour, visible, layers, source.part_colours)
+    return LayeredView(colour, visible, layers, source.part_colours, motion.layer_logits)
+
+
+def figure_share(layer_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Share that the figure, all that is not the background, has in each pixel of a picture of `size` (H, W).
+
+    Args:
+        layer_logits: as composed, ``(B, K + 1, h, w)``, background first; enlarged before softmax, as `compose` does.
+
+    Returns:
+        ``(B, 1, H, W)`` in [0, 1].
+    """
+    made = layer_logits.new_zeros(len(layer_logits), 1, *size)
+    for share, logits in zip(made, layer_logits, strict=True):
+        box = _around([box for box in _boxes(logits.softmax(dim=0), size) if box is not None])
+        if box is not None:
+            share[:, box[0] : box[1], box[2] : box[3]] = 1 - enlarged_part(logits, size, box).softmax(dim=0)[:1]
+    return made
 
 
 def _one(source: LayeredSource, index: int) -> tuple[Tensor, Tensor]:

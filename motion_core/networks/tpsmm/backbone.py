@@ -58,6 +58,9 @@ class TPSMMBackbone:
         """What does not have to be painted, ``(B, 1, H, W)`` in [0, 1]."""
         return view.masks[-1]
 
+    def layers(self, view: WarpedView) -> None:
+        """There are none."""
+
     def as_source(self, view: WarpedView, keypoints: Keypoints) -> Keypoints:
         """The keypoints of an image that was painted from a view, with what else is known of it: nothing."""
         return keypoints
