@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -56,6 +57,27 @@ def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not playable:
         raise InputError(f"{path}: its video is in a format that this FFmpeg cannot decode")
     return max(playable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+
+
+def main_audio_stream(container: InputContainer, path: Path, number: int | None = None) -> AudioStream | None:
+    """Return the sound track that a player plays: the default one, or else the first; None if there is none.
+
+    Args:
+        container, path: the open file and its name.
+        number: choose this one instead, from 0.
+
+    Raises:
+        InputError: there is no track `number`, or FFmpeg cannot decode what there is.
+    """
+    tracks = container.streams.audio
+    if number is not None and not 0 <= number < len(tracks):
+        known = f"0 to {len(tracks) - 1}" if len(tracks) > 1 else "only track 0" if tracks else "no sound"
+        raise InputError(f"{path}: audio_track must be one of its sound tracks, it has {known}, got {number}")
+    wanted = tracks if number is None else tracks[number : number + 1]
+    playable = [stream for stream in wanted if stream.codec_context is not None]
+    if wanted and not playable:
+        raise InputError(f"{path}: its sound is in a format that this FFmpeg cannot decode")
+    return max(playable, key=lambda stream: bool(stream.disposition & Disposition.default), default=None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from .containers import open_container
-from .sound import AudioPart, Sound
+from .sound import Sound
 
 _OPTIONS = {"movflags": "+faststart"}
 _TAGS = ("title", "artist", "comment", "copyright", "date", "description")  # keys that MP4 has boxes for
@@ -47,7 +47,7 @@ class Mp4Sink:
         size: tuple[int, int],
         *,
         quality: int,
-        audio: AudioPart,
+        sound: Sound | None,
         metadata: Mapping[str, str],
     ) -> None:
         self._rate, self._count = frame_rate, 0
@@ -57,7 +57,9 @@ class Mp4Sink:
         try:
             height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
             self._stream = _h264_stream(self._container, frame_rate, height, width, quality)
-            self._sound = Sound(audio, self._container)
+            self._sound = sound
+            if sound:
+                sound.add_to(self._container)
         except BaseException:
             self._container.close()
             raise
@@ -76,7 +78,8 @@ class Mp4Sink:
         picture.pts, picture.time_base = self._count, 1 / self._rate
         self._container.mux(self._stream.encode(picture))
         self._count += 1
-        self._sound.mux_until(self._count / self._rate)
+        if self._sound:
+            self._sound.mux_until(self._count / self._rate)
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
@@ -84,7 +87,6 @@ class Mp4Sink:
 
     def close(self) -> None:
         """Close all files; also after a failure, when the output is thrown away."""
-        self._sound.close()
         self._container.close()
 
 
@@ -109,12 +111,11 @@ def join(
     path: Path,
     frame_rate: Fraction,
     *,
-    audio: AudioPart,
+    sound: Sound | None,
     metadata: Mapping[str, str],
 ) -> None:
     """Put MP4 files of one size and rate one after another, without encoding their frames again."""
     container = open_output(path, metadata)
-    sound: Sound | None = None
     stream: VideoStream | None = None
     shift, last = 0, -(2**63)
     try:
@@ -123,7 +124,8 @@ def join(
                 source = segment.streams.video[0]
                 if stream is None:
                     stream = container.add_stream_from_template(source)
-                    sound = Sound(audio, container)
+                    if sound:
+                        sound.add_to(container)
                 tick = 1 / (frame_rate * (source.time_base or Fraction(1)))
                 count = 0
                 for packet in segment.demux(source):
@@ -136,8 +138,6 @@ def join(
                 if sound:
                     sound.mux_until(shift / tick / frame_rate)
     finally:
-        if sound:
-            sound.close()
         container.close()
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ..errors import InputError
 from .animations import AnimationReader, is_picture
+from .containers import main_audio_stream, open_container
 from .decoding import ContainerReader
 from .files import existing_file
 from .pictures import MAX_PIXELS, Color, Picture, load_image, parse_color, picture_size
@@ -54,6 +55,7 @@ class VideoSource:
     start: Fraction  # seconds
     end: Fraction  # seconds
     frame_rate: Fraction  # frames a second, exact
+    audio_track: int | None = None  # the sound track that goes with it, from 0; None is the file's default
 
     @property
     def name(self) -> str:
@@ -131,6 +133,7 @@ def open_video(
     frame_rate: Fraction | int | float | str | None = None,
     background: Color = (255, 255, 255),
     max_pixels: int = MAX_PIXELS,
+    audio_track: int | None = None,
 ) -> VideoSource:
     """Open a video for reading, and measure it.
 
@@ -143,6 +146,7 @@ def open_video(
             picture) the rate that they have, by default 25.
         background: colour behind transparent animations and pictures.
         max_pixels: larger frames are refused.
+        audio_track: which sound track of a video file goes with it, from 0; None is the one that players take.
 
     Raises:
         InputError: the source cannot be used; the message says why.
@@ -150,7 +154,16 @@ def open_video(
     rate = None if frame_rate is None else exact_rate(frame_rate)
     reader = _reader_of(source, rate, background, max_pixels)
     first, last = cut_out(reader.clock.duration, start, end, reader.name)
-    return VideoSource(reader, first, last, rate or reader.clock.rate)
+    if audio_track is not None:
+        _check_audio_track(reader, audio_track)
+    return VideoSource(reader, first, last, rate or reader.clock.rate, audio_track)
+
+
+def _check_audio_track(reader: FrameReader, number: int) -> None:
+    if reader.path is None or reader.kind != "video":
+        raise InputError(f"{reader.name}: is a {reader.kind} without sound, so it has no audio_track {number}")
+    with open_container(reader.path) as container:
+        main_audio_stream(container, reader.path, number)
 
 
 def _reader_of(source: Video, rate: Fraction | None, background: Color, max_pixels: int) -> FrameReader:

@@ -1,26 +1,37 @@
-"""The driving video's sound, copied into an MP4: from the same start as the frames, and never longer than they are."""
+"""The driving video's sound, as a track of an MP4: from the same start as the frames, and never longer than they are.
+
+It is made before the first frame is rendered, as an MP4 of its own. Whatever is wrong with it shows there, and costs no frames.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Self
 
 import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.filter import Graph
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import moving_streams, open_container
+from .containers import main_audio_stream, moving_streams, open_container
 from .files import existing_file
 from .reading import VideoSource
+from .sound_packets import SoundPackets
 
+AudioSource = VideoSource | str | os.PathLike[str]
 # (what to take it from, seconds to skip if that is a path, seconds to take or None)
-AudioPart = tuple[VideoSource | str | os.PathLike[str] | None, Fraction, Fraction | None]
+AudioPart = tuple[AudioSource | None, Fraction, Fraction | None]
+_Writing = Callable[[SoundPackets, OutputContainer, Fraction | None], None]
 
 logger = logging.getLogger(__name__)
 
@@ -29,106 +40,108 @@ logger = logging.getLogger(__name__)
 _COPIED = {"aac": 0.05, "mp3": 0.05, "mp3float": 0.05, "opus": 0.08, "ac3": 0.0, "eac3": 0.0, "flac": 0.0, "alac": 0.0}
 _AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000)
 _BIT_RATE = 160_000
+_JITTER = 0.015  # seconds that decoded sound may be from its time stamps; beyond, silence is put in or sound left out
+_IN_MEMORY = 2**23  # bytes
 
 
 class Sound:
-    """Adds the sound of a video to an MP4 that is being written.
+    """A sound track that goes into an MP4 beside its frames. Use `prepare_sound` to make one.
 
-    Sound that cannot be used is left out with a warning: the frames are worth having without it.
+    Args:
+        file: an MP4 with one sound track, that of the output; closed with this.
+        length: seconds of it to take.
     """
 
-    def __init__(self, part: AudioPart, output: OutputContainer) -> None:
-        source, skip, self._length = part
-        self._output = output
+    def __init__(self, file: IO[bytes], length: Fraction | None) -> None:
+        self._length = length
         self._open = ExitStack()
-        self._packets: Iterator[tuple[Fraction, Packet]] = iter(())
-        self._next: tuple[Fraction, Packet] | None = None
-        if source is None or (isinstance(source, VideoSource) and not source.has_audio):
-            return
-        path = source.path if isinstance(source, VideoSource) else existing_file(source, "a file with sound")
-        if path is None:
-            return
-        self._name = str(path)
-        try:
-            container = self._open.enter_context(open_container(path))
-            self._start(container, _origin(container, source, skip))
-        except (InputError, av.FFmpegError, ValueError) as error:
-            logger.warning("%s: its sound cannot be used, the output has none: %s", path, error)
-            self.close()
-
-    def _start(self, container: InputContainer, origin: Fraction) -> None:
-        """Add a track to the output for sound from `origin` on, in seconds of the file."""
-        tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
-        if not tracks:
-            return
-        if tracks[0].codec_context.name in _COPIED:
-            self._packets = self._copied(container, tracks[0], origin)
-        else:
-            self._packets = self._encoded(container, tracks[0], origin)
+        self._open.callback(file.close)
+        container = self._open.enter_context(av.open(file, "r", format="mp4"))
+        self._track = container.streams.audio[0]
+        self._packets: Iterator[Packet] = (packet for packet in container.demux(self._track) if packet.size)
         self._next = next(self._packets, None)
+        self._output: OutputContainer | None = None
+        self._target = self._track
+
+    def add_to(self, output: OutputContainer) -> None:
+        """Add its track to the output, before anything is written there."""
+        self._output, self._target = output, output.add_stream_from_template(self._track)
 
     def mux_until(self, time: Fraction) -> None:
         """Write what ends by `time`, in seconds of the output."""
-        if self._length is not None:
-            time = min(time, self._length)
-        while self._next is not None and self._next[0] <= time:
-            self._output.mux(self._next[1])
+        if self._output is None:
+            return
+        time = time if self._length is None else min(time, self._length)
+        while self._next is not None and _end_of(self._next) <= time:
+            self._next.stream = self._target
+            self._output.mux(self._next)
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        self._next, self._packets = None, iter(())
+        self._next, self._packets, self._output = None, iter(()), None
         self._open.close()
 
-    def _copied(
-        self, container: InputContainer, track: AudioStream, origin: Fraction
-    ) -> Iterator[tuple[Fraction, Packet]]:
-        """Yield (end in the output in seconds, packet) without decoding."""
-        target = self._output.add_stream_from_template(track)
-        early = Fraction(_COPIED[track.codec_context.name])
-        ticks = round(origin / (track.time_base or Fraction(1)))
-        _seek(container, track, ticks, origin - 1)
-        for packet in self._readable(container, track):
-            if packet.pts is None or packet.time_base is None:
-                continue
-            packet.pts -= ticks
-            packet.dts = packet.pts  # sound is never reordered
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            if end > 0 or (early and end > -early):
-                packet.stream = target
-                yield end, packet
+    def __enter__(self) -> Self:
+        return self
 
-    def _encoded(
-        self, container: InputContainer, track: AudioStream, origin: Fraction
-    ) -> Iterator[tuple[Fraction, Packet]]:
-        """Yield (end in the output in seconds, packet) of the sound encoded as AAC, cut at the sample."""
-        rate = track.rate if track.rate in _AAC_RATES else 48000
-        layout = "mono" if track.channels == 1 else "stereo"
-        target = self._output.add_stream("aac", rate=rate, layout=layout, bit_rate=_BIT_RATE)
-        target.codec_context.open()
-        graph = _cutter(track, origin, rate, layout, target.codec_context.frame_size)
-        _seek(container, track, round(origin / (track.time_base or Fraction(1))), origin - 1)
-        for packet in self._readable(container, track):
-            try:
-                for frame in packet.decode():
-                    graph.push(frame)
-                    yield from _encode_ready(graph, target)
-            except av.FFmpegError as error:
-                logger.warning("%s: its sound is damaged and ends early: %s", self._name, error)
-                break
-        graph.push(None)
-        yield from _encode_ready(graph, target)
-        yield from ((_end_of(packet), packet) for packet in target.encode(None))
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def _readable(self, container: InputContainer, track: AudioStream) -> Iterator[Packet]:
+
+def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
+    """Return the sound of a video, ready to be written, or None if there is none.
+
+    Sound that cannot be used is left out with a warning: the frames are worth having without it.
+
+    Args:
+        part: whose sound, and what part of it.
+        folder: for an unnamed file, if the sound is too long to be kept in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    source, skip, length = part
+    if source is None or (isinstance(source, VideoSource) and source.kind != "video"):
+        return None
+    if isinstance(source, VideoSource):
+        path, number = source.path, source.audio_track
+        length = source.duration if length is None else min(length, source.duration)
+    else:
+        path, number = existing_file(source, "a file with sound"), None
+    if path is None:
+        return None
+    reason: Exception | None = None
+    for write in (_copy, _encode):
         try:
-            for packet in container.demux(track):
-                if packet.size:
-                    yield packet
-        except av.FFmpegError as error:
-            logger.warning("%s: its sound is damaged and ends early: %s", self._name, error)
+            return _written(write, path, number, (source, skip, length), folder)
+        except (InputError, av.FFmpegError, ValueError) as error:
+            logger.debug("%s: its sound cannot be written by %s: %s", path, write.__name__, error)
+            reason = error
+    logger.warning("%s: its sound cannot be used, the output has none: %s", path, reason)
+    return None
 
 
-def _origin(container: InputContainer, source: VideoSource | str | os.PathLike[str], skip: Fraction) -> Fraction:
+def _written(write: _Writing, path: Path, number: int | None, part: AudioPart, folder: Path) -> Sound | None:
+    """Write the sound as an MP4 of its own, and open that; None if the file has no sound."""
+    source, skip, length = part
+    with ExitStack() as opened:
+        file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
+        with open_container(path) as container:
+            track = main_audio_stream(container, path, number)
+            if track is None:
+                return None
+            packets = SoundPackets(container, track, _origin(container, source, skip))
+            with av.open(file, "w", format="mp4") as output:
+                write(packets, output, length)
+        file.seek(0)
+        sound = Sound(file, length)
+        for complaint in packets.complaints():
+            logger.warning("%s: its sound %s", path, complaint)
+        opened.pop_all()  # the file is closed with the sound
+        return sound
+
+
+def _origin(container: InputContainer, source: AudioSource | None, skip: Fraction) -> Fraction:
     """Return the time in the file, in seconds, that is time 0 of the output."""
     if isinstance(source, VideoSource):
         return source.reader.origin + source.start
@@ -136,40 +149,81 @@ def _origin(container: InputContainer, source: VideoSource | str | os.PathLike[s
     return skip + min(((v.start_time or 0) * (v.time_base or Fraction(1)) for v in videos), default=Fraction(0))
 
 
-def _seek(container: InputContainer, track: AudioStream, ticks: int, early: Fraction) -> None:
-    """Go to a second before the start; files that cannot seek are read from their beginning."""
-    if early <= 0 or track.time_base is None:
-        return
-    try:
-        container.seek(ticks - round(1 / track.time_base), stream=track)
-    except av.FFmpegError:
-        logger.debug("%s: cannot seek", container.name)
+def _copy(packets: SoundPackets, output: OutputContainer, length: Fraction | None) -> None:
+    """Write the packets as they are. Raises InputError unless all of them can be decoded, and that as sound of one kind."""
+    track = packets.track
+    if track.codec_context.name not in _COPIED:
+        raise InputError(f"{track.codec_context.name} is not for MP4")
+    early = Fraction(_COPIED[track.codec_context.name])
+    target = output.add_stream_from_template(track)
+    kinds: set[tuple[int, str, str]] = set()
+    for packet in packets:
+        end = _end_of(packet)
+        if length is not None and end - (packet.duration or 0) * packets.time_base >= length:
+            break
+        if end > 0 or (early and end > -early):
+            kinds |= {_kind(frame) for frame in packets.decode(packet)}
+            if packets.damaged or len(kinds) > 1:
+                raise InputError("it is damaged, or changes its format")
+            packet.stream = target
+            output.mux(packet)
+    if not kinds:
+        raise InputError("it has no packets that can be decoded")
 
 
-def _cutter(track: AudioStream, origin: Fraction, rate: int, layout: str, frame_size: int) -> Graph:
-    """Drop what is before `origin`, make that time 0, and convert to what the encoder takes."""
-    graph = Graph()
-    nodes = [
-        graph.add_abuffer(template=track),
-        graph.add("atrim", f"start={float(origin):.9f}"),
-        graph.add("asetpts", f"PTS-{float(origin):.9f}/TB"),
-        graph.add("aformat", f"sample_fmts=fltp:sample_rates={rate}:channel_layouts={layout}"),
-        graph.add("abuffersink"),
-    ]
-    graph.link_nodes(*nodes).configure()
-    graph.set_audio_frame_size(frame_size)
-    return graph
+def _encode(packets: SoundPackets, output: OutputContainer, length: Fraction | None) -> None:
+    """Write the sound as AAC, cut at the sample, with silence where there is none. Raises InputError if there is none at all."""
+    frames = _decoded(packets, length)
+    first = next(frames, None)
+    if first is None:
+        raise InputError("none of it can be decoded")
+    rate = first.sample_rate if first.sample_rate in _AAC_RATES else 48000
+    layout = "mono" if first.layout.nb_channels == 1 else "stereo"
+    target = output.add_stream("aac", rate=rate, layout=layout, bit_rate=_BIT_RATE)
+    target.codec_context.open()
+    for block in _aligned(chain([first], frames), rate, layout, target.codec_context.frame_size):
+        output.mux(target.encode(block))
+    output.mux(target.encode(None))
 
 
-def _encode_ready(graph: Graph, target: AudioStream) -> Iterator[tuple[Fraction, Packet]]:
-    while True:
-        try:
-            frame = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        for packet in target.encode(frame):  # type: ignore[arg-type]  # an audio graph gives audio frames
-            yield _end_of(packet), packet
+def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFrame]:
+    for packet in packets:
+        if length is not None and (packet.pts or 0) * packets.time_base >= length:
+            break
+        yield from packets.decode(packet)
+    yield from packets.decode(None)
+
+
+def _aligned(frames: Iterable[AudioFrame], rate: int, layout: str, size: int) -> Iterator[AudioFrame]:
+    """Yield sound of one kind in blocks of `size` samples, without gaps from time 0 on, from frames of any kinds."""
+    # FFmpeg's resampler compares the sound with its time stamps, and puts in silence or leaves out sound where they differ.
+    options = {"async": "1", "first_pts": "0", "min_hard_comp": str(_JITTER)}
+    steady = AudioResampler("fltp", layout, rate, size, options)
+    for frame in _converted(frames, rate, layout):
+        yield from steady.resample(frame)
+    yield from steady.resample(None)
+
+
+def _converted(frames: Iterable[AudioFrame], rate: int, layout: str) -> Iterator[AudioFrame]:
+    """Yield sound of one kind, as floats, with a new converter wherever the frames are of another kind than before."""
+    converter, kind = AudioResampler("fltp", layout, rate), None
+    for frame in frames:
+        if _kind(frame) != kind:
+            yield from _rest_of(converter)
+            converter, kind = AudioResampler("fltp", layout, rate), _kind(frame)
+        yield from converter.resample(frame)
+    yield from _rest_of(converter)
+
+
+def _rest_of(converter: AudioResampler) -> list[AudioFrame]:
+    """Return what it still holds. One that has nothing to convert gives back what it gets, also a None."""
+    return [frame for frame in converter.resample(None) if frame is not None]
+
+
+def _kind(frame: AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name
 
 
 def _end_of(packet: Packet) -> Fraction:
+    """Seconds."""
     return ((packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or Fraction(1))
