@@ -157,7 +157,7 @@ class Animation:
             path, audio, provenance: see `AnimationOutput.save`; not for GIF.
             fingerprint: any text that is the same only for the same source, driving video, model and settings.
         """
-        media.check_output(path, self.inputs)
+        media.check_job(path, self.inputs, resume=resume)
         return media.SegmentedWriter(
             path,
             self.frame_rate,

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from .atomic import final_path
 from .errors import InputError
 from .settings import AnimationSettings, OneEuro
 from .version import __version__
@@ -29,11 +30,7 @@ def animate(options: argparse.Namespace) -> None:
     """Animate a picture with the motion of a video."""
     from . import media
 
-    others = [options.source, options.driving, *options.source_images]
-    for path in (options.output, options.compare):
-        if path is not None:
-            media.check_output(path, others)
-            others.append(path)
+    others = _check_outputs(options)
     settings = settings_of(options)
     records = _records(options, others)
     pipeline = _load(options)
@@ -51,7 +48,10 @@ def animate(options: argparse.Namespace) -> None:
                 writer.write(frame.image)
                 if record is not None:
                     record.write(frame.record())
-    height, width = animation.frame_size
+        writer.finish()
+        if options.compare is not None:  # while a job can still be resumed
+            _compare(options, animation)
+    height, width = writer.frame_size or animation.frame_size
     rate = float(animation.frame_rate)
     print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
     made, seconds = writer.frame_count - before, perf_counter() - began
@@ -59,7 +59,7 @@ def animate(options: argparse.Namespace) -> None:
     if animation.presence.missing:
         print(f"{options.driving}: {animation.presence.describe()}")
     if options.compare is not None:
-        _compare(options, animation)
+        print(f"{options.compare}: source, driving video and result side by side")
     if options.diagnosis is not None:
         print(f"{options.diagnosis}: what was chosen and measured, frame by frame")
 
@@ -107,7 +107,7 @@ def info(options: argparse.Namespace) -> None:
         )
         return
     if options.preview is not None:
-        media.check_other(options.preview, [options.file])
+        media.check_file(options.preview, ".png", [options.file])
     settings = settings_of(options)
     about = media.describe(options.file)
     for line in media_lines(about):
@@ -223,6 +223,22 @@ def driving_lines(about: media.MediaInfo, placement: str) -> list[str]:
     return lines
 
 
+def _check_outputs(options: argparse.Namespace) -> list[str]:
+    """Raise InputError where an output cannot be written; returns the files that another one must not replace."""
+    from . import media
+
+    inputs = [options.source, options.driving, *options.source_images]
+    kind = media.check_job(options.output, inputs, resume=options.resume)
+    if kind == "gif" and options.resume:
+        raise InputError(f"{options.output}: a GIF cannot be resumed, only .mp4 and folders of frames")
+    if options.compare is not None:
+        media.check_output(options.compare, [*inputs, options.output])
+    for other in (options.compare, options.diagnosis):
+        if other is not None and kind == "frames" and final_path(other).is_relative_to(final_path(options.output)):
+            raise InputError(f"{other}: must not be in {options.output}, which is for the frames alone")
+    return [*inputs, *(path for path in (options.output, options.compare) if path is not None)]
+
+
 def _writer(
     options: argparse.Namespace, settings: AnimationSettings, pipeline: MotionInterpPipeline, animation: Animation
 ) -> media.VideoWriter | media.SegmentedWriter:
@@ -230,9 +246,7 @@ def _writer(
     from . import media
 
     choice = {"audio": not options.no_audio, "provenance": not options.no_provenance}
-    if media.check_output(options.output) == "gif":
-        if options.resume:
-            raise InputError(f"{options.output}: a GIF cannot be resumed, only .mp4 and folders of frames")
+    if media.check_job(options.output, resume=options.resume) == "gif":
         return animation.writer(options.output, **choice)
     inputs = [media.fingerprint(path) for path in (options.source, options.driving, *options.source_images)]
     job = f"{inputs} {settings} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
@@ -265,7 +279,6 @@ def _compare(options: argparse.Namespace, animation: Animation) -> None:
         audio_from=None if options.no_audio else animation.video,
         metadata={} if options.no_provenance else media.provenance(animation.model),
     )
-    print(f"{options.compare}: source, driving video and result side by side")
 
 
 def _load(options: argparse.Namespace, dtype: torch.dtype | None = None) -> MotionInterpPipeline:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from . import media
-from .errors import InputError
-from .media.outputs import naming, temporary_beside
+from .atomic import final_path, hidden_folder, put
+from .media.outputs import check_file, naming
 
 
 class RecordWriter:
@@ -29,15 +27,17 @@ class RecordWriter:
     """
 
     def __init__(self, path: str | PathLike[str], others: Iterable[str | PathLike[str]] = ()) -> None:
-        check_record_file(path, others)
-        self.path = Path(path)
+        self.path = check_file(path, ".json", others)
         self.count = 0
-        self._temporary = temporary_beside(self.path)
+        self._made = self.path  # in a hidden folder, once it is there
+        self._open = ExitStack()
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        with naming(self.path):
-            self._file = self._temporary.open("w", encoding="utf-8")
+        with naming(self.path), ExitStack() as opened:
+            self._made = opened.enter_context(hidden_folder(final_path(self.path).parent)) / "made.json"
+            self._file = opened.enter_context(self._made.open("w", encoding="utf-8"))
+            self._open = opened.pop_all()
         return self
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -54,29 +54,11 @@ class RecordWriter:
     ) -> None:
         if self._file is None:
             return
-        try:
-            if kind is None:
-                with naming(self.path):
-                    self._file.write("\n]\n" if self.count else "[]\n")
-                    self._file.close()
-                    self._temporary.replace(self.path)
-        finally:
-            with suppress(OSError):  # it flushes, and the disk may be full
+        if kind is None:
+            with naming(self.path), self._open:
+                self._file.write("\n]\n" if self.count else "[]\n")
                 self._file.close()
-            self._temporary.unlink(missing_ok=True)
-
-
-def check_record_file(path: str | PathLike[str], others: Iterable[str | PathLike[str]] = ()) -> None:
-    """Raise InputError unless a JSON file can be written there that is none of the files `others`."""
-    target = Path(path)
-    if target.suffix.lower() != ".json":
-        raise InputError(f"{target}: must end in .json, got {target.suffix or 'no ending'!r}")
-    media.check_other(path, others)
-    if target.exists() and not target.is_file():
-        raise InputError(f"{target}: must be a file that can be replaced, but is something else")
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"{target}: must be in an existing folder, but there is no folder {target.absolute().parent}")
-    with naming(target):
-        probe = temporary_beside(target)
-        probe.touch()
-        probe.unlink()
+                put(self._made, self.path)
+        else:
+            with suppress(OSError):  # closing flushes, and the disk may be full
+                self._open.close()

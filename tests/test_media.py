@@ -22,7 +22,6 @@ from PIL import ExifTags, Image, ImageCms
 
 from motion_core import media
 from motion_core.errors import InputError
-from motion_core.media.outputs import temporary_beside
 from motion_core.media.timing import Clock
 
 NTSC = Fraction(30000, 1001)
@@ -1406,17 +1405,6 @@ def test_a_job_with_all_segments_done_needs_no_frames(tmp_path):
         segmented(tmp_path / "a.mp4", 40, 20)
     assert segmented(tmp_path / "a.mp4", 20, resume=True) == 20
     assert numbers(media.open_video(tmp_path / "a.mp4")) == list(range(20))
-
-
-def test_a_killed_job_is_resumed(tmp_path):
-    """Killed without a chance to clean up: half a segment is lying about."""
-    with pytest.raises(KeyboardInterrupt):
-        segmented(tmp_path / "a.mp4", 40, 20)
-    parts = tmp_path / "a.mp4.parts"
-    temporary_beside(parts / "000003.mp4").write_bytes(b"half a segment")
-    assert segmented(tmp_path / "a.mp4", 40, resume=True) == 20
-    assert numbers(media.open_video(tmp_path / "a.mp4")) == list(range(40))
-    assert os.listdir(tmp_path) == ["a.mp4"]
 
 
 def test_folder_of_frames_is_resumed(tmp_path):

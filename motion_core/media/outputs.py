@@ -1,11 +1,10 @@
-"""Places to write to: known endings, temporary names beside the final one, one sentence for every failure."""
+"""Places to write to: known endings, what can be known before the work, one sentence for every failure."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from tempfile import TemporaryFile
 
 import av
 
+from ..atomic import final_path
 from ..errors import InputError
 
 FRAMES = "frames"  # the kind of a folder of PNG files; files are of the kind that their ending names
@@ -20,33 +20,69 @@ ENDINGS = {".mp4": "mp4", ".gif": "gif"}
 _KNOWN = f"{', '.join(ENDINGS)}, or a folder name ending in {os.sep} for PNG frames"
 
 
-def check_output(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = ()) -> str:
+def check_output(
+    path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = (), *, filled: bool = False
+) -> str:
     """Return the kind of an output path ("mp4", "gif" or "frames") if it can be written; call it before long work.
 
-    A path that ends in a separator, or an existing folder, means a folder of PNG frames.
+    A path that ends in a separator, or an existing folder, means a folder of PNG frames. Links are followed.
 
     Args:
         path: where to.
         others: files that the output must not replace, such as those that it is made from.
+        filled: whether a folder may have something in it.
 
     Raises:
         InputError: unknown ending, no such parent folder, no permission, a folder with something in it, or one of `others`.
     """
     if not os.fspath(path):
         raise InputError("output: must be the name of a file or folder, got an empty one")
+    kind = _kind_of(path)
+    if kind != FRAMES:
+        check_file(path, Path(path).suffix, others)
+        return kind
     check_other(path, others)
     target = Path(path)
-    kind = _kind_of(path)
     with naming(target):
-        if kind == FRAMES:
-            if target.is_dir() and any(target.iterdir()):
+        if target.exists() and not target.is_dir():
+            raise InputError(f"{target}: must be a folder, but is a file")
+        if target.is_dir():
+            if not filled and any(target.iterdir()):
                 raise InputError(f"{target}: must be an empty or a new folder, but has files in it")
-            if target.exists() and not target.is_dir():
-                raise InputError(f"{target}: must be a folder, but is a file")
-        elif target.exists() and not target.is_file():
-            raise InputError(f"{target}: must be a file that can be replaced, but is something else")
+            if os.path.ismount(target) or os.path.samefile(target, os.curdir):  # the finished folder takes its place
+                raise InputError(
+                    f"{target}: must be a folder that can be replaced, but is the current one or a mounted disk; "
+                    f"name a new one in it"
+                )
         _check_writable(target)
     return kind
+
+
+def check_file(path: str | os.PathLike[str], ending: str, others: Iterable[str | os.PathLike[str]] = ()) -> Path:
+    """Return the path of a file of a known ending if it can be written; call it before long work.
+
+    Args:
+        path: where to; links are followed.
+        ending: such as ".json".
+        others: files that it must not replace.
+
+    Raises:
+        InputError: another ending, a place that cannot be written, or one of `others`.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ending.lower():
+        raise InputError(f"{target}: must end in {ending}, got {target.suffix or 'no ending'!r}")
+    check_other(path, others)
+    with naming(target):
+        if target.exists() and not target.is_file():
+            raise InputError(f"{target}: must be a file that can be replaced, but is something else")
+        _check_writable(target)
+    return target
+
+
+def written_size(kind: str, size: tuple[int, int]) -> tuple[int, int]:
+    """The (h, w) that frames of `size` have in an output of that kind: MP4 has even sides only."""
+    return (size[0] + size[0] % 2, size[1] + size[1] % 2) if kind == "mp4" else size
 
 
 def check_other(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> None:
@@ -74,16 +110,16 @@ def _kind_of(path: str | os.PathLike[str]) -> str:
 
 
 def _check_writable(target: Path) -> None:
-    parent = target.absolute().parent
+    final = final_path(target)
+    parent = final.parent
     if not parent.is_dir():
         raise InputError(f"{target}: must be in an existing folder, but there is no folder {parent}")
     with TemporaryFile(dir=parent):  # without a name where the system can, so that even a killed run leaves nothing
         pass
-
-
-def temporary_beside(path: Path) -> Path:
-    """Return an unused hidden name in the folder of `path`, from which a rename is atomic."""
-    return path.absolute().parent / f".motion-core-{secrets.token_hex(6)}.partial"
+    if final.exists() and parent.stat().st_mode & stat.S_ISVTX and hasattr(os, "geteuid"):  # sticky, as /tmp is
+        owners = {final.stat().st_uid, parent.stat().st_uid}
+        if os.geteuid() not in owners | {0}:
+            raise InputError(f"{target}: belongs to another user, and in {parent} only its owner can replace it")
 
 
 @contextmanager
@@ -95,18 +131,3 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise InputError(f"{path}: cannot be written, the disk is full ({error.strerror})") from error
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def replace(temporary: Path, path: Path) -> None:
-    """Put a finished file, or a folder into the place of an empty one."""
-    if temporary.is_dir() and path.is_dir():
-        path.rmdir()
-    os.replace(temporary, path)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -2,44 +2,101 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from filelock import FileLock
 
+from ..atomic import atomic_path, final_path, lock_folder, put, remove, remove_locked, remove_stale
 from ..errors import InputError
 from .containers import measure
 from .mp4 import join
-from .outputs import FRAMES, check_output, naming, remove, replace, temporary_beside
+from .outputs import FRAMES, check_output, naming, written_size
+from .sound import Sound, prepare_sound
 from .timing import exact_rate
 from .writing import QUALITY, AudioSource, FolderSink, VideoWriter, audio_part, check_frame, check_quality
 
 _MANIFEST = "job.json"
+_FRAMES = "frames"  # of an output that is a folder
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Return a text about a file, or the files of a folder, that changes when they do: names, sizes, times of change."""
+    """Return a text about the content of a file, or of the files of a folder and their names, that changes when it does."""
     source = Path(path)
+    digest = hashlib.sha256()
     try:
-        files = sorted(source.iterdir()) if source.is_dir() else [source]
-        stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        if not source.is_dir():
+            return _digest(source)
+        for file in sorted(source.iterdir()):
+            if file.is_file() and not file.name.startswith("."):
+                digest.update(f"{file.name}\0{_digest(file)}\n".encode(errors="surrogateescape"))
     except OSError as error:
         raise InputError(f"{source}: cannot be read: {error.strerror}") from error
-    return f"{source.resolve()} {stamps}"
+    return digest.hexdigest()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_job(
+    path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = (), *, resume: bool = False
+) -> str:
+    """Return the kind of an output path if a `SegmentedWriter` can write it; call it before long work.
+
+    Args:
+        path, others: as for `check_output`.
+        resume: whether a job that was interrupted is to go on.
+
+    Raises:
+        InputError: as `check_output`; another job is writing it now, or an unfinished one is not to be resumed.
+    """
+    parts = _parts_of(path)
+    kind = check_output(path, others, filled=resume and _is_in_place(parts, path))
+    if parts.is_dir():
+        _locked(parts, path).release()
+        if not resume and (parts / _MANIFEST).exists():
+            raise InputError(f"{parts}: holds an unfinished job; resume it, or remove the folder")
+    return kind
+
+
+def _is_in_place(parts: Path, path: str | os.PathLike[str]) -> bool:
+    """Whether a job for a folder was stopped when its frames were there already.
+
+    They are in a folder of the parts, made before the job's file, until that folder becomes the output.
+    """
+    frames = (parts / _FRAMES, final_path(path))
+    return (parts / _MANIFEST).exists() and not frames[0].exists() and (frames[1] / "000001.png").exists()
+
+
+def _parts_of(path: str | os.PathLike[str]) -> Path:
+    target = final_path(path)
+    return target.with_name(f"{target.name}.parts")
+
+
+def _locked(parts: Path, path: str | os.PathLike[str]) -> FileLock:
+    with naming(parts):
+        lock = lock_folder(parts)
+    if lock is None:
+        raise InputError(f"{path}: is being written by another job; wait until it has ended, or name another output")
+    return lock
 
 
 class SegmentedWriter:
     """A `VideoWriter` for long jobs: an interruption costs the frames of one segment, not all of them.
 
     Finished segments are kept in ``<name>.parts`` beside the output, together with what they were made from; after an
-    interruption that folder stays, and a writer with ``resume=True`` goes on from there. At the end of the ``with``
-    block the segments are joined without encoding their frames again, and the folder is removed.
+    interruption that folder stays, and a writer with ``resume=True`` goes on from there, whenever and however the other was
+    stopped. At the end of the ``with`` block the segments are joined without encoding their frames again, and the folder is
+    removed. It is locked from the beginning of the block to its end, or to the death of the process.
 
     Args:
         path, frame_rate, audio_from, start, end, metadata, quality: as for `VideoWriter`; ``.mp4`` or a folder.
@@ -52,7 +109,8 @@ class SegmentedWriter:
         frames_done: frames that are already there when the ``with`` block begins; do not write them again.
 
     Raises:
-        InputError: as `VideoWriter`; also if there are parts of another job, or of this one and `resume` is False.
+        InputError: as `VideoWriter`; also if there are parts of another job, or of this one and `resume` is False, or if
+            another process is writing them.
     """
 
     def __init__(
@@ -71,38 +129,55 @@ class SegmentedWriter:
         quality: int = QUALITY,
     ) -> None:
         self.path = Path(path)
-        self.kind = check_output(path)
+        self.kind = check_job(path, resume=resume)
         if self.kind not in ("mp4", FRAMES):
             raise InputError(f"{self.path}: only .mp4 and folders of frames can be resumed, got {self.path.suffix}")
         if isinstance(segment_frames, bool) or not isinstance(segment_frames, int) or segment_frames < 1:
             raise InputError(f"segment_frames: must be a whole number of at least 1, got {segment_frames!r}")
         self.frame_rate = exact_rate(frame_rate)
-        self.parts = self.path.absolute().parent / f"{self.path.name}.parts"
-        self._frames = self.parts / "frames"  # of a folder output
+        self.parts = _parts_of(path)
+        self._frames = self.parts / _FRAMES
         self._audio = audio_part(audio_from, start, end)
+        self._sound: Sound | None = None
         self._metadata = dict(metadata or {})
         self._quality, self._segment_frames = check_quality(quality), segment_frames
-        self._keep = keep
+        self._resume, self._keep = resume, keep
         self._size: tuple[int, int] | None = None
         self._writer: VideoWriter | None = None
         self._folder: FolderSink | None = None
         self._job = {"fingerprint": fingerprint, "frame_rate": str(self.frame_rate), "quality": quality}
-        self._check_parts(resume)
-        self.frames_done = self._count_done()
-        self.frame_count = self.frames_done  # frames written, in all runs together
+        self._lock: FileLock | None = None
+        self._finished = False
+        self.frames_done = 0
+        self.frame_count = 0  # frames written, in all runs together
 
     def __enter__(self) -> Self:
+        self._lock = _locked(self.parts, self.path)
+        begun = True
         try:
             with naming(self.parts):
-                self.parts.mkdir(exist_ok=True)
-                for unfinished in self.parts.glob(".motion-core-*.partial"):  # of a run that was killed
+                remove_stale(self.parts.parent)
+                for unfinished in self.parts.glob(".motion-core-*"):  # of a run that was killed
                     remove(unfinished)
+            begun = (self.parts / _MANIFEST).exists() or self._count_done() > 0
+            if begun:
+                self._check_parts()
+            self.frame_count = self.frames_done = self._count_done()
+            with naming(self.parts):
+                if self.kind == "mp4":
+                    self._sound = prepare_sound(self._audio, self.parts)
+                elif not self._finished:
+                    self._frames.mkdir(exist_ok=True)
                 self._save_job()
         except BaseException:
-            if not self.frames_done:
-                shutil.rmtree(self.parts, ignore_errors=True)
+            self._leave(keep=begun)
             raise
         return self
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """The (height, width) that the frames have in the output; None before the first one."""
+        return None if self._size is None else written_size(self.kind, self._size)
 
     def write(self, frame: np.ndarray) -> None:
         """Append a frame ``(H, W, 3)`` uint8 RGB, the first being number `frames_done`."""
@@ -121,39 +196,55 @@ class SegmentedWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        finished = False
         try:
             if self._writer is not None:  # the unfinished segment is completed, or thrown away
-                self._writer.__exit__(kind, error, trace)
+                writer, self._writer = self._writer, None
+                writer.__exit__(kind, error, trace)
             if kind is None:
-                self._finish()
-                finished = True
+                self.finish()
         finally:
-            if not (finished or self._keep):
-                shutil.rmtree(self.parts, ignore_errors=True)
+            self._leave(keep=self._keep and not (self._finished and kind is None))
+
+    def finish(self) -> None:
+        """Put the video into its place before the ``with`` block ends; nothing can be written after that.
+
+        If the block then ends with an exception, a job that is kept can be resumed still, without a frame to be made.
+        """
+        if self._finished:
+            return
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.__exit__(None, None, None)
+        if not self.frame_count:
+            raise InputError(f"{self.path}: a video needs at least one frame, got none")
+        with naming(self.path):
+            made = self._frames
+            if self.kind != FRAMES:
+                made = self.parts / "joined.mp4"
+                join(self._segments(), made, self.frame_rate, sound=self._sound, metadata=self._metadata)
+            put(made, self.path)
+        self._finished = True
+
+    def _leave(self, *, keep: bool) -> None:
+        """Unlock the parts, or remove them."""
+        if self._sound is not None:
+            self._sound.close()
+        if self._lock is None:
+            return
+        if keep:
+            self._lock.release()
+        else:
+            remove_locked(self.parts, self._lock)
+        self._lock = None
 
     def _write_segment(self, frame: np.ndarray) -> None:
         if self._writer is None:
             segment = self.parts / f"{len(self._segments()) + 1:06d}.mp4"
-            self._writer = VideoWriter(segment, self.frame_rate, quality=self._quality)
+            self._writer = VideoWriter(segment, self.frame_rate, quality=self._quality).__enter__()
         self._writer.write(frame)
         if self._writer.frame_count == self._segment_frames:
             self._writer.__exit__(None, None, None)
             self._writer = None
-
-    def _finish(self) -> None:
-        if not self.frame_count:
-            raise InputError(f"{self.path}: a video needs at least one frame, got none")
-        temporary = self._frames if self.kind == FRAMES else temporary_beside(self.path)
-        try:
-            with naming(self.path):
-                if self.kind != FRAMES:
-                    join(self._segments(), temporary, self.frame_rate, audio=self._audio, metadata=self._metadata)
-                replace(temporary, self.path)
-        finally:
-            if self.kind != FRAMES:
-                remove(temporary)
-        shutil.rmtree(self.parts)
 
     def _segments(self) -> list[Path]:
         """Return the finished segments in order, up to the first gap."""
@@ -162,11 +253,9 @@ class SegmentedWriter:
             segments.append(segment)
         return segments
 
-    def _check_parts(self, resume: bool) -> None:
-        """Raise InputError unless there are no parts, or parts of this very job that are to be resumed."""
-        if not os.path.exists(self.parts) or (self.parts.is_dir() and not any(self.parts.iterdir())):
-            return
-        if not resume:
+    def _check_parts(self) -> None:
+        """Raise InputError unless the parts are of this very job, which is to be resumed."""
+        if not self._resume:
             raise InputError(f"{self.parts}: holds an unfinished job; resume it, or remove the folder")
         job = self._load_job()
         for key, value in self._job.items():
@@ -175,11 +264,13 @@ class SegmentedWriter:
                 raise InputError(f"{self.parts}: cannot be resumed, it was made from other inputs or settings{hint}")
         if isinstance(job.get("size"), list):
             self._size = (int(job["size"][0]), int(job["size"][1]))
+        self._finished = self.kind == FRAMES and _is_in_place(self.parts, self.path)
 
     def _count_done(self) -> int:
         if self.kind == FRAMES:
+            folder = final_path(self.path) if self._finished else self._frames
             count = 0
-            while (self._frames / f"{count + 1:06d}.png").exists():
+            while (folder / f"{count + 1:06d}.png").exists():
                 count += 1
             return count
         return sum(measure(segment).count for segment in self._segments())
@@ -192,7 +283,6 @@ class SegmentedWriter:
         return job if isinstance(job, dict) else {}
 
     def _save_job(self) -> None:
-        with naming(self.parts):
-            temporary = temporary_beside(self.parts / _MANIFEST)
+        manifest = self.parts / _MANIFEST
+        with naming(self.parts), atomic_path(manifest) as temporary:
             temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")
-            os.replace(temporary, self.parts / _MANIFEST)

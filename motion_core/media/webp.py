@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
+from ..atomic import atomic_path
 from ..errors import InputError
-from .outputs import naming, replace, temporary_beside
+from .outputs import check_file, naming
 from .timing import exact_rate
 from .writing import check_frame
 
@@ -37,9 +37,7 @@ def save_animation(
     Raises:
         InputError: the path cannot be written, no frames, frames of several sizes, or a quality out of range.
     """
-    target, rate = Path(path), exact_rate(frame_rate)
-    if target.suffix.lower() != ".webp":
-        raise InputError(f"{target}: must end in .webp, got {target.suffix or 'no ending'!r}")
+    target, rate = check_file(path, ".webp"), exact_rate(frame_rate)
     if not 0 <= quality <= 100:
         raise InputError(f"quality: must be in 0 (smallest) to 100 (best), got {quality!r}")
     pictures: list[Image.Image] = []
@@ -53,12 +51,6 @@ def save_animation(
     durations = [after - before for before, after in pairwise(times)]
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = "\n".join(f"{key}: {value}" for key, value in (metadata or {}).items())
-    temporary = temporary_beside(target)
-    try:
-        with naming(target), temporary.open("wb") as file:
-            options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
-            pictures[0].save(file, format="WEBP", quality=quality, method=4, exif=exif, **options)
-        with naming(target):
-            replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
+    with naming(target), atomic_path(target) as temporary:
+        pictures[0].save(temporary, format="WEBP", quality=quality, method=4, exif=exif, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,14 +14,15 @@ import av
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from ..atomic import atomic_path, final_path, hidden_folder, put, remove
 from ..errors import InputError
 from ..version import __version__
 from .files import existing_file
 from .gif import GifSink
 from .mp4 import Mp4Sink
-from .outputs import FRAMES, check_output, naming, remove, replace, temporary_beside
+from .outputs import FRAMES, check_file, check_output, naming, written_size
 from .reading import VideoSource
-from .sound import AudioPart
+from .sound import AudioPart, Sound, prepare_sound
 from .timing import exact_rate, exact_time
 
 QUALITY = 18  # constant rate factor of H.264: hardly told from the original
@@ -113,14 +115,16 @@ class VideoWriter:
     """Writes a video frame by frame; use it in a ``with`` statement.
 
     The kind follows from the path: ``.mp4`` (H.264, with sound), ``.gif``, or a folder of PNG frames where the path
-    ends in a separator or is an empty folder. It is written under a temporary name in the same folder and renamed at
-    the end of the ``with`` block; if that ends with an exception, of whatever kind, nothing is left behind.
+    ends in a separator or is an empty folder. It is written in a hidden folder beside its place, and put there at the end
+    of the ``with`` block; if that ends with an exception, of whatever kind, nothing is left behind. What a killed process
+    left behind goes when the next video is written beside it.
 
     Args:
         path: where to.
         frame_rate: frames a second, taken exactly.
         audio_from: a video whose sound goes along (MP4 only), never longer than the frames. A `VideoSource` brings its
-            own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its video.
+            own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its video. It
+            is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
         metadata: text to store in the file, for example `provenance`.
         quality: constant rate factor of H.264, from 0 (best) to 51.
 
@@ -144,20 +148,37 @@ class VideoWriter:
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
         self._audio = audio_part(audio_from, start, end)
+        self._sound: Sound | None = None
         self._metadata = dict(metadata or {})
         self._quality = check_quality(quality)
-        self._temporary = temporary_beside(self.path)
+        self._open = ExitStack()
+        self._made: Path | None = None  # in a hidden folder
         self._size: tuple[int, int] | None = None
         self._sink: FrameSink | None = None
+        self._finished = False
 
     def __enter__(self) -> Self:
+        place = final_path(self.path)
+        with naming(self.path), ExitStack() as opened:
+            folder = opened.enter_context(hidden_folder(place.parent))
+            if self.kind == "mp4":
+                self._sound = prepare_sound(self._audio, folder)
+            self._made = folder / f"made{place.suffix}"
+            self._open = opened.pop_all()
         return self
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """The (height, width) that the frames have in the output; None before the first one."""
+        return None if self._size is None else written_size(self.kind, self._size)
 
     def write(self, frame: np.ndarray) -> None:
         """Append a frame ``(H, W, 3)`` uint8 RGB; all frames have the size of the first."""
+        if self._made is None:
+            raise ValueError("a VideoWriter is used in a with block")
         self._size = check_frame(frame, self._size, self.path)
         with naming(self.path):
-            self._sink = self._sink or self._new_sink(self._size)
+            self._sink = self._sink or self._new_sink(self._made, self._size)
             self._sink.write(frame)
         self.frame_count += 1
 
@@ -166,54 +187,53 @@ class VideoWriter:
     ) -> None:
         try:
             if kind is None:
-                self._finish()
+                self.finish()
         finally:
             self._discard()
 
-    def _new_sink(self, size: tuple[int, int]) -> FrameSink:
+    def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
         if self.kind == "mp4":
             return Mp4Sink(
-                self._temporary,
+                made,
                 self.frame_rate,
                 size,
                 quality=self._quality,
-                audio=self._audio,
+                sound=self._sound,
                 metadata=self._metadata,
             )
         if self.kind == FRAMES:
-            return FolderSink(self._temporary, metadata=self._metadata)
-        return GifSink(self._temporary, self.frame_rate, size, metadata=self._metadata)
+            return FolderSink(made, metadata=self._metadata)
+        return GifSink(made, self.frame_rate, size, metadata=self._metadata)
 
-    def _finish(self) -> None:
-        if self._sink is None:
+    def finish(self) -> None:
+        """Put the video into its place before the ``with`` block ends; nothing can be written after that."""
+        if self._finished:
+            return
+        if self._made is None or self._sink is None:
             raise InputError(f"{self.path}: a video needs at least one frame, got none")
         with naming(self.path):
             self._sink.finish()
-            replace(self._temporary, self.path)
+            put(self._made, self.path)
+        self._finished = True
 
     def _discard(self) -> None:
-        """Close and delete what is not finished; after `_finish` there is nothing left to do."""
+        """Close and delete what is not finished."""
         try:
-            remove(self._temporary)  # before closing, which would otherwise complete the file first
+            if self._made is not None:
+                remove(self._made)  # before closing, which would otherwise complete the file first
             if self._sink is not None:
                 self._sink.close()
         except (OSError, av.FFmpegError):
             pass  # it cannot be completed, and need not be
         finally:
-            remove(self._temporary)
+            if self._sound is not None:
+                self._sound.close()
+            self._open.close()
 
 
 def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
     """Write ``(H, W, 3)`` uint8 RGB as a PNG file, with `metadata` as its text. Raises InputError if it cannot."""
-    target = Path(path)
+    target = check_file(path, ".png")
     check_frame(pixels, None, target)
-    if target.suffix.lower() != ".png":
-        raise InputError(f"{target}: must end in .png, got {target.suffix or 'no ending'!r}")
-    temporary = temporary_beside(target)
-    try:
-        with naming(target):
-            with temporary.open("wb") as file:
-                Image.fromarray(pixels).save(file, format="PNG", pnginfo=_png_text(metadata or {}))
-            replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming(target), atomic_path(target) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=_png_text(metadata or {}))

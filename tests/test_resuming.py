@@ -1,0 +1,264 @@
+"""Jobs that are killed at any moment go on from there, give the same result, and are alone with their output."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import media_files as files
+import numpy as np
+import pytest
+
+from motion_core import InputError, atomic, media
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in the midst of its work")
+
+COUNT, LENGTH = 14, 4  # frames, of them in a segment
+TARGETS = ["a.mp4", "a/"]
+
+
+def job(path: str, driving: media.VideoSource, count: int = COUNT) -> int:
+    """Write numbered frames where they are not there yet; returns how many were there."""
+    options = {"fingerprint": "inputs", "segment_frames": LENGTH, "audio_from": driving}
+    with media.SegmentedWriter(path, 25, resume=True, **options) as writer:
+        for number in range(writer.frames_done, count):
+            writer.write(files.numbered(number))
+    return writer.frames_done
+
+
+def go_on(path: str, driving: media.VideoSource, count: int = COUNT) -> None:
+    """The job, unless it is finished with all that belongs to it."""
+    if not os.path.exists(path) or os.path.exists(f"{path.rstrip('/')}.parts"):
+        job(path, driving, count)
+
+
+@pytest.fixture
+def driving(tmp_path) -> media.VideoSource:
+    return media.open_video(files.write_video(tmp_path / "driving.mp4", COUNT, rate=Fraction(25), tone="aac"))
+
+
+def content(path: str) -> list[bytes]:
+    """All packets of a video, or all files of a folder, in order."""
+    if os.path.isdir(path):
+        return [name.encode() + Path(path, name).read_bytes() for name in sorted(os.listdir(path))]
+    with av.open(path) as container:
+        return [bytes(packet) for packet in container.demux() if packet.size]
+
+
+def in_a_process(work: Callable[[], object]) -> int:
+    """Begin work in a copy of this process; returns its id."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+
+def ending(child: int) -> int:
+    """Wait for a process; returns the signal that ended it, or 0."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at_rename(number: int, after: bool, work: Callable[[], object]) -> Callable[[], None]:
+    """Work that is killed just before or after its nth renaming: between them, what others see does not change."""
+
+    def run() -> None:
+        done = 0
+
+        def struck(rename: Callable[..., None]) -> Callable[..., None]:
+            def call(*arguments: object) -> None:
+                nonlocal done
+                if done == number and not after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                rename(*arguments)
+                if done == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                done += 1
+
+            return call
+
+        os.rename, os.replace = struck(os.rename), struck(os.replace)
+        work()
+
+    return run
+
+
+def assert_alone(path: str) -> None:
+    """Beside the output there is nothing left, at the latest when something else has been written there."""
+    folder = Path(path).parent
+    with media.VideoWriter(folder / "other.gif", 25) as writer:
+        writer.write(files.numbered(0))
+    assert sorted(os.listdir(folder)) == [Path(path).name, "other.gif"]
+
+
+def trial_folder(tmp_path: Path, target: str) -> tuple[Path, str]:
+    folder = tmp_path / "trial"
+    folder.mkdir()
+    return folder, os.path.join(folder, target)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_job_killed_at_any_step_goes_on(tmp_path, driving, target, after):
+    job(os.path.join(tmp_path, target), driving)
+    expected = content(os.path.join(tmp_path, target))
+    steps = 0
+    while True:
+        folder, path = trial_folder(tmp_path, target)
+        if ending(in_a_process(killed_at_rename(steps, after, lambda path=path: job(path, driving)))) == 0:
+            break
+        go_on(path, driving)
+        assert content(path) == expected, f"killed at renaming {steps}"
+        assert_alone(path)
+        atomic.remove(folder)
+        steps += 1
+    # The job's file when it begins and when the size is known, the segments or the frames, the output, the end of the parts.
+    assert steps == 2 + (COUNT if target.endswith("/") else -(-COUNT // LENGTH)) + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path, driving, target):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    moments = random.Random(seed)
+    job(os.path.join(tmp_path, target), driving, 40)
+    began = time.perf_counter()
+    assert ending(in_a_process(lambda: job(os.path.join(tmp_path, f"timed-{target}"), driving, 40))) == 0
+    lasts = time.perf_counter() - began
+    expected, kills = content(os.path.join(tmp_path, target)), 0
+    while kills < 20:
+        folder, path = trial_folder(tmp_path, target)
+        for _ in range(moments.randrange(1, 5)):
+            child = in_a_process(lambda path=path: go_on(path, driving, 40))
+            time.sleep(moments.uniform(0, lasts))
+            os.kill(child, signal.SIGKILL)
+            kills += ending(child) == -signal.SIGKILL
+        go_on(path, driving, 40)
+        assert content(path) == expected, f"seed {seed}, kill {kills}"
+        assert_alone(path)
+        atomic.remove(folder)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_output_is_written_by_one_job_only(tmp_path, driving, target):
+    path = os.path.join(tmp_path, target)
+    (tmp_path / "link").symlink_to(path.rstrip("/"))
+    options = {"fingerprint": "inputs", "segment_frames": LENGTH}
+    with media.SegmentedWriter(path, 25, **options) as writer:
+        writer.write(files.numbered(0))
+        for resume in (False, True):
+            with pytest.raises(InputError, match=f"{path}: is being written by another job; wait until it has ended"):
+                media.check_job(path, resume=resume)
+            with pytest.raises(InputError, match="is being written by another job"):
+                media.SegmentedWriter(f"{tmp_path}/link/" if target == "a/" else path, 25, resume=resume, **options)
+        for number in range(1, COUNT):
+            writer.write(files.numbered(number))
+    assert media.open_video(path).frame_count == COUNT
+
+
+def test_a_job_that_is_killed_unlocks_its_output(tmp_path, driving):
+    def stay() -> None:
+        with media.SegmentedWriter(tmp_path / "a.mp4", 25, fingerprint="inputs") as writer:
+            writer.write(files.numbered(0))
+            (tmp_path / "ready").touch()
+            time.sleep(60)
+
+    child = in_a_process(stay)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="is being written by another job"):
+        media.check_job(tmp_path / "a.mp4", resume=True)
+    os.kill(child, signal.SIGKILL)
+    ending(child)
+    assert media.check_job(tmp_path / "a.mp4", resume=True) == "mp4"
+    with pytest.raises(InputError, match=r"a\.mp4\.parts: holds an unfinished job"):
+        media.check_job(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a/"])
+def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path, name):
+    def stay() -> None:
+        with media.VideoWriter(os.path.join(tmp_path, name), 25) as writer:
+            writer.write(files.numbered(0))
+            (tmp_path / "ready").touch()
+            time.sleep(60)
+
+    def write_another() -> None:
+        with media.VideoWriter(tmp_path / "b.gif", 25) as writer:
+            writer.write(files.numbered(0))
+
+    child = in_a_process(stay)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    write_another()
+    assert len(os.listdir(tmp_path)) == 3, "what is being written stays"
+    os.kill(child, signal.SIGKILL)
+    ending(child)
+    write_another()
+    assert sorted(os.listdir(tmp_path)) == ["b.gif", "ready"]
+
+
+def test_a_folder_that_is_in_place_is_not_written_again(tmp_path, driving):
+    """Killed between the last renaming and the removal of the parts: the job is told how many frames there are."""
+    path = f"{tmp_path}/a/"
+    last = 2 + COUNT  # the renaming that puts it into place
+    assert ending(in_a_process(killed_at_rename(last, True, lambda: job(path, driving)))) == -signal.SIGKILL
+    before = [file.stat().st_mtime_ns for file in sorted((tmp_path / "a").iterdir())]
+    assert media.check_job(path, resume=True) == "frames"
+    with pytest.raises(InputError, match="must be an empty or a new folder"):
+        media.check_job(path)
+    assert job(path, driving) == COUNT
+    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "a").iterdir())] == before
+
+
+def test_files_that_others_put_into_the_folder_stop_a_job_before_its_work(tmp_path, driving):
+    path = f"{tmp_path}/a/"
+    (tmp_path / "a").mkdir()
+    assert ending(in_a_process(killed_at_rename(5, True, lambda: job(path, driving)))) == -signal.SIGKILL
+    (tmp_path / "a" / "000001.png").touch()
+    with pytest.raises(InputError, match="must be an empty or a new folder"):
+        media.check_job(path, resume=True)
+
+
+def test_the_fingerprint_is_of_the_content(tmp_path):
+    (tmp_path / "frames").mkdir()
+    paths = [files.write_video(tmp_path / "a.mp4", 2), tmp_path / "frames"]
+    (tmp_path / "frames" / "1.png").write_bytes(b"1")
+    before = [media.fingerprint(path) for path in paths]
+    os.utime(tmp_path / "a.mp4", (1, 1))
+    os.utime(tmp_path / "frames" / "1.png", (1, 1))
+    (tmp_path / "frames" / ".DS_Store").touch()
+    assert [media.fingerprint(path) for path in paths] == before
+    assert media.fingerprint((tmp_path / "a.mp4").rename(tmp_path / "b.mp4")) == before[0]
+
+    (tmp_path / "frames" / "1.png").rename(tmp_path / "frames" / "2.png")
+    changed = bytearray((tmp_path / "b.mp4").read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / "b.mp4").write_bytes(changed)
+    assert media.fingerprint(tmp_path / "b.mp4") != before[0]
+    assert media.fingerprint(tmp_path / "frames") != before[1]
+    with pytest.raises(InputError, match=r"gone\.mp4: cannot be read"):
+        media.fingerprint(tmp_path / "gone.mp4")
+
+
+def test_the_output_is_in_place_before_the_block_ends(tmp_path):
+    """What is made from it, such as a comparison, can fail without costing a frame."""
+    for path in (f"{tmp_path}/a.mp4", f"{tmp_path}/a/"):
+        options = {"fingerprint": "inputs", "resume": True}
+        with pytest.raises(KeyboardInterrupt), media.SegmentedWriter(path, 25, **options) as writer:
+            writer.write(files.numbered(0))
+            writer.finish()
+            assert np.stack(list(media.open_video(path))).shape[0] == 1
+            raise KeyboardInterrupt
+        with media.SegmentedWriter(path, 25, **options) as writer:
+            assert writer.frames_done == 1
+    assert sorted(os.listdir(tmp_path)) == ["a", "a.mp4"]
