@@ -96,7 +96,7 @@ class LayerPainter(MotionModel):
         bottom, right = (-(-part.stop * side // self.size) for part, side in zip(cells, size, strict=True))
 
         # 2. What is hidden there, and how bright what is seen is
-        maps = view.image.new_zeros(len(layers), self.image_channels + 1, self.size, self.size)
+        maps = view.image.new_ones(len(layers), self.image_channels + 1, self.size, self.size)
         maps[..., cells[0], cells[1]] = torch.cat(self.painted_figure(view, cells), dim=1)
         large = enlarged_part(maps, size, (top, bottom, left, right))
         painted, brightness = large.split((self.image_channels, 1), dim=1)
