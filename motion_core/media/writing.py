@@ -80,11 +80,11 @@ class FolderSink:
         """Nothing is open between frames."""
 
 
-def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path, channels: int = 3) -> tuple[int, int]:
     """Return the (h, w) of a frame if it can be written after frames of `size`."""
-    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != channels:
         got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
-        raise InputError(f"{path}: frames must be (H, W, 3) uint8 arrays, got {got}")
+        raise InputError(f"{path}: frames must be (H, W, {channels}) uint8 arrays, got {got}")
     height, width = frame.shape[:2]
     if min(height, width) < 1 or max(height, width) > 16384:
         raise InputError(f"{path}: frames must have sides of 1..16384 pixels, got {width} x {height}")
