@@ -63,7 +63,7 @@ class AnimatedFrame:
     """One frame of the result.
 
     Attributes:
-        image: ``(H, W, 3)`` uint8 RGB.
+        image: ``(H, W, 3)`` uint8 RGB; ``(H, W, 4)`` where the scene is transparent.
         keypoints: the transferred keypoints that it was drawn with, ``(K, N, 2)`` float32.
         selection: which interpolated image was animated.
         diagnosis: of the frame; None unless the settings ask for it.
@@ -114,6 +114,7 @@ class Animation:
         frames: the iterator that computes them.
         inputs: the files that it is made from, which a writer does not replace.
         presence: with models of people, in how many of the driving frames looked at so far there was one.
+        transparent: whether frames are ``(H, W, 4)``, with transparency.
     """
 
     frame_size: tuple[int, int]
@@ -123,6 +124,7 @@ class Animation:
     frames: Generator[AnimatedFrame, None, None] = field(repr=False)
     inputs: tuple[Path, ...] = ()
     presence: Presence = field(default_factory=Presence)
+    transparent: bool = False
 
     @property
     def frame_rate(self) -> Fraction:
@@ -132,10 +134,17 @@ class Animation:
     def __iter__(self) -> Iterator[AnimatedFrame]:
         return self.frames
 
-    def writer(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> media.VideoWriter:
+    def writer(
+        self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True
+    ) -> media.VideoWriter | media.AlphaWriter:
         """A writer for these frames; see `AnimationOutput.save`."""
-        media.check_output(path, self.inputs)
-        return media.VideoWriter(
+        check, kind = (
+            (media.check_alpha_output, media.AlphaWriter)
+            if self.transparent
+            else (media.check_output, media.VideoWriter)
+        )
+        check(path, self.inputs)
+        return kind(
             path,
             self.frame_rate,
             audio_from=self.video if audio else None,
@@ -174,7 +183,7 @@ class AnimationOutput:
     """A finished video.
 
     Attributes:
-        frames: ``(T, H, W, 3)`` uint8 RGB, in the picture's aspect.
+        frames: ``(T, H, W, 3)`` uint8 RGB, ``(T, H, W, 4)`` where the scene is transparent.
         keypoints: the transferred keypoints of each frame, ``(T, K, N, 2)`` float32.
         animation: what it came from: frame rate, driving video, model.
         selections: of each frame, which interpolated image was animated.
@@ -201,6 +210,8 @@ class AnimationOutput:
 
     def save(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> None:
         """Write ``.mp4`` with the driving video's sound, ``.gif``, or a folder of PNG files (a name that ends in /).
+
+        Frames with transparency are written as ``.webm`` (VP9, without sound), ``.mov`` (ProRes 4444) or a folder of PNG files.
 
         Args:
             path: where to; it is written beside it first, so that there is never half a video.

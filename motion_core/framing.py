@@ -25,6 +25,7 @@ Region = tuple[float, float, float, float]
 LARGEST = 1536  # side of the networks' image, where it is as large as the picture's part
 NEARLY = 0.75  # of the networks' smallest image: a part as large is not enlarged to it, it gets more of the picture
 POSE_MARGIN = 0.2  # space around poses in the picture, as a share of half the side of the person's region
+CUT = 0.02  # coordinate units that a person reaches beyond the picture's side, who is cut off there
 _DIMMED = 0.35  # brightness of the unused part in a preview
 _OUTLINE = (1.0, 0.6, 0.0)  # colour around the used part
 
@@ -330,6 +331,49 @@ def place_own(picture_size: Size, smallest: int, fit: Fit = "pad", box: Box | No
     if fit == "pad" and max(own) == side:  # odd sides as well
         return replace(placement, content=_centred(own, (side, side)))
     return placement
+
+
+def roomy(placement: Placement, poses: Tensor, person: Tensor, reach: float) -> Placement:
+    """The placement with a larger networks' image, square as before, that has room for poses beyond the picture.
+
+    Where the person is cut off by the picture's side there is none: nothing is known of what would be seen.
+
+    Args:
+        poses: those to take, ``(S, K, N, 2)``, in the networks' image, as all points here.
+        person: in the picture, ``(1, K, N, 2)``.
+        reach: pixels around the poses.
+    """
+    height, width = placement.network_size
+    top, left, tall, wide = free_part(person, placement)
+    last = poses.new_tensor([width - 1, height - 1])
+    pixels = (poses.reshape(-1, 2) + 1) / 2 * last  # (P, 2)
+    (first_x, first_y), (last_x, last_y) = (pixels.amin(dim=0) - reach).tolist(), (pixels.amax(dim=0) + reach).tolist()
+    above, before_it = (max(0, round(-first)) * (start == 0) for first, start in ((first_y, top), (first_x, left)))
+    below = max(0, round(last_y - height)) * (top + tall == height)
+    behind = max(0, round(last_x - width)) * (left + wide == width)
+    side = min(max(height + above + below, width + before_it + behind), max(LARGEST, height, width))
+    if side <= max(height, width):
+        return placement
+    above, before_it = min(above, side - height), min(before_it, side - width)
+    content = (placement.content[0] + above, placement.content[1] + before_it, *placement.content[2:])
+    region = placement.person
+    if region is not None:
+        region = (region[0] + before_it, region[1] + above, *region[2:])
+    return replace(placement, network_size=(side, side), content=content, person=region)
+
+
+def free_part(person: Tensor, placement: Placement) -> Box:
+    """The part of the networks' image in which a person ``(1, K, N, 2)`` may be seen: beyond the picture as well, but not at
+    sides that cut the person off."""
+    height, width = placement.network_size
+    top, left, tall, wide = placement.content
+    ends = (person.reshape(-1, 2).amin(dim=0).tolist(), person.reshape(-1, 2).amax(dim=0).tolist())  # (x, y) each
+    starts, stops = [], []
+    for start, length, side, axis in ((top, tall, height, 1), (left, wide, width, 0)):
+        first, last = (2 * edge / max(side - 1, 1) - 1 for edge in (start, start + length - 1))
+        starts.append(start if ends[0][axis] < first - CUT else 0)
+        stops.append(start + length if ends[1][axis] > last + CUT else side)
+    return starts[0], starts[1], stops[0] - starts[0], stops[1] - starts[1]
 
 
 def subject_box(points: Tensor, picture_size: Size, margin: float = 0.25, aspect: float = 1.0) -> Box:

@@ -14,6 +14,7 @@ from torch import Tensor
 from . import media
 from .errors import InputError
 from .framing import (
+    POSE_MARGIN,
     Box,
     Placement,
     Region,
@@ -24,6 +25,7 @@ from .framing import (
     place_in,
     place_own,
     room_box,
+    roomy,
     subject_box,
     to_network,
 )
@@ -130,6 +132,7 @@ def place_person(
     size: Size,
     poses: Callable[[Keypoints], Keypoints] | None,
     name: str,
+    beyond: bool = False,
 ) -> Placement:
     """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, how it lies in the networks' image, and where the person is.
 
@@ -139,24 +142,30 @@ def place_person(
         poses: takes the person's keypoints to poses ``(S, K, N, 2)``, all in the square around the picture; the part is what the
             person and these need. None uses all of the picture, or the crop.
         name: of the picture, for messages.
+        beyond: whether poses that reach beyond the picture have room in the networks' image all the same.
 
     Raises:
         InputError: as for `find_person`.
     """
     picture_size = (picture.shape[-2], picture.shape[-1])
+    wanted: Tensor | None = None  # (S, K, N, 2) in the picture
     box = None if settings.crop == "subject" else settings.crop
     person, region = find_person(detector, picture, name, box, settings.subject)
     if settings.crop == "subject":
         box = subject_box(person.points[0], picture_size, aspect=1 if settings.size is None else size[1] / size[0])
     elif poses is not None:
         whole = place_in(picture_size, (max(picture_size), max(picture_size)))
-        wanted = poses(Keypoints(network_points(person.points, whole)))
-        box = room_box(region, picture_size, picture_points(wanted.points, whole), max(size))
+        wanted = picture_points(poses(Keypoints(network_points(person.points, whole))).points, whole)
+        box = room_box(region, picture_size, wanted, max(size))
     if settings.size is None:
         placement = place_own(picture_size, max(size), settings.fit, box)
     else:
         placement = place_in(picture_size, size, settings.fit, box)
-    return replace(placement, person=network_region(region, placement))
+    placement = replace(placement, person=network_region(region, placement))
+    if not beyond or wanted is None or placement.person is None:
+        return placement
+    reach = POSE_MARGIN * placement.person[2]
+    return roomy(placement, *(network_points(points, placement) for points in (wanted, person.points)), reach)
 
 
 def place_other_person(detector: PersonDetector, picture: Tensor, network_size: Size, name: str) -> Placement:
@@ -196,7 +205,7 @@ def survey_video(
     for index in order:
         frame = next(video.frames(index))
         size = (frame.shape[0], frame.shape[1])
-        found = _seek(detector, _reduced(frame[None]).to(device), region, search=False)
+        found = seek(detector, _reduced(frame[None]).to(device), region, search=False)
         if not _suffices(found, reduced_size(size)) and searches:
             found = detector.detect(_reduced(frame[None]).to(device), silhouettes=False)
             searches -= 1
@@ -211,7 +220,7 @@ def survey_video(
 
 
 @torch.inference_mode()
-def _seek(
+def seek(
     detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
 ) -> DetectedPeople:
     """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it."""
@@ -332,7 +341,7 @@ def follow(
         shapes: list[Tensor] = []  # (1, 1, h, w) each
         with torch.inference_mode():
             for frame in frames.split(1):
-                people = _seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes)
+                people = seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes)
                 presence.frames += 1
                 there = people.score.item() >= PRESENT
                 if people.silhouette is not None:

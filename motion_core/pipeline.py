@@ -5,6 +5,7 @@ Read `MotionInterpPipeline.stream` first: it is the method from beginning to end
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -22,6 +23,7 @@ from .animation import frames as animated_frames
 from .components import OPTIONAL, check_components
 from .driving import check_video, initial_keypoints, smoothed
 from .errors import InputError
+from .figure import cut_out
 from .framing import check_box, preview, to_network
 from .geometry import fold_over_share
 from .interpolation import requested_times
@@ -38,8 +40,10 @@ from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .people import Presence
 from .selection import SteadyChoice
-from .settings import AnimationSettings, KeypointPath, Mode
-from .stages import MotionStages, max_pixels
+from .settings import AnimationSettings, KeypointPath, Mode, scene_file
+from .stages import NO_LAYERS, MotionStages, max_pixels
+
+logger = logging.getLogger(__name__)
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 
@@ -184,6 +188,8 @@ class MotionInterpPipeline(MotionStages):
             end=settings.end,
             frame_rate=settings.frame_rate,
             max_pixels=max_pixels(settings),
+            audio_track=settings.audio_track,
+            on_damage=settings.on_damage,
         )
         check_video(video, settings)
         placement = self.place(picture, settings, self.survey(video, settings), _name(source_image, "source_image"))
@@ -208,6 +214,7 @@ class MotionInterpPipeline(MotionStages):
             driving = smoothed(driving, settings, float(video.frame_rate))
             initial, driving = initial_keypoints(source.keypoints, driving, settings)
             scale = motion_modes.relative_scale(source.keypoints, initial)
+            scene = self.scene(source, initial, video, placement, settings)
 
             steady = SteadyChoice(settings.hysteresis)
             done = 0
@@ -229,7 +236,10 @@ class MotionInterpPipeline(MotionStages):
                     generated = self.generate(sources, keypoints, transform, links, selection.t, settings)
 
                     # 6. Frames
-                    images = self.finish(generated.image, picture, placement, settings)  # (B, 3, H, W)
+                    if scene is None:
+                        images = self.finish(generated.image, picture, placement, settings)  # (B, 3, H, W)
+                    else:
+                        images = scene.frames(cut_out(generated), done)  # (B, 3 or 4, H, W)
                     if callback_on_step_end is not None:
                         images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get(
                             "frames", images
@@ -240,17 +250,18 @@ class MotionInterpPipeline(MotionStages):
                 done += count
 
         return Animation(
-            placement.picture_size if settings.paste_back else placement.content[2:],
+            self.frame_size(video, placement, settings),
             placement,
             video,
             self.model_name,
-            self._with_progress(frames(), video.frame_count, skip_frames),
+            self._with_progress(frames(), video, skip_frames),
             tuple(
                 Path(given)
-                for given in (source_image, driving_video, *source_images)
+                for given in (source_image, driving_video, *source_images, *scene_file(settings))
                 if isinstance(given, str | PathLike)
             ),
             presence,
+            transparent=settings.scene == "transparent",
         )
 
     @torch.inference_mode()
@@ -281,6 +292,8 @@ class MotionInterpPipeline(MotionStages):
         chosen = requested_times(times, num)  # (M,)
         if settings.mode == "auto":
             settings = replace(settings, mode="standard")
+        if settings.scene != "source":
+            raise InputError(f"scene {settings.scene!r} needs a video: animate, or leave it out")
         if settings.mode == "relative":
             raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
         settings = self.resolved(settings)
@@ -317,10 +330,12 @@ class MotionInterpPipeline(MotionStages):
         return media.to_uint8(preview(picture, self.place(picture, settings)))[0]
 
     def _with_progress(
-        self, frames: Iterator[AnimatedFrame], total: int, done: int
+        self, frames: Iterator[AnimatedFrame], video: media.VideoSource, done: int
     ) -> Generator[AnimatedFrame, None, None]:
         config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
-        yield from tqdm(frames, total=total, initial=done, **config)
+        yield from tqdm(frames, total=video.frame_count, initial=done, **config)
+        if video.damaged:
+            logger.warning("%s: %s", video.name, video.describe_damage())
 
     def check_settings(self, settings: AnimationSettings) -> None:
         """Raise InputError where settings ask for what this model has not, or for a size that its networks cannot take."""
@@ -330,6 +345,10 @@ class MotionInterpPipeline(MotionStages):
             raise InputError(
                 "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
             )
+        if settings.scene != "source" and not isinstance(self.image_generator, LayerPainter):
+            raise InputError(NO_LAYERS.format(settings.scene))
+        for path in scene_file(settings):
+            media.load_image(path, max_pixels=max_pixels(settings))
         if settings.subject is not None and not isinstance(self.keypoint_detector, PersonDetector):
             raise InputError(
                 "subject needs a model that looks for people; this one does not: leave it out, or give a crop"

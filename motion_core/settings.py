@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from os import PathLike
 from typing import Literal, get_args
 
 from .errors import InputError
@@ -14,6 +15,8 @@ Background = Literal["identity", "predicted"]
 KeypointPath = Literal["linear", "rigid"]
 Variant = Literal["tpsmm", "int", "int_bt", "full", "v2"]
 Strategy = Literal["learned", "analytic", "fixed", "none", "images"]
+OnDamage = Literal["stop", "hold", "skip"]
+Scene = Literal["source", "driving", "transparent"]
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,17 @@ class AnimationSettings:
         path: of the keypoints to the interpolated image, see `motion_core.interpolation.interpolate_keypoints`.
         diagnose: measure each frame, see `motion_core.animation.FrameDiagnosis`; costs a few per cent.
         background: "predicted" moves the background as it moves in the video, which is right where both show one scene.
+        scene: what is behind the person, for models of people. "source": the picture's own background; "driving": the driving
+            video, in which the person takes the place of the one who is there; "transparent": nothing, frames are (H, W, 4) with
+            transparency; or a picture's path, fitted to cover the frames.
         batch_size: driving frames computed together; more than 1 pays on a GPU, and a little for models of people. None is the
             model's own choice: 4 for people, else 1.
         start, end: the part of the driving video to use, in seconds; None is its beginning or end.
         frame_rate: frames per second of a driving video that has none of its own (a folder, an array); None is 25.
+        on_damage: what becomes of frames of the driving video that cannot be decoded. "hold": the last good one is shown for
+            them; "skip": they are left out, and so are pictures that are missing at the end of a file that was cut off; "stop":
+            the animation ends with an error there. Their number is said.
+        audio_track: which of the driving video's sound tracks goes with the result, from 0; None is the one that players take.
 
     Raises:
         InputError: a value outside its range.
@@ -104,13 +114,23 @@ class AnimationSettings:
     path: KeypointPath = "linear"
     diagnose: bool = False
     background: Background = "identity"
+    scene: Scene | str | PathLike[str] = "source"
     batch_size: int | None = None
     start: float | None = None
     end: float | None = None
     frame_rate: float | None = None
+    on_damage: OnDamage = "hold"
+    audio_track: int | None = None
 
     def __post_init__(self) -> None:
-        choices = {"mode": Mode, "fit": Fit, "background": Background, "strategy": Strategy, "path": KeypointPath}
+        choices = {
+            "mode": Mode,
+            "fit": Fit,
+            "background": Background,
+            "strategy": Strategy,
+            "path": KeypointPath,
+            "on_damage": OnDamage,
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in (*get_args(allowed), getattr(type(self), name)):
                 raise InputError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
@@ -134,7 +154,20 @@ class AnimationSettings:
             raise InputError(f"strength must be 0 or more, got {self.strength}")
         if self.initial_frame != "best" and not (isinstance(self.initial_frame, int) and self.initial_frame >= 0):
             raise InputError(f"initial_frame must be a frame's index from 0, or 'best', got {self.initial_frame!r}")
+        if not isinstance(self.scene, str | PathLike) or not str(self.scene):
+            raise InputError(f"scene must be {', '.join(get_args(Scene))} or a picture's path, got {self.scene!r}")
+        if self.scene != "source" and self.background != "identity":
+            raise InputError(
+                f"background {self.background!r} moves the picture's own, which scene {self.scene!r} leaves out"
+            )
         if self.batch_size is not None and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
             raise InputError(f"batch_size must be 1 or more, got {self.batch_size!r}")
         if self.frame_rate is not None and not 0 < self.frame_rate < math.inf:
             raise InputError(f"frame_rate must be positive, got {self.frame_rate}")
+        if self.audio_track is not None and not (isinstance(self.audio_track, int) and self.audio_track >= 0):
+            raise InputError(f"audio_track must be a track's number from 0, got {self.audio_track!r}")
+
+
+def scene_file(settings: AnimationSettings) -> tuple[str | PathLike[str], ...]:
+    """The picture that the settings put behind the person, if there is one."""
+    return () if settings.scene in get_args(Scene) else (settings.scene,)

@@ -15,11 +15,13 @@ from .backbone import Source, backbone_of
 from .diagnosis import Diagnosis, diagnose
 from .driving import FROM_INITIAL, in_batches
 from .errors import InputError
+from .figure import box_in_frame
 from .framing import (
     Box,
     Placement,
     Region,
     Size,
+    free_part,
     from_network,
     network_points,
     paste_back,
@@ -54,11 +56,13 @@ from .people import (
     survey_video,
 )
 from .saved_pipeline import SavedPipeline
+from .scene import DrivingScene, Scene, StillScene
 from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background, Mode, Strategy
 from .structures import DrivingMotion, Keypoints
 
 PEOPLE_AT_ONCE = 4  # driving frames
+NO_LAYERS = "scene {!r} needs a model that makes people of layers, this one does not tell them from their background"
 
 
 class MotionStages(SavedPipeline):
@@ -120,7 +124,8 @@ class MotionStages(SavedPipeline):
         size = self.network_size(settings)
         if isinstance(self.keypoint_detector, PersonDetector):
             poses = partial(self._poses_to_take, driving, settings) if self._crops_itself(settings) else None
-            return place_person(self.keypoint_detector, picture.to(self.device), settings, size, poses, name)
+            beyond = settings.scene == "driving"
+            return place_person(self.keypoint_detector, picture.to(self.device), settings, size, poses, name, beyond)
         if settings.crop != "subject":
             return place_in(picture_size, size, settings.fit, settings.crop)
         whole = place_in(picture_size, size, "pad")
@@ -391,6 +396,48 @@ class MotionStages(SavedPipeline):
     def diagnose(self, source: Source, keypoints: Keypoints, generated: Generated) -> Diagnosis:
         """What can be measured of images of a source in the poses `keypoints`."""
         return diagnose(self.keypoint_detector, source, keypoints, generated)
+
+    def scene(
+        self,
+        source: Source,
+        initial: Keypoints,
+        video: media.VideoSource,
+        placement: Placement,
+        settings: AnimationSettings,
+    ) -> Scene | None:
+        """What is behind the figure; None: its own background.
+
+        Args:
+            initial: the driving pose that the source's is compared with, ``(1, K, N, 2)``.
+
+        Raises:
+            InputError: the picture for it cannot be read, or the model is not for people.
+        """
+        if settings.scene == "source":
+            return None
+        detector, painter = self.keypoint_detector, self.image_generator
+        if not isinstance(detector, PersonDetector) or not isinstance(painter, LayerPainter):
+            raise InputError(NO_LAYERS.format(settings.scene))
+        if settings.scene == "driving":
+            part = free_part(source.keypoints.points, placement)
+            frame = video.size, reduced_size(video.size)
+            poses = source.keypoints, initial
+            box = box_in_frame(part, placement, frame, self.mode_of(settings), poses, detector.parents)
+            return DrivingScene(detector, painter, video, part, box)
+        size = self.frame_size(video, placement, settings)
+        box = placement.crop if settings.paste_back else (0, 0, *size)
+        if settings.scene == "transparent":
+            return StillScene(None, placement.content, box, size)
+        picture = self.read_picture(settings.scene, settings)
+        covering = place_in((picture.shape[-2], picture.shape[-1]), size, "crop")
+        return StillScene(to_network(picture, covering), placement.content, box, size)
+
+    @staticmethod
+    def frame_size(video: media.VideoSource, placement: Placement, settings: AnimationSettings) -> Size:
+        """(height, width) of the finished frames."""
+        if settings.scene == "driving":
+            return video.size
+        return placement.picture_size if settings.paste_back else placement.content[2:]
 
     @staticmethod
     def finish(images: Tensor, picture: Tensor, placement: Placement, settings: AnimationSettings) -> Tensor:

@@ -14,6 +14,7 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
 
 from __future__ import annotations
 
+from .alpha import AlphaWriter, check_alpha_output
 from .comparison import compose_comparison
 from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
 from .outputs import check_file, check_other, check_output
@@ -28,6 +29,7 @@ from .writing import VideoWriter, provenance, save_image
 
 __all__ = [
     "MAX_PIXELS",
+    "AlphaWriter",
     "FrameAccess",
     "ImageSource",
     "MediaInfo",
@@ -35,6 +37,7 @@ __all__ = [
     "VideoInput",
     "VideoSource",
     "VideoWriter",
+    "check_alpha_output",
     "check_file",
     "check_job",
     "check_other",
