@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from . import commands
 from .errors import InputError
-from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OneEuro, Strategy
+from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
 from .version import __version__
 
 
@@ -197,6 +197,14 @@ def _add_animate(subparsers: Any) -> None:
         help="predicted: the background moves as in the video, for a video of the same scene",
     )
 
+    parser.add_argument(
+        "--scene",
+        metavar="source|driving|transparent|FILE",
+        default=default.scene,
+        help="what is behind the person, for models of people: the picture's own background; the driving video, in which the "
+        "person takes the place of the one who is there; nothing (OUT is NAME.webm, NAME.mov or FOLDER/); or any picture",
+    )
+
     _add_hops(parser)
     _add_picture(parser)
     parser.add_argument(
@@ -211,12 +219,24 @@ def _add_animate(subparsers: Any) -> None:
     video.add_argument("--start", type=float, metavar="SECONDS", help="use the video from here")
     video.add_argument("--end", type=float, metavar="SECONDS", help="use the video up to here")
     video.add_argument("--frame-rate", type=float, metavar="FPS", help="of a folder of frames (default: 25)")
+    video.add_argument(
+        "--on-damage",
+        choices=get_args(OnDamage),
+        default=default.on_damage,
+        help="what becomes of frames that cannot be decoded; hold: the last good one is shown for them; skip: they are left out, "
+        "and so is the missing end of a file that was cut off; stop: no video is made",
+    )
 
     result = parser.add_argument_group("result")
     result.add_argument(
         "--resume",
         action="store_true",
         help="keep what is finished if this is interrupted, in OUT.parts; the same command again goes on from there",
+    )
+    result.add_argument(
+        "--preview",
+        action="store_true",
+        help="make only a few frames from all over the video, as one picture beside OUT: NAME.preview.png",
     )
     result.add_argument(
         "--compare", metavar="FILE.mp4", help="also write source, driving video and result side by side"
@@ -227,7 +247,14 @@ def _add_animate(subparsers: Any) -> None:
         help="also write what was chosen and measured for each frame: the interpolated image's time and the candidates' scores, "
         "motion before and after the hop, visibility, fold-over, keypoint error",
     )
-    result.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
+    sound = result.add_mutually_exclusive_group()
+    sound.add_argument("--no-audio", action="store_true", help="leave the video's sound out")
+    sound.add_argument(
+        "--audio-track",
+        type=int,
+        metavar="N",
+        help="which of the video's sound tracks to take, from 0 (default: the one that players take)",
+    )
     result.add_argument(
         "--batch-size",
         type=int,

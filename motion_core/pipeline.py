@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,8 @@ class MotionInterpPipeline(MotionStages):
             on_damage=settings.on_damage,
         )
         check_video(video, settings)
-        placement = self.place(picture, settings, self.survey(video, settings), _name(source_image, "source_image"))
+        poses = self.survey(video, settings)
+        placement = self.place(picture, settings, poses, _name(source_image, "source_image"))
         others = [
             (other, self.place_other(other, placement, settings, _name(image, "source_images")))
             for other, image in zip(more, source_images, strict=True)
@@ -262,6 +264,7 @@ class MotionInterpPipeline(MotionStages):
             ),
             presence,
             transparent=settings.scene == "transparent",
+            check=partial(self.check, picture, placement, video, poses, settings),
         )
 
     @torch.inference_mode()

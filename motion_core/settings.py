@@ -84,7 +84,7 @@ class AnimationSettings:
             video, in which the person takes the place of the one who is there; "transparent": nothing, frames are (H, W, 4) with
             transparency; or a picture's path, fitted to cover the frames.
         batch_size: driving frames computed together; more than 1 pays on a GPU, and a little for models of people. None is the
-            model's own choice: 4 for people, else 1.
+            model's own choice: 6 for people, else 1.
         start, end: the part of the driving video to use, in seconds; None is its beginning or end.
         frame_rate: frames per second of a driving video that has none of its own (a folder, an array); None is 25.
         on_damage: what becomes of frames of the driving video that cannot be decoded. "hold": the last good one is shown for

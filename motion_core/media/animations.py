@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, features
 
 from ..errors import InputError
-from .files import FileStamp, check_whole, existing_file
+from .containers import open_container
+from .files import FileStamp, existing_file
 from .pictures import BAD_DATA, flatten, open_picture
 from .timing import DEFAULT_RATE, Clock
 
@@ -38,7 +39,6 @@ class AnimationReader:
         self.name = str(path)
         self._file, self._background, self._max_pixels = path, background, max_pixels
         self._stamp = FileStamp.of(path)
-        check_whole(path)
         milliseconds = []
         for delay, pixels in self._decoded():
             milliseconds.append(delay)
@@ -48,7 +48,18 @@ class AnimationReader:
             self.clock = Clock.steady(1, DEFAULT_RATE)
         else:
             times = np.cumsum([0.0, *milliseconds]) / 1000
-            self.clock = Clock.measured(times[:-1], milliseconds[-1] / 1000, ())
+            self.clock = Clock.measured(times[:-1], milliseconds[-1] / 1000, self._stated_rates())
+
+    def _stated_rates(self) -> list[Fraction | None]:
+        """The rates that an AVIF file states; Pillow rounds the time of each of its frames to milliseconds."""
+        with self._file.open("rb") as handle:
+            if handle.read(12)[4:] != b"ftypavis":
+                return []
+        try:
+            with open_container(self._file) as container:
+                return [stream.average_rate for stream in container.streams.video if stream.frames > 1]
+        except InputError:
+            return []  # FFmpeg does not know this one
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on."""

@@ -1,11 +1,11 @@
-"""Video files opened with PyAV: which track is the video, when its frames are shown, whether the file is whole."""
+"""Video files opened with PyAV: which track is the video, when its frames are shown, what is wrong with it."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,12 +13,20 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.format import Flags
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from .files import check_whole
+from .matroska import broken_structure
 from .timing import DEFAULT_RATE, Clock
+
+# FFmpeg's own bounds, in seconds: time stamps that go further back or ahead belong to another recording.
+_JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), 10
+_SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin or end apart
+_MISSING = Fraction(1, 10)  # seconds that a file may be shorter than it says; more is missing
+_AVI_HEAD = 8  # bytes that every picture takes in an AVI file, at least
 
 # Demuxers of real media files. Playlists (HLS, DASH, concat) are not among them: a text file renamed to .mp4 could
 # name any other file or address, and FFmpeg would open it.
@@ -35,8 +43,8 @@ def open_container(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(f"file:{path}", "r", container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:
-        check_whole(path)
-        raise InputError(f"{path}: must be a video, but it is not one, or it is damaged ({error.strerror})") from error
+        reason = f"or it is damaged or cut off ({error.strerror})"
+        raise InputError(f"{path}: must be a video, but it is not one, {reason}") from error
     with container:
         yield container
 
@@ -80,80 +88,193 @@ def main_audio_stream(container: InputContainer, path: Path, number: int | None 
     return max(playable, key=lambda stream: bool(stream.disposition & Disposition.default), default=None)
 
 
+class Packets:
+    """The packets of a file in the order in which they lie there; iterate once.
+
+    Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
+    follows such a jump is moved so that it goes on where the part before ended.
+
+    Args:
+        container: the open file, at its beginning.
+        streams: those wanted; none is all.
+
+    Attributes:
+        jumps: seconds, as moved, at which time stamps jumped.
+    """
+
+    def __init__(self, container: InputContainer, *streams: VideoStream | AudioStream) -> None:
+        self._container, self._streams = container, streams
+        self.jumps: list[Fraction] = []
+
+    def __iter__(self) -> Iterator[Packet]:
+        packets = self._container.demux(*self._streams)
+        if not self._container.format.flags & Flags.ts_discont.value:
+            yield from packets
+            return
+        shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
+        shift_of: dict[int, Fraction] = {}  # by stream, seconds
+        due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved
+        for packet in packets:
+            if packet.dts is not None and packet.time_base is not None:
+                index, time = packet.stream.index, packet.dts * packet.time_base
+                shift, wanted = shift_of.get(index, Fraction(0)), due.get(index, time)
+                if not -_JUMP_BACK <= time + shift - wanted <= _JUMP_AHEAD:
+                    shift = _nearest(wanted - time, shifts)
+                    if abs(time + shift - wanted) > _SAME_JUMP:
+                        shift = wanted - time
+                        self.jumps.append(wanted)
+                    shifts.add(shift)
+                shift_of[index], due[index] = shift, time + shift + (packet.duration or 0) * packet.time_base
+                ticks = round(shift / packet.time_base)
+                packet.dts += ticks
+                packet.pts = None if packet.pts is None else packet.pts + ticks
+            yield packet
+
+
+def _nearest(wanted: Fraction, known: Iterable[Fraction]) -> Fraction:
+    return min(known, key=lambda each: abs(each - wanted))
+
+
 @dataclass(frozen=True, eq=False)
 class Track:
-    """The video track of a file, as measured by reading all of its packets."""
+    """The video track of a file, as measured by reading all of its packets.
 
-    index: int  # of the stream
-    ticks: (
-        np.ndarray | None
-    )  # (n,) int64, ascending, in time_base: when frames are shown; None if the file has no times
-    time_base: Fraction  # seconds a tick
+    Attributes:
+        index: of the stream.
+        ticks: (n,) int64, ascending, in `time_base`: when frames are shown; None if the file does not have all times.
+        time_base: seconds a tick.
+        clock: when frames are shown, in seconds after the first.
+        origin: the time in the file, in seconds, at which the first frame is shown.
+        has_audio: whether there is sound that can be decoded.
+        can_seek: whether a time stands for one place in the file.
+        faults: what is wrong with the file, to be said after its name.
+    """
+
+    index: int
+    ticks: np.ndarray | None
+    time_base: Fraction
     clock: Clock
+    origin: Fraction
     has_audio: bool
+    can_seek: bool
+    faults: tuple[str, ...]
 
     @property
     def count(self) -> int:
         return len(self.clock.times)
 
-    @property
-    def origin(self) -> Fraction:
-        """The time in the file, in seconds, at which the first frame is shown."""
-        return Fraction(0) if self.ticks is None else int(self.ticks[0]) * self.time_base
 
+def measure(path: Path, *, take_cut_off: bool = False) -> Track:
+    """Read the packets of a file (16 bytes of memory a frame), and find the clock of its video.
 
-def measure(path: Path) -> Track:
-    """Read the packets of a file (8 bytes of memory a frame), and find the clock of its video.
+    Args:
+        path: the file.
+        take_cut_off: whether what is there of a file will do if it says itself that pictures are missing.
 
     Raises:
-        InputError: no video in it, no frames, or damage that already shows in the container.
+        InputError: no video in it, no frames, or pictures are missing.
     """
     with open_container(path) as container:
-        check_whole(path)
         stream = main_video_stream(container, path)
-        ticks, last_duration, timed = _presentation_ticks(container, stream, path)
+        found = _Found.of(container, stream)
+        if not found.count:
+            raise InputError(f"{path}: has a video track, but no frames in it{found.broken_off}")
+        missing = _missing(container, stream, found)
+        if missing and not take_cut_off:
+            raise InputError(f"{path}: is damaged or cut off, {missing} (on_damage='skip' uses what is there)")
+        faults = [f"is damaged or cut off, {missing}"] if missing else []
+        faults += found.faults()
+        if container.format.name.startswith("matroska"):
+            faults += broken_structure(path)
         stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         time_base = stream.time_base or Fraction(1, 1)
         has_audio = any(audio.codec_context is not None for audio in container.streams.audio)
-        if not timed:
-            clock = Clock.steady(len(ticks), next((rate for rate in stated if rate), DEFAULT_RATE))
-            return Track(stream.index, None, time_base, clock, has_audio)
+        last = (has_audio, not found.jumps, tuple(faults))
+        ticks = found.ticks()
+        if ticks is None:
+            clock = Clock.steady(found.count, next((rate for rate in stated if rate), DEFAULT_RATE))
+            return Track(stream.index, None, time_base, clock, found.guessed_origin(time_base, clock.rate), *last)
         times = (ticks - ticks[0]) * float(time_base)
-        clock = Clock.measured(times, last_duration * float(time_base), stated)
-        return Track(stream.index, ticks, time_base, clock, has_audio)
+        clock = Clock.measured(times, found.last_duration * float(time_base), stated)
+        return Track(stream.index, ticks, time_base, clock, int(ticks[0]) * time_base, *last)
 
 
-def _presentation_ticks(container: InputContainer, stream: VideoStream, path: Path) -> tuple[np.ndarray, int, bool]:
-    """Return when each frame is shown (n,), how long the last one is, and whether those are real times."""
-    shown, last, last_duration, first_key, count = array("q"), -(2**63), 0, None, 0
-    begin, end = None, Fraction(0)
-    try:
-        for packet in container.demux():
-            if packet.size == 0:
-                continue
-            if packet.pts is not None and packet.time_base is not None:
-                time = packet.pts * packet.time_base
-                begin = time if begin is None else min(begin, time)
-                end = max(end, time + (packet.duration or 0) * packet.time_base)
-            if packet.stream.index != stream.index or packet.is_discard:
-                continue
-            if packet.is_corrupt:
-                raise InputError(f"{path}: is damaged or cut off at frame {count}, {float(end - (begin or 0)):.2f} s")
-            count += 1
-            if packet.pts is None:
-                continue
-            if first_key is None and packet.is_keyframe:
-                first_key = packet.pts
-            shown.append(packet.pts)
-            if packet.pts > last:
-                last, last_duration = packet.pts, packet.duration or 0
-    except av.FFmpegError as error:
-        at = f"frame {count}, {float(end - (begin or 0)):.2f} s"
-        raise InputError(f"{path}: is damaged at {at} ({error.strerror})") from error
-    if not count:
-        raise InputError(f"{path}: has a video track, but no frames in it")
-    if len(shown) < count:
-        return np.arange(count), 1, False
-    ticks = np.unique(np.frombuffer(shown, np.int64))
-    # What comes before the first key frame cannot be decoded: the start of a cut broadcast recording.
-    return ticks[ticks >= (ticks[0] if first_key is None else first_key)], last_duration, True
+@dataclass
+class _Found:
+    """What the packets of a file say. Times are ticks of the video stream, or seconds where they are of all streams."""
+
+    count: int = 0  # pictures
+    shown: array[int] = field(default_factory=lambda: array("q"))  # when those are shown whose time is known
+    place: array[int] = field(default_factory=lambda: array("q"))  # which ones these are, in the file's order
+    first_key: int | None = None
+    last_duration: int = 0
+    corrupt: int = 0  # packets of the video that the container knows to be damaged
+    end: Fraction = Fraction(0)  # of the last packet of any stream
+    broken_off: str = ""
+    jumps: tuple[Fraction, ...] = ()
+
+    @classmethod
+    def of(cls, container: InputContainer, stream: VideoStream) -> _Found:
+        found, last, packets = cls(), -(2**63), Packets(container)
+        try:
+            for packet in packets:
+                if packet.size == 0:
+                    continue
+                if packet.pts is not None and packet.time_base is not None:
+                    found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                if packet.stream.index != stream.index or packet.is_discard:
+                    continue
+                found.count += 1
+                found.corrupt += packet.is_corrupt
+                if packet.pts is None:
+                    continue
+                if found.first_key is None and packet.is_keyframe:
+                    found.first_key = packet.pts
+                found.shown.append(packet.pts)
+                found.place.append(found.count - 1)
+                if packet.pts > last:
+                    last, found.last_duration = packet.pts, packet.duration or 0
+        except av.FFmpegError as error:
+            found.broken_off = f", cannot be read beyond {float(found.end):.2f} s ({error.strerror})"
+        found.jumps = tuple(packets.jumps)
+        return found
+
+    def ticks(self) -> np.ndarray | None:
+        """When the frames are shown (n,), ascending; None if that is not known of all."""
+        if len(self.shown) < self.count:
+            return None
+        ticks = np.unique(np.frombuffer(self.shown, np.int64))
+        # What comes before the first key frame cannot be decoded: the start of a cut broadcast recording.
+        return ticks[ticks >= (ticks[0] if self.first_key is None else self.first_key)]
+
+    def guessed_origin(self, time_base: Fraction, rate: Fraction) -> Fraction:
+        """When the first frame is shown, in seconds, from those whose time is known; frames that swap places cancel out."""
+        if not self.shown:
+            return Fraction(0)
+        known = len(self.shown)
+        origin = sum(self.shown) * time_base / known - Fraction(sum(self.place), known) / rate
+        return Fraction(round(origin * 1000), 1000)
+
+    def faults(self) -> list[str]:
+        found = [self.broken_off.removeprefix(", ")] if self.broken_off else []
+        if self.corrupt:
+            found.append(f"damaged packets of its video: {self.corrupt}")
+        if self.jumps:
+            times = ", ".join(f"{float(time):.2f}" for time in self.jumps[:5])
+            found.append(f"its time stamps jump at {times} s, and what follows is shown right after what came before")
+        return found
+
+
+def _missing(container: InputContainer, stream: VideoStream, found: _Found) -> str:
+    """Return which pictures are missing by the file's own word, or "" if it does not say so."""
+    kind, count = container.format.name.split(",")[0], 0
+    if kind == "mov":  # its index has the place of each picture
+        count = sum(entry.pos + entry.size > container.size for entry in stream.index_entries)
+        stated = len(stream.index_entries)
+    elif kind == "avi" and stream.frames <= container.size // _AVI_HEAD:  # a larger number was not known when written
+        count, stated = stream.frames - found.count, stream.frames
+    elif kind == "matroska" and container.duration is not None:
+        duration = Fraction(container.duration, av.time_base)
+        if duration - found.end > _MISSING:
+            return f"it ends at {float(found.end):.2f} s of {float(duration):.2f} s"
+    return f"{count} of its {stated} pictures are missing" if count > 0 else ""

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import av
 import numpy as np
+from av.codec import CodecContext
 from av.container import InputContainer
 from av.filter import Graph
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from .containers import Track, measure, open_container
+from .containers import Packets, Track, measure, open_container
 from .files import FileStamp, existing_file
 from .pictures import blend, check_size
+
+logger = logging.getLogger(__name__)
 
 _SEEK_FROM = 16  # frames; to an earlier frame, decoding from the start is as quick as seeking
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _BT709, _SRGB, _PQ, _HLG = 1, 13, 16, 18  # FFmpeg's numbers of primaries and transfer curves
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # FFmpeg's AVColorSpace -> swscale's matrix; 2 (unspecified) is decided by size.
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -40,100 +48,151 @@ class _SeekError(Exception):
     """Seeking did not get to a decodable frame at or before the one that is wanted."""
 
 
+class _DamageError(Exception):
+    """A packet cannot be decoded. Decoders that work on several frames at once lose others with it."""
+
+
 class ContainerReader:
-    """A video file. Each call of `frames_from` opens it anew and closes it when done or abandoned."""
+    """A video file. Each call of `frames_from` opens it anew and closes it when done or abandoned.
+
+    Args:
+        path: the file.
+        background: (r, g, b) behind transparent frames, and beside those of another aspect than the first.
+        max_pixels: larger frames are refused.
+        take_cut_off: whether what is there of a file will do if it says itself that pictures are missing.
+    """
 
     kind = "video"
 
-    def __init__(self, path: Path, background: tuple[int, int, int], max_pixels: int) -> None:
+    def __init__(
+        self, path: Path, background: tuple[int, int, int], max_pixels: int, take_cut_off: bool = False
+    ) -> None:
         self.path: Path | None = existing_file(path, "a video file")
         self.name = str(path)
         self._file, self._background, self._max_pixels = path, background, max_pixels
         self._stamp = FileStamp.of(path)
-        self.track: Track = measure(path)
+        self.track: Track = measure(path, take_cut_off=take_cut_off)
+        for fault in self.track.faults:
+            logger.warning("%s: %s", path, fault)
         self.clock, self.has_audio, self.origin = self.track.clock, self.track.has_audio, self.track.origin
+        self._careful = False  # decode one packet after the other
         try:
             first = next(self._decoded(None), None)
-        except av.FFmpegError as error:
-            raise InputError(f"{self._damage(0)} ({error.strerror})") from error
+        except _DamageError:
+            self._careful = True
+            first = next(self._decoded(None), None)
         if first is None:
             raise InputError(f"{path}: must have frames that can be decoded, but has none")
         converter = _Converter(first[1], first[2], background)
         self.size: tuple[int, int] = converter.size
         self.rotation: int = converter.rotation
 
-    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (frame number, (H, W, 3) uint8) from frame `index` on; raise InputError where the file is damaged."""
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a frame is damaged.
+
+        Damage that is met on the way to `index` comes first: what follows may show traces of it.
+        """
         self._stamp.check()
-        if index >= _SEEK_FROM and self.track.ticks is not None:
+        seek = index >= _SEEK_FROM and self.track.ticks is not None and self.track.can_seek
+        while True:
             try:
-                yield from self._converted(index, seek=True)
-                return
+                for number, found in self._converted(index, seek):
+                    yield number, found
+                    index = max(index, number + 1)
             except _SeekError:
-                pass  # an open group of pictures, or no index: decode from the start instead
-        yield from self._converted(index, seek=False)
-
-    def _converted(self, first: int, seek: bool) -> Iterator[tuple[int, np.ndarray]]:
-        converter: _Converter | None = None
-        expected = first
-        try:
-            for index, frame, stream in self._decoded(first if seek else None):
-                self._check_order(index, expected, started=converter is not None, seek=seek)
-                if frame.is_corrupt:
-                    raise InputError(self._damage(index))
-                if index < expected:
-                    continue
-                converter = converter or _Converter(frame, stream, self._background)
-                yield index, converter(frame, f"{self.name}: frame {index}")
-                expected = index + 1
-        except (av.FFmpegError, InputError) as error:
-            if seek and converter is None:
-                raise _SeekError from error
-            self._stamp.check()
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{self._damage(expected)} ({error.strerror})") from error
+                seek = False  # an open group of pictures, or no index: decode from the start instead
+            except _DamageError:
+                self._careful = True
+            else:
+                break
         self._stamp.check()
-        if seek and converter is None:
+
+    def _converted(self, first: int, seek: bool) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        converter: _Converter | None = None
+        previous: int | None = None
+        for index, frame, stream in self._decoded(first if seek else None):
+            if previous is None and seek and index > first:
+                raise _SeekError
+            if previous is None and (seek or not self._careful):
+                previous = index - 1  # what leads up to the first key frame is no damage
+            for missing in range(0 if previous is None else previous + 1, index):
+                yield missing, self._damage(missing, "is missing")
+            if previous is not None and index <= previous:
+                continue
+            previous = index
+            if frame.is_corrupt and not self._careful:
+                raise _DamageError
+            if frame.is_corrupt:
+                yield index, self._damage(index, "is damaged")
+            elif index >= first:
+                converter = converter or _Converter(frame, stream, self._background)
+                yield index, converter(frame, self.size)
+        if seek and (previous is None or previous < first):
             raise _SeekError  # some formats without an index seek past the end
-        if expected < self.track.count:
-            raise InputError(f"{self._damage(expected)}: the last {self.track.count - expected} frames are missing")
+        for missing in range(first if previous is None else previous + 1, self.track.count):
+            yield missing, self._damage(missing, "is missing")
 
-    def _check_order(self, index: int, expected: int, started: bool, seek: bool) -> None:
-        if index > expected and (started or seek):
-            raise InputError(f"{self._damage(expected)}: {index - expected} frames are missing")
-
-    def _damage(self, index: int) -> str:
-        return f"{self.name}: is damaged at frame {index}, {self.clock.times[index]:.2f} s"
+    def _damage(self, index: int, what: str) -> InputError:
+        self._stamp.check()
+        return InputError(f"{self.name}: is damaged at frame {index}, {self.clock.times[index]:.2f} s: it {what}")
 
     def _decoded(self, seek_to: int | None) -> Iterator[tuple[int, VideoFrame, VideoStream]]:
         """Yield (frame number, frame, stream) in the order in which they are shown."""
         ticks = self.track.ticks
         with open_container(self._file) as container:
             stream = cast(VideoStream, container.streams[self.track.index])
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE" if self._careful else "AUTO"
             if seek_to is not None and ticks is not None:
-                container.seek(int(ticks[seek_to]), stream=stream)
-            for count, frame in enumerate(_deinterlaced(_sized(container, stream, self._max_pixels, self.name))):
+                try:
+                    container.seek(int(ticks[seek_to]), stream=stream)
+                except av.FFmpegError as error:
+                    raise _SeekError from error
+            frames = _frames_of(container, stream, self._careful)
+            for count, frame in enumerate(_deinterlaced(_sized(frames, stream, self._max_pixels, self.name))):
                 if ticks is None:
                     yield count, frame, stream
-                elif frame.pts is not None and frame.time_base is not None:
-                    tick = round(frame.pts * frame.time_base / self.track.time_base)
+                elif frame.pts is not None:
+                    tick = round(frame.pts * (frame.time_base or self.track.time_base) / self.track.time_base)
                     index = int(np.searchsorted(ticks, tick, side="right")) - 1
                     if index >= 0:
                         yield index, frame, stream
 
 
-def _sized(container: InputContainer, stream: VideoStream, max_pixels: int, name: str) -> Iterator[VideoFrame]:
-    """Decode, and refuse frames that are too large or of changing size."""
+def _frames_of(container: InputContainer, stream: VideoStream, careful: bool) -> Iterator[VideoFrame]:
+    """Decode; what cannot be decoded is left out if `careful`, and raises _DamageError otherwise."""
+    decoder = _decoder_of(stream)
+    for packet in chain(_readable(container, stream), (None,)):  # None: what the decoder still holds
+        try:
+            yield from decoder.decode(packet)
+        except av.FFmpegError as error:
+            if not careful:
+                raise _DamageError from error
+
+
+def _readable(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """The packets up to where the file cannot be read, which `measure` has told."""
+    try:
+        for packet in Packets(container, stream):
+            if packet.size:
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def _decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """The decoder of a track: for VP8 and VP9 with transparency libvpx, since FFmpeg's own ones do not see that."""
+    name = _WITH_ALPHA.get(stream.codec_context.name) if stream.metadata.get("alpha_mode") == "1" else None
+    if name is None or name not in av.codecs_available:
+        return stream.codec_context
+    decoder = cast(VideoCodecContext, CodecContext.create(name, "r"))
+    decoder.extradata = stream.codec_context.extradata
+    return decoder
+
+
+def _sized(frames: Iterator[VideoFrame], stream: VideoStream, max_pixels: int, name: str) -> Iterator[VideoFrame]:
+    """Pass frames through, and refuse those that are too large."""
     check_size(max(1, stream.height), max(1, stream.width), max_pixels, name)  # 0: not known before decoding
-    size: tuple[int, int] | None = None
-    for frame in container.decode(stream):
-        size = size or (frame.width, frame.height)
-        if (frame.width, frame.height) != size:
-            at = f" at {frame.time:.2f} s" if frame.time is not None else ""
-            new = f"{frame.width} x {frame.height}"
-            raise InputError(f"{name}: must keep its size of {size[0]} x {size[1]}, but changes{at} to {new}")
+    for frame in frames:
         check_size(frame.height, frame.width, max_pixels, name)
         yield frame
 
@@ -141,17 +200,25 @@ def _sized(container: InputContainer, stream: VideoStream, max_pixels: int, name
 def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     """Pass frames through; from the first interlaced one on, through a filter that rebuilds the missing lines."""
     graph: Graph | None = None
+    size: tuple[int, int] | None = None
     for frame in frames:
+        if graph is not None and (frame.width, frame.height) != size:
+            yield from _rest(graph)
+            graph = None
         if graph is None and frame.interlaced_frame:
-            graph = _deinterlacer(frame)
+            graph, size = _deinterlacer(frame), (frame.width, frame.height)
         if graph is None:
             yield frame
         else:
             graph.push(frame)
             yield from _ready(graph)
     if graph is not None:
-        graph.push(None)
-        yield from _ready(graph)
+        yield from _rest(graph)
+
+
+def _rest(graph: Graph) -> Iterator[VideoFrame]:
+    graph.push(None)
+    return _ready(graph)
 
 
 def _deinterlacer(frame: VideoFrame) -> Graph:
@@ -174,24 +241,29 @@ def _ready(graph: Graph) -> Iterator[VideoFrame]:
 
 
 class _Converter:
-    """Turns the frames of one stream into upright (H, W, 3) uint8 sRGB with square pixels."""
+    """Turns the frames of one stream into upright (H, W, 3) uint8 sRGB with square pixels, of the size of the first."""
 
     def __init__(self, frame: VideoFrame, stream: VideoStream, background: tuple[int, int, int]) -> None:
         self._reformatter = VideoReformatter()
         self._background = background
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        self._width = max(1, round(frame.width * aspect)) if aspect > 0 else frame.width
+        self._aspect = aspect if aspect > 0 else Fraction(1)
         self._matrix = _display_matrix(frame)
         self.rotation = frame.rotation % 360  # degrees, counter-clockwise
-        turned = abs(self._matrix[1]) > abs(self._matrix[0])
-        self.size = (self._width, frame.height) if turned else (frame.height, self._width)
+        self._turned = abs(self._matrix[1]) > abs(self._matrix[0])
+        height, width = frame.height, self._width(frame)
+        self.size = (width, height) if self._turned else (height, width)
 
-    def __call__(self, frame: VideoFrame, name: str) -> np.ndarray:
+    def __call__(self, frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        """Return a frame at `size`, (h, w); one of another shape is fitted into it, beside the background."""
+        within = size[::-1] if self._turned else size  # (h, w), as it is stored
+        height, width = fitted((frame.height, self._width(frame)), within)
         has_alpha = any(component.is_alpha for component in frame.format.components)
         is_hdr = frame.color_trc in (_PQ, _HLG)
         rgb = self._reformatter.reformat(
             frame,
-            width=self._width,
+            width=width,
+            height=height,
             format="rgba" if has_alpha else "rgb24",
             src_colorspace=_matrix_of(frame),
             src_color_range=_range_of(frame),
@@ -204,9 +276,24 @@ class _Converter:
         if has_alpha:
             pixels = blend(pixels, self._background)
         pixels = np.ascontiguousarray(_upright(pixels, self._matrix))
-        if pixels.shape[:2] != self.size:
-            raise InputError(f"{name}: must have the size of the first, {self.size}, got {pixels.shape[:2]}")
-        return pixels
+        return pixels if pixels.shape[:2] == size else _amid(pixels, size, self._background)
+
+    def _width(self, frame: VideoFrame) -> int:
+        return max(1, round(frame.width * self._aspect))
+
+
+def fitted(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """The (h, w) at which a frame of `size` fits into `within`, its aspect kept."""
+    scale = min(Fraction(within[0], size[0]), Fraction(within[1], size[1]))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _amid(pixels: np.ndarray, size: tuple[int, int], background: tuple[int, int, int]) -> np.ndarray:
+    """(h, w, 3) in the middle of (H, W, 3)."""
+    frame = np.full((*size, 3), background, np.uint8)
+    top, left = (size[0] - pixels.shape[0]) // 2, (size[1] - pixels.shape[1]) // 2
+    frame[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return frame
 
 
 def _matrix_of(frame: VideoFrame) -> Colorspace | None:

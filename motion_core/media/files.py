@@ -1,16 +1,16 @@
-"""Input files on disk: they must exist, hold something, be whole, and stay the same while they are read."""
+"""Input files on disk: they must exist, hold something, and stay the same while they are read."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import InputError
-from .matroska import EBML, check_matroska
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of the web; a Path has lost the second slash; C:/ is none
 
 
 def existing_file(path: str | os.PathLike[str], what: str) -> Path:
@@ -22,6 +22,10 @@ def existing_file(path: str | os.PathLike[str], what: str) -> Path:
             with file.open("rb") as handle:
                 empty = not handle.read(1)
     except FileNotFoundError as error:
+        address = _ADDRESS.match(os.fspath(path))
+        if address:
+            whole = f"{address[1]}://{os.fspath(path)[address.end() :]}"
+            raise InputError(f"{whole}: is an address, and these are not fetched, {what} is needed") from error
         raise InputError(f"{file}: no such file, {what} is needed") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', error)}") from error
@@ -57,39 +61,3 @@ class FileStamp:
             raise InputError(
                 f"{self.path}: must not change while it is read, but it did ({self.size} bytes then, {now.size} now)"
             )
-
-
-def check_whole(path: Path) -> None:
-    """Raise InputError if the file's own structure says that it goes on after its last byte, or has a hole.
-
-    Decoders take a cut-off file for a shorter one. MP4/MOV, Matroska/WebM, AVI and WebP say how long they are; other
-    formats do not, and pass.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        head = handle.read(12)
-        if head[:4] == b"RIFF":  # AVI, WebP, WAV
-            needed = 8 + int.from_bytes(head[4:8], "little")
-        elif int.from_bytes(head[:4], "big") == EBML:
-            return check_matroska(path)
-        elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
-            needed = max((end for _, end in _mp4_boxes(handle, size)), default=0)
-        else:
-            return
-    if needed > size:
-        raise InputError(f"{path}: is cut off, {needed} bytes are needed and {size} are there")
-
-
-def _mp4_boxes(handle: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """Yield (type, end in bytes) of the top-level boxes."""
-    start = 0
-    while start + 8 <= size:
-        handle.seek(start)
-        head = handle.read(16)
-        length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        if length == 1:  # a 64-bit length follows
-            length = int.from_bytes(head[8:16], "big")
-        if length < 8 or not kind.isalnum():  # 0: to the end of the file; else not a box: bytes appended by other tools
-            return
-        start += length
-        yield kind, start

@@ -6,9 +6,6 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import InputError
-
-EBML = 0x1A45DFA3  # the element that such a file begins with
 _SEGMENT, _CLUSTER, _TIMESTAMP = 0x18538067, 0x1F43B675, 0xE7
 # What may lie in a segment (seek head, info, tracks, clusters, cues, attachments, chapters, tags) or in a cluster
 # (timestamp, blocks of both kinds, position, size of the one before, silent tracks, encrypted block), or in both.
@@ -19,32 +16,29 @@ _KNOWN = {
 }
 
 
-def check_matroska(path: Path) -> None:
-    """Raise InputError unless elements follow each other without a gap from the first to the last byte of the segment."""
+def broken_structure(path: Path) -> list[str]:
+    """Return where the structure of the file breaks first, or nothing if elements follow each other without a gap."""
     size = path.stat().st_size
     with path.open("rb") as handle:
         position = _segment(handle)
         if position is None:
-            return  # not the structure that is known here: left to FFmpeg
+            return []  # not the structure that is known here
         handle.seek(position)
-        length = _number(handle, marker=False)
-        position = handle.tell()
-        end = size if length is None else position + length
-        if end > size:
-            raise InputError(f"{path}: is cut off, {end} bytes are needed and {size} are there")
-        milliseconds = 0
-        while position < end:
+        _number(handle, marker=False)
+        position, milliseconds = handle.tell(), 0
+        while position < size:
             handle.seek(position)
             kind, length = _number(handle, marker=True), _number(handle, marker=False)
             inside = handle.tell()
             if kind == _CLUSTER:
                 position = inside  # its contents are looked at like everything else
                 continue
-            if kind not in _KNOWN or length is None or inside + length > end:
-                raise InputError(f"{path}: is damaged at {milliseconds / 1000:.2f} s, byte {position} of {size}")
+            if kind not in _KNOWN or length is None or inside + length > size:
+                return [f"its structure is broken at {milliseconds / 1000:.2f} s, byte {position} of {size}"]
             if kind == _TIMESTAMP:
                 milliseconds = int.from_bytes(handle.read(length), "big")
             position = inside + length
+    return []
 
 
 def _segment(handle: BinaryIO) -> int | None:

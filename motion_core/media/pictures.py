@@ -147,7 +147,7 @@ def flatten(image: Image.Image, background: tuple[int, int, int], max_pixels: in
     """Decode the current frame of a PIL image to (H, W, 3) uint8 sRGB, upright, on `background`."""
     check_size(image.height, image.width, max_pixels, name)
     try:
-        image.load()
+        image = _loaded(image, name)
         check_size(image.height, image.width, max_pixels, name)  # ICO and broken GIFs learn their size here
         if _exif_orientation(image, name) != 1:
             image = ImageOps.exif_transpose(image)
@@ -158,6 +158,25 @@ def flatten(image: Image.Image, background: tuple[int, int, int], max_pixels: in
         raise
     except BAD_DATA as error:
         raise InputError(f"{name}: is damaged or cut off: {error}") from error
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
+    """Decode an image. A JPEG that only lacks the mark of its end is taken, with a warning."""
+    try:
+        image.load()
+        return image
+    except OSError:
+        file = getattr(image, "fp", None)
+        if image.format not in ("JPEG", "MPO") or file is None:
+            raise
+        file.seek(0)
+        data = file.read()
+        # If pixels were missing, they would be made of what is put there.
+        ended, other = (Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=["JPEG"]) for more in (b"", b"\x55" * 99))
+        if ended.tobytes() != other.tobytes():
+            raise
+        logger.warning("%s: lacks the mark of its end, but none of its pixels", name)
+        return ended
 
 
 def _exif_orientation(image: Image.Image, name: str) -> int:

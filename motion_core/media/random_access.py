@@ -70,13 +70,13 @@ class _Container:
     def frames_at(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         for run in _runs(sorted(set(wanted))):
             remaining = set(run)
-            for number, pixels in self._reader.frames_from(run[0]):
+            for number, found in self._reader.frames_from(run[0]):
+                if isinstance(found, InputError):
+                    raise found
                 if number in remaining:
                     remaining.remove(number)
-                    yield number, pixels
-                if (
-                    not remaining and run[-1] < self.count - 1
-                ):  # at the end, let the reader check that nothing is missing
+                    yield number, found
+                if not remaining:
                     break
             if remaining:
                 raise InputError(f"{self.path}: is damaged at frame {min(remaining)}")

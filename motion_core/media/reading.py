@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from ..errors import InputError
+from ..settings import AnimationSettings, OnDamage
 from .animations import AnimationReader, is_picture
 from .containers import main_audio_stream, open_container
 from .decoding import ContainerReader
@@ -23,6 +24,7 @@ from .files import existing_file
 from .pictures import MAX_PIXELS, Color, Picture, load_image, parse_color, picture_size
 from .timing import DEFAULT_RATE, Clock, cut_out, exact_rate
 
+_NEAR = 32  # frames; where a damaged frame is met first, the good one before it is looked for so far back at first
 _PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".gif"}
 
 Video = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[Picture]
@@ -40,8 +42,8 @@ class FrameReader(Protocol):
     rotation: int  # degrees counter-clockwise that were applied to make it upright
     origin: Fraction  # the time in the file, in seconds, of the first frame
 
-    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (frame number, (H, W, 3) uint8) for every frame from `index` on."""
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        """Yield (frame number, (H, W, 3) uint8) for every frame from `index` on, or the error where it is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +51,27 @@ class VideoSource:
     """A video, or a part of one, at a constant frame rate. Iterate over it as often as you like.
 
     Frame k shows what is on screen `start + k / frame_rate` seconds after the first frame of the video.
+
+    Attributes:
+        reader: of the file, or of what else it is read from.
+        clock: when its frames are shown.
+        start, end: seconds.
+        frame_rate: frames a second, exact.
+        audio_track: the sound track that goes with it, from 0; None is the file's default.
+        on_damage: what becomes of frames that cannot be decoded, see `AnimationSettings`.
+        good: (n,) int64, numbers of the reader's frames that are used; None is all.
+        damaged: numbers of the reader's damaged frames that were met so far.
     """
 
     reader: FrameReader
-    start: Fraction  # seconds
-    end: Fraction  # seconds
-    frame_rate: Fraction  # frames a second, exact
-    audio_track: int | None = None  # the sound track that goes with it, from 0; None is the file's default
+    clock: Clock
+    start: Fraction
+    end: Fraction
+    frame_rate: Fraction
+    audio_track: int | None = None
+    on_damage: OnDamage = AnimationSettings.on_damage
+    good: np.ndarray | None = None
+    damaged: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -92,7 +108,19 @@ class VideoSource:
     @property
     def is_variable(self) -> bool:
         """Whether the source has no constant rate, so that frames are repeated or left out."""
-        return self.reader.clock.variable
+        return self.clock.variable
+
+    def describe_damage(self) -> str:
+        """What was damaged in the frames looked at so far, and what became of it; "" if nothing was."""
+        if not self.damaged:
+            return ""
+        numbers = sorted(self.damaged)
+        times = ", ".join(f"{self.reader.clock.times[number]:.2f}" for number in numbers[:5])
+        places = f"{len(numbers)} damaged frames, at {times}{', ...' if len(numbers) > 5 else ''} s"
+        if self.good is None:
+            return f"{places}: each shows the last good one"
+        late = f", so that its sound is {float(len(numbers) / self.reader.clock.rate):.2f} s late in the end"
+        return f"{places}: they are left out{late if self.has_audio else ''}"
 
     def __len__(self) -> int:
         return self.frame_count
@@ -104,25 +132,52 @@ class VideoSource:
         """Yield (H, W, 3) uint8 RGB from frame `first` on.
 
         Raises:
-            InputError: the file is damaged or changes while it is read.
+            InputError: the file changes while it is read, or with ``on_damage="stop"``, is damaged.
         """
         if not 0 <= first <= self.frame_count:
             raise InputError(f"first: must be in 0..{self.frame_count}, the frames of {self.name}, got {first}")
         return self._frames(first)
 
     def _frames(self, first: int) -> Iterator[np.ndarray]:
-        clock = self.reader.clock
         shown = -1
-        frames: Iterator[tuple[int, np.ndarray]] | None = None
+        pixels: np.ndarray | None = None
+        frames: Iterator[tuple[int, np.ndarray | InputError]] | None = None
         for k in range(first, self.frame_count):
-            wanted = clock.index_at(self.start + k / self.frame_rate)
-            repeated = wanted == shown
-            frames = frames or self.reader.frames_from(wanted)
-            while shown < wanted:
-                shown, pixels = next(frames)
+            wanted = self.clock.index_at(self.start + k / self.frame_rate)
+            wanted = wanted if self.good is None else int(self.good[wanted])
+            repeated = wanted <= shown
+            if frames is None:
+                frames, begin = self.reader.frames_from(wanted), wanted
+            while shown < wanted or pixels is None:
+                shown, found = next(frames, (wanted, None))
+                if isinstance(found, np.ndarray):
+                    pixels, repeated = found, False
+                    continue
+                if found is not None:
+                    if self.on_damage == "stop":
+                        raise InputError(f"{found} (on_damage='hold' goes on)") from found
+                    if shown >= begin:
+                        self.damaged.add(shown)
+                if pixels is None and shown >= wanted:
+                    pixels = self._before(wanted)
+                if pixels is None and found is None:
+                    raise InputError(f"{self.name}: must have frames that can be decoded, but has none")
+                repeated = True
             yield pixels.copy() if repeated else pixels
-        if frames is not None and wanted == len(clock.times) - 1:
+        if frames is not None and wanted == len(self.reader.clock.times) - 1:
             next(frames, None)  # lets the reader check the end of the file
+
+    def _before(self, number: int) -> np.ndarray | None:
+        """The last good frame before a damaged one, (H, W, 3) uint8."""
+        for begin in dict.fromkeys((max(0, number - _NEAR), 0)):
+            good: np.ndarray | None = None
+            for each, found in self.reader.frames_from(begin):
+                if each >= number:
+                    break
+                good = found if isinstance(found, np.ndarray) else good
+            if good is not None:
+                return good
+        return None
 
 
 def open_video(
@@ -134,6 +189,7 @@ def open_video(
     background: Color = (255, 255, 255),
     max_pixels: int = MAX_PIXELS,
     audio_track: int | None = None,
+    on_damage: OnDamage = AnimationSettings.on_damage,
 ) -> VideoSource:
     """Open a video for reading, and measure it.
 
@@ -147,16 +203,23 @@ def open_video(
         background: colour behind transparent animations and pictures.
         max_pixels: larger frames are refused.
         audio_track: which sound track of a video file goes with it, from 0; None is the one that players take.
+        on_damage: what becomes of frames that cannot be decoded, see `AnimationSettings`. For "skip", all are decoded here.
 
     Raises:
         InputError: the source cannot be used; the message says why.
     """
     rate = None if frame_rate is None else exact_rate(frame_rate)
-    reader = _reader_of(source, rate, background, max_pixels)
-    first, last = cut_out(reader.clock.duration, start, end, reader.name)
+    reader = _reader_of(source, rate, background, max_pixels, take_cut_off=on_damage == "skip")
+    clock, good, damaged = reader.clock, None, set[int]()
+    if on_damage == "skip":
+        damaged = {number for number, found in reader.frames_from(0) if isinstance(found, InputError)}
+    if damaged:
+        good = np.setdiff1d(np.arange(len(clock.times)), list(damaged))
+        clock = clock.without(damaged)
+    first, last = cut_out(clock.duration, start, end, reader.name)
     if audio_track is not None:
         _check_audio_track(reader, audio_track)
-    return VideoSource(reader, first, last, rate or reader.clock.rate, audio_track)
+    return VideoSource(reader, clock, first, last, rate or clock.rate, audio_track, on_damage, good, damaged)
 
 
 def _check_audio_track(reader: FrameReader, number: int) -> None:
@@ -166,7 +229,9 @@ def _check_audio_track(reader: FrameReader, number: int) -> None:
         main_audio_stream(container, reader.path, number)
 
 
-def _reader_of(source: Video, rate: Fraction | None, background: Color, max_pixels: int) -> FrameReader:
+def _reader_of(
+    source: Video, rate: Fraction | None, background: Color, max_pixels: int, take_cut_off: bool
+) -> FrameReader:
     color = parse_color(background)
     if isinstance(source, str | os.PathLike):
         if not os.fspath(source):
@@ -176,7 +241,7 @@ def _reader_of(source: Video, rate: Fraction | None, background: Color, max_pixe
             return _PictureReader(_frames_in(path), path, rate, background, max_pixels)
         path = existing_file(path, "a video")
         if not is_picture(path):
-            return ContainerReader(path, color, max_pixels)
+            return ContainerReader(path, color, max_pixels, take_cut_off)
         animation = AnimationReader(path, color, max_pixels)
         if animation.kind == "picture" and rate is not None:
             animation.clock = Clock.steady(1, rate)
@@ -241,10 +306,16 @@ class _PictureReader:
         for index, picture in enumerate(pictures if folder else ()):
             self._check_size(index, picture_size(picture))  # type: ignore[arg-type]  # a folder has paths only
 
-    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (frame number, (H, W, 3) uint8) from frame `index` on."""
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a file is damaged."""
         for number in range(index, len(self._pictures)):
-            pixels = self._frame(number)
+            try:
+                pixels = self._frame(number)
+            except InputError as error:
+                if not self.path:
+                    raise
+                yield number, error
+                continue
             self._check_size(number, (pixels.shape[0], pixels.shape[1]))
             yield number, pixels
 

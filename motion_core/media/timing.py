@@ -6,7 +6,7 @@ Times are seconds after the first frame of the video. Rates are frames a second,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -80,6 +80,16 @@ class Clock:
                 return cls.steady(count, rate)
         rate = _snapped(Fraction(1 / interval), 0.02)  # the rate while something moves, not the average over pauses
         return cls(times, min(rate, Fraction(MAX_RATE)), Fraction(total).limit_denominator(1_000_000), variable=True)
+
+    def without(self, left_out: Collection[int]) -> Clock:
+        """Return the clock of what is left without some frames, whose time is cut out."""
+        lengths = np.diff(self.times, append=float(self.duration))
+        lengths = np.delete(lengths, list(left_out))
+        if not self.variable:
+            return Clock.steady(len(lengths), self.rate)
+        times = np.cumsum([0.0, *lengths])
+        duration = Fraction(float(times[-1])).limit_denominator(1_000_000)
+        return Clock(times[:-1], self.rate, duration, variable=True)
 
     def index_at(self, time: Fraction) -> int:
         """Return the index of the frame on screen at `time`."""
