@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from os import PathLike
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import media
+from .check import Check
 from .diagnosis import Diagnosis
 from .framing import Placement
 from .people import Presence
@@ -115,6 +116,7 @@ class Animation:
         inputs: the files that it is made from, which a writer does not replace.
         presence: with models of people, in how many of the driving frames looked at so far there was one.
         transparent: whether frames are ``(H, W, 4)``, with transparency.
+        check: looks at the picture once more and says what to expect, with models of people; it may be called before a render.
     """
 
     frame_size: tuple[int, int]
@@ -125,6 +127,7 @@ class Animation:
     inputs: tuple[Path, ...] = ()
     presence: Presence = field(default_factory=Presence)
     transparent: bool = False
+    check: Callable[[], Check | None] = field(default=lambda: None, repr=False)
 
     @property
     def frame_rate(self) -> Fraction:

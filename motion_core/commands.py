@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .atomic import final_path
 from .errors import InputError
-from .settings import AnimationSettings, OneEuro
+from .settings import AnimationSettings, OneEuro, scene_file
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -30,13 +30,18 @@ def animate(options: argparse.Namespace) -> None:
     """Animate a picture with the motion of a video."""
     from . import media
 
-    others = _check_outputs(options)
     settings = settings_of(options)
+    if options.preview:
+        _preview(options, settings)
+        return
+    others = _check_outputs(options, settings)
     records = _records(options, others)
     pipeline = _load(options)
     inputs = (options.source, options.driving, settings)
     animation = pipeline.stream(*inputs, source_images=options.source_images)
     print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
+    for sentence in check.sentences() if (check := animation.check()) else ():
+        print(sentence, file=sys.stderr)
     began, before = perf_counter(), 0
     with records as record, _writer(options, settings, pipeline, animation) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
@@ -223,12 +228,33 @@ def driving_lines(about: media.MediaInfo, placement: str) -> list[str]:
     return lines
 
 
-def _check_outputs(options: argparse.Namespace) -> list[str]:
+def _preview(options: argparse.Namespace, settings: AnimationSettings) -> None:
+    """Write a few frames as one picture."""
+    from . import media
+    from .contact_sheet import contact_sheet, sheet_beside
+
+    path = sheet_beside(options.output)
+    media.check_file(path, ".png", [options.source, options.driving, *options.source_images, *scene_file(settings)])
+    pipeline = _load(options)
+    pipeline.set_progress_bar_config(disable=True)
+    sheet = contact_sheet(pipeline, options.source, options.driving, settings, options.source_images)
+    media.save_image(path, sheet, {} if options.no_provenance else media.provenance(pipeline.model_name))
+    print(f"{path}: frames from all over the video, and what becomes of them")
+
+
+def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> list[str]:
     """Raise InputError where an output cannot be written; returns the files that another one must not replace."""
     from . import media
 
-    inputs = [options.source, options.driving, *options.source_images]
-    kind = media.check_job(options.output, inputs, resume=options.resume)
+    inputs = [options.source, options.driving, *options.source_images, *map(os.fspath, scene_file(settings))]
+    if settings.scene == "transparent":
+        if options.resume:
+            raise InputError(
+                f"{options.output}: a video with transparency cannot be resumed, render it without --resume"
+            )
+        kind = media.check_alpha_output(options.output, inputs)
+    else:
+        kind = media.check_job(options.output, inputs, resume=options.resume)
     if kind == "gif" and options.resume:
         raise InputError(f"{options.output}: a GIF cannot be resumed, only .mp4 and folders of frames")
     if options.compare is not None:
@@ -241,14 +267,15 @@ def _check_outputs(options: argparse.Namespace) -> list[str]:
 
 def _writer(
     options: argparse.Namespace, settings: AnimationSettings, pipeline: MotionInterpPipeline, animation: Animation
-) -> media.VideoWriter | media.SegmentedWriter:
+) -> media.VideoWriter | media.AlphaWriter | media.SegmentedWriter:
     """Segments where the format allows it, so that an interrupted and resumed render equals an uninterrupted one."""
     from . import media
 
     choice = {"audio": not options.no_audio, "provenance": not options.no_provenance}
-    if media.check_job(options.output, resume=options.resume) == "gif":
+    if settings.scene == "transparent" or media.check_job(options.output, resume=options.resume) == "gif":
         return animation.writer(options.output, **choice)
-    inputs = [media.fingerprint(path) for path in (options.source, options.driving, *options.source_images)]
+    files = (options.source, options.driving, *options.source_images, *scene_file(settings))
+    inputs = [media.fingerprint(path) for path in files]
     job = f"{inputs} {settings} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
     return animation.segmented_writer(options.output, job, resume=options.resume, **choice)
 

@@ -197,8 +197,7 @@ def survey_video(
     Raises:
         InputError: none of the frames that are looked at shows a person with enough in sight.
     """
-    spread = np.linspace(0, video.frame_count - 1, min(SURVEYED, video.frame_count)).round().astype(int).tolist()
-    order = list(dict.fromkeys((initial_frame, *spread)))
+    order = surveyed_frames(video, initial_frame)
     poses: list[Tensor] = []
     region: Tensor | None = None
     searches = SEARCHED
@@ -217,6 +216,12 @@ def survey_video(
     if not poses:
         raise InputError(f"{video.name}: {_RULE}, but none of {len(order)} frames all over it does")
     return Keypoints(torch.cat(poses))
+
+
+def surveyed_frames(video: media.VideoSource, initial_frame: int = 0) -> list[int]:
+    """The numbers of the frames that `survey_video` looks at: the initial one and others all over the video."""
+    spread = np.linspace(0, video.frame_count - 1, min(SURVEYED, video.frame_count)).round().astype(int).tolist()
+    return list(dict.fromkeys((initial_frame, *spread)))
 
 
 @torch.inference_mode()

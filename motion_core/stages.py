@@ -12,6 +12,7 @@ from torch import Tensor
 from . import media, motion_modes
 from .ahead import ahead
 from .backbone import Source, backbone_of
+from .check import Check, check_people
 from .diagnosis import Diagnosis, diagnose
 from .driving import FROM_INITIAL, in_batches
 from .errors import InputError
@@ -54,6 +55,7 @@ from .people import (
     place_person,
     reduced_size,
     survey_video,
+    surveyed_frames,
 )
 from .saved_pipeline import SavedPipeline
 from .scene import DrivingScene, Scene, StillScene
@@ -61,7 +63,7 @@ from .selection import Selection, SteadyChoice, candidate_scores
 from .settings import AnimationSettings, Background, Mode, Strategy
 from .structures import DrivingMotion, Keypoints
 
-PEOPLE_AT_ONCE = 4  # driving frames
+PEOPLE_AT_ONCE = 6  # driving frames
 NO_LAYERS = "scene {!r} needs a model that makes people of layers, this one does not tell them from their background"
 
 
@@ -99,9 +101,40 @@ class MotionStages(SavedPipeline):
         """
         if not isinstance(self.keypoint_detector, PersonDetector):
             return None
-        initial = settings.initial_frame if self.mode_of(settings) in FROM_INITIAL else 0
-        first = initial if isinstance(initial, int) else 0
+        first = self._surveyed_first(settings)
         return survey_video(self.keypoint_detector, video, self.device, first, quick=not self._crops_itself(settings))
+
+    def _surveyed_first(self, settings: AnimationSettings) -> int:
+        """The frame that a survey begins with."""
+        initial = settings.initial_frame if self.mode_of(settings) in FROM_INITIAL else 0
+        return initial if isinstance(initial, int) else 0
+
+    @torch.inference_mode()
+    def check(
+        self,
+        picture: Tensor,
+        placement: Placement,
+        video: media.VideoSource,
+        poses: Keypoints | None,
+        settings: AnimationSettings,
+    ) -> Check | None:
+        """What can be said before a render of a picture ``(1, 3, H, W)`` in [0, 1]; None for models that are not of people.
+
+        Args:
+            placement: of the picture, as `place` gives it.
+            poses: of the video, as `survey` gives them.
+        """
+        detector = self.keypoint_detector
+        if poses is None or placement.person is None or not isinstance(detector, PersonDetector):
+            return None
+        image = to_network(picture, placement).to(self.device)
+        found = detector.detect(image, torch.tensor([placement.person]), silhouettes=False).keypoints
+        source = Keypoints(in_square(picture_points(found.points, placement), placement.picture_size))
+        wanted = self._poses_to_take(poses, settings, source)
+        looked_at = len(poses.points)
+        if self._crops_itself(settings):  # otherwise the first person that is seen will do
+            looked_at = len(surveyed_frames(video, self._surveyed_first(settings)))
+        return check_people(source, wanted, poses, (placement.picture_size, video.size), looked_at)
 
     def place(
         self,
