@@ -285,12 +285,15 @@ PICTURE, VIDEO = "a picture file is needed", "a video is needed"
 NO_PICTURE, NO_VIDEO = "must be a picture (PNG, JPEG, WebP, GIF, TIFF,", "must be a video, but it is not one"
 LIMIT, FULL, SAME = "must have at most 64000000 pixels", "the disk is full", "must be another file than"
 CHANGED, MOTION = "must not change while it is read", "must have at least 2 frames to take motion from"
+STOP = {"on_damage": "stop"}
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(1000)
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 
 CASES = [
     # The source
     Case("missing picture", "{source}", f"no such file, {PICTURE}", source=partial(named, "gone.png")),
+    Case("web address as picture", "https://example.com/a.png", f"is an address, and these are not fetched, {PICTURE}",
+         source=lambda folder: "https://example.com/a.png"),
     Case("missing, line break in its name", "gone\\n.png", "no such file", source=partial(named, "gone\n.png")),
     Case("missing, name too long", "{source}", "File name too long", source=partial(named, LONG)),
     Case("empty picture", "{source}", "is empty (0 bytes)", source=partial(bytes_in, "a.png", b""), info=True),
@@ -327,18 +330,18 @@ CASES = [
     # The driving video
     Case("missing video", "{driving}", f"no such file, {VIDEO}", driving=partial(named, "gone.mp4")),
     Case("missing video, name too long", "{driving}", "File name too long", driving=partial(named, LONG)),
-    Case("web address as video", "https:/example.com/a.mp4", "no such file",
+    Case("web address as video", "https://example.com/a.mp4", f"is an address, and these are not fetched, {VIDEO}",
          driving=lambda folder: "https://example.com/a.mp4"),
     Case("no name for the video", "video", "must be the name of a file or folder", driving=lambda folder: ""),
     Case("empty video", "{driving}", "is empty (0 bytes)", driving=partial(bytes_in, "a.mp4", b""), info=True),
     Case("text renamed to mp4", "{driving}", NO_VIDEO, driving=partial(text_in, "a.mp4"), info=True),
-    Case("truncated video, index missing", "{driving}", "is cut off",
+    Case("truncated video, index missing", "{driving}", "or it is damaged or cut off",
          driving=lambda folder: files.cut(large_video(folder), 0.6), info=True),
-    Case("truncated video, index there", "{driving}", "is cut off",
+    Case("truncated video, index there", "{driving}", "of its 12 pictures are missing",
          driving=lambda folder: files.cut(large_video(folder, container={"movflags": "+faststart"}), 0.6), info=True),
-    Case("video damaged in the middle", "{driving}", "is damaged at frame", driving=damaged, info=True),
-    Case("... written as GIF", "{driving}", "is damaged at frame", driving=damaged, output="out.gif"),
-    Case("... written as PNG files", "{driving}", "is damaged at frame", driving=damaged, output="out/"),
+    Case("video damaged in the middle", "{driving}", "is damaged at frame", driving=damaged, options=STOP),
+    Case("... written as GIF", "{driving}", "is damaged at frame", driving=damaged, options=STOP, output="out.gif"),
+    Case("... written as PNG files", "{driving}", "is damaged at frame", driving=damaged, options=STOP, output="out/"),
     Case("audio only", "{driving}", "must hold moving pictures, but has no video track (it holds sound)",
          driving=lambda folder: files.write_sound(folder / "a.mp4"), info=True),
     Case("cover picture only", "{driving}", "must hold moving pictures, but has no video track", driving=cover_only,
@@ -356,7 +359,8 @@ CASES = [
     Case("HEIC as video", "{driving}", "must be a video", driving=partial(bytes_in, "a.heic", HEIC), info=True),
     Case("pipe as video", "{driving}", f"is a pipe or a device, {VIDEO}", driving=pipe_in, info=True),
     Case("animation bomb", "{driving}", "exceeds limit", driving=gif_bomb, info=True),
-    Case("video bomb", "{driving}", "is damaged at frame 0", driving=raw_video_bomb, info=True),
+    Case("video bomb", "{driving}", "must have frames that can be decoded, but has none", driving=raw_video_bomb,
+         info=True),
     Case("video larger than the limit", "{driving}", "must have at most 20000 pixels, got 160 x 128 = 20480",
          driving=large_video, options={"max_pixels": 20_000}),
     Case("NaN in a video tensor", "video: frame 3: tensor", "float values must be in [0, 1], got nan",

@@ -733,7 +733,7 @@ def bad_video(folder: Path, kind: str) -> Path:
         codec, ending = {"cut mkv": ("libx264", "mkv"), "cut webm": ("libvpx", "webm"), "cut avi": ("mpeg4", "avi")}[
             kind
         ]
-        files.cut(files.write_video(folder / f"a.{ending}", 50, frame=files.textured, codec=codec), 0.98).rename(path)
+        files.cut(files.write_video(folder / f"a.{ending}", 50, frame=files.textured, codec=codec), 0.7).rename(path)
     elif kind == "sound only":
         files.write_sound(path)
     elif kind == "no frames":
@@ -753,11 +753,11 @@ def bad_video(folder: Path, kind: str) -> Path:
         ("text", "must be a video, but it is not one"),
         ("playlist", "must be a video, but it is not one"),  # FFmpeg would open any file that is named in it
         ("hls", "must be a video, but it is not one"),
-        ("no index", "is cut off, \\d+ bytes are needed and \\d+ are there"),
-        ("cut", "is cut off"),
-        ("cut mkv", "is cut off"),
-        ("cut webm", "is cut off"),
-        ("cut avi", "is cut off"),
+        ("no index", "must be a video, but it is not one, or it is damaged or cut off"),
+        ("cut", "is damaged or cut off, \\d+ of its 50 pictures are missing"),
+        ("cut mkv", "is damaged or cut off, it ends at \\d.\\d\\d s of 2.00 s"),
+        ("cut webm", "is damaged or cut off, it ends at \\d.\\d\\d s of 2.00 s"),
+        ("cut avi", "is damaged or cut off, \\d+ of its 50 pictures are missing"),
         ("sound only", "must hold moving pictures, .* holds sound"),
         ("no frames", "must hold moving pictures|no frames|is not one"),
     ],
@@ -766,24 +766,6 @@ def test_bad_video_files_are_refused(tmp_path, kind, message):
     path = bad_video(tmp_path, kind)
     with refused(f"{path}: .*({message})"):
         media.open_video(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "codec"),
-    [("a.mp4", "libx264"), ("a.ts", "libx264"), ("a.avi", "mpeg4"), ("a.mkv", "libx264"), ("b.webm", "libvpx-vp9")],
-)
-def test_damage_in_the_middle_is_reported_with_its_place(tmp_path, name, codec):
-    clean = files.write_video(tmp_path / f"clean.{name}", 60, frame=files.textured, codec=codec, options={"g": "10"})
-    path = tmp_path / name
-    path.write_bytes(clean.read_bytes())
-    files.damage(path, 0.5, 3000)
-    expected = list(media.open_video(clean))
-    good = []
-    with refused(f"{path}: is damaged (or cut off )?at (frame (\\d+), )?(\\d+.\\d\\d) s") as caught:
-        good.extend(media.open_video(path))
-    place = float(str(caught.value).split(" s")[0].rsplit(" ", 1)[1])
-    assert 0.2 < place < 2.2  # of 2.4 s
-    assert all(np.array_equal(frame, expected[k]) for k, frame in enumerate(good))  # nothing wrong came before it
 
 
 def test_damaged_animation_is_refused(tmp_path):
@@ -884,14 +866,6 @@ def test_a_recording_that_begins_between_key_frames_begins_at_the_first_one(tmp_
     source = media.open_video(path)
     assert source.frame_count == 36
     assert all(np.array_equal(frame, whole[12 + k]) for k, frame in enumerate(source))
-
-
-def test_a_change_of_size_in_the_middle_is_refused(tmp_path):
-    first = files.write_video(tmp_path / "a.ts", 12, options={"g": "6"})
-    second = files.write_video(tmp_path / "b.ts", 12, ticks=range(12, 24), frame=lambda k: files.numbered(k, 96, 128))
-    (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
-    with refused("both.ts: .*(must keep its size of 96 x 64, but changes .*to 128 x 96|damaged)"):
-        list(media.open_video(tmp_path / "both.ts"))
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):

@@ -59,7 +59,9 @@ class DataConfig(Section):
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
-    skip_broken: bool = False  # leave out videos that cannot be opened, instead of refusing to start
+    skip_broken: bool = (
+        False  # leave out broken videos, and draw another sample for a damaged frame, instead of stopping
+    )
 
     @field_validator("image_size", mode="before")
     @classmethod

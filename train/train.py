@@ -16,6 +16,7 @@ from typing import NoReturn
 if not __package__:  # run as a file: this folder's train.py must not stand for the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -123,12 +124,15 @@ def train(
         summary.say(*start_lines(config, accelerator, progress, step, dataset, needed_features(config), device))
         window, means = Window(), {}
         batches = numbered_batches(dataset, config, accelerator, progress.step)
+        redrawn = torch.zeros((), dtype=torch.int64, device=accelerator.device)
         step.train()
         for number in range(progress.step, schedule.steps):
             # 6.1 The batches of this step
             began = time.perf_counter()
             taken = [next(batches) for _ in range(schedule.accumulation)]
             waited = time.perf_counter() - began
+            for batch in taken:
+                redrawn += batch.pop("redrawn").sum()
 
             # 6.2 Losses, gradients, new weights; or none, if a number is not finite
             phase, rate = phase_at(config, number), learning_rate_at(schedule, number)
@@ -166,6 +170,12 @@ def train(
             if result.stop and not last:
                 summary.say(f"stopped by SIGTERM after step {progress.step}; the same command goes on from there")
                 return None
+
+        anew = int(accelerator.reduce(redrawn, "sum"))
+        if anew:
+            summary.say(
+                f"{anew} samples were drawn anew, because frames are damaged: python -m train.check_data names them"
+            )
 
     # 7. The saved pipeline
     model = averaged.networks if averaged is not None else networks

@@ -25,7 +25,9 @@ from .timing import DEFAULT_RATE, Clock
 # FFmpeg's own bounds, in seconds: time stamps that go further back or ahead belong to another recording.
 _JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), 10
 _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin or end apart
-_MISSING = Fraction(1, 10)  # seconds that a file may be shorter than it says; more is missing
+_MISSING = Fraction(
+    1, 4
+)  # seconds that a file may be shorter than it says, which counts the delay of MP3; more is missing
 _AVI_HEAD = 8  # bytes that every picture takes in an AVI file, at least
 
 # Demuxers of real media files. Playlists (HLS, DASH, concat) are not among them: a text file renamed to .mp4 could

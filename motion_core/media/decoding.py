@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -77,15 +78,19 @@ class ContainerReader:
         self.clock, self.has_audio, self.origin = self.track.clock, self.track.has_audio, self.track.origin
         self._careful = False  # decode one packet after the other
         try:
-            first = next(self._decoded(None), None)
+            converter = self._converter()
         except _DamageError:
             self._careful = True
-            first = next(self._decoded(None), None)
-        if first is None:
-            raise InputError(f"{path}: must have frames that can be decoded, but has none")
-        converter = _Converter(first[1], first[2], background)
+            converter = self._converter()
         self.size: tuple[int, int] = converter.size
         self.rotation: int = converter.rotation
+
+    def _converter(self) -> _Converter:
+        """The converter for the first frame. The file is open meanwhile: what a stream says is read from there."""
+        with closing(self._decoded(None)) as frames:
+            for _, frame, stream in frames:
+                return _Converter(frame, stream, self._background)
+        raise InputError(f"{self._file}: must have frames that can be decoded, but has none")
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a frame is damaged.
@@ -136,7 +141,7 @@ class ContainerReader:
         self._stamp.check()
         return InputError(f"{self.name}: is damaged at frame {index}, {self.clock.times[index]:.2f} s: it {what}")
 
-    def _decoded(self, seek_to: int | None) -> Iterator[tuple[int, VideoFrame, VideoStream]]:
+    def _decoded(self, seek_to: int | None) -> Generator[tuple[int, VideoFrame, VideoStream], None, None]:
         """Yield (frame number, frame, stream) in the order in which they are shown."""
         ticks = self.track.ticks
         with open_container(self._file) as container:

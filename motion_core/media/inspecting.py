@@ -37,6 +37,7 @@ class MediaInfo:
     rotation: int  # degrees counter-clockwise that a player applies
     is_variable: bool
     scene_cuts: tuple[float, ...]  # seconds at which a new scene begins
+    damage: str = ""  # what could not be decoded, in words
 
 
 def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaInfo:
@@ -46,6 +47,7 @@ def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaIn
         InputError: as `open_video`.
     """
     source = open_video(path)
+    cuts = tuple(scene_cuts(source)) if find_cuts and source.frame_count > 1 else ()
     return MediaInfo(
         path=Path(path),
         kind=source.kind,
@@ -56,7 +58,8 @@ def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaIn
         has_audio=source.has_audio,
         rotation=source.reader.rotation,
         is_variable=source.is_variable,
-        scene_cuts=tuple(scene_cuts(source)) if find_cuts and source.frame_count > 1 else (),
+        scene_cuts=cuts,
+        damage=source.describe_damage(),
     )
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -301,10 +302,17 @@ class _PictureReader:
         self.kind = "folder of frames" if folder else "frames"
         self._pictures, self._background, self._max_pixels = pictures, background, max_pixels
         self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
-        first = self._frame(0)
+        first = self._first_good()
         self.size: tuple[int, int] = (first.shape[0], first.shape[1])
         for index, picture in enumerate(pictures if folder else ()):
             self._check_size(index, picture_size(picture))  # type: ignore[arg-type]  # a folder has paths only
+
+    def _first_good(self) -> np.ndarray:
+        """The first frame (H, W, 3) uint8; in a folder, the first that is not damaged."""
+        for number in range(len(self._pictures) if self.path else 0):
+            with suppress(InputError):
+                return self._frame(number)
+        return self._frame(0)
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a file is damaged."""

@@ -7,12 +7,13 @@ from collections import Counter
 
 import pytest
 import torch
-from media_files import HEIGHT, WIDTH, number_of, numbered, write_video
+from media_files import HEIGHT, WIDTH, cut, number_of, numbered, write_video
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from motion_core.errors import InputError
 from train.data import Jitter, PairDataset, PairOptions, SampleNumbers, ValidationPairs
+from train.data.frames import BrokenFrameError
 
 STILL = Jitter(0, 0, 0, 0)
 PLAIN = {"image_size": (HEIGHT, WIDTH), "flip": False, "jitter": STILL}
@@ -175,6 +176,27 @@ def test_a_video_that_cannot_be_opened_is_named(tmp_path, caplog):
     (tmp_path / "train" / "good").rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="2 of 2 videos"):
         PairDataset(tmp_path, PairOptions(**PLAIN, skip_broken=True))
+
+
+def test_another_sample_is_drawn_for_a_damaged_frame(tmp_path):
+    for split in ("train", "test"):
+        frames_folder(tmp_path / split / "good", 4)
+        frames_folder(tmp_path / split / "bad", 4, first=100)
+        for path in (tmp_path / split / "bad").iterdir():
+            cut(path, 0.6)
+    for cls in (PairDataset, ValidationPairs):
+        dataset = cls(tmp_path, PairOptions(**PLAIN))
+        with pytest.raises(
+            BrokenFrameError, match=r"bad.*damaged.*python -m train\.check_data .*data\.skip_broken=true"
+        ):
+            [dataset[n] for n in range(len(dataset))]
+        dataset, again = (cls(tmp_path, PairOptions(**PLAIN, skip_broken=True)) for _ in range(2))
+        samples = [dataset[n] for n in range(len(dataset))]
+        assert all(shown(sample[end]) < 4 for sample in samples for end in ("source", "driving"))
+        assert all(same(again[n], samples[n]) for n in reversed(range(len(dataset))))
+    training = PairDataset(tmp_path, PairOptions(**PLAIN, skip_broken=True))
+    redrawn = [int(training[n]["redrawn"]) for n in range(10)]
+    assert sum(count > 0 for count in redrawn) == 5  # of each two samples, one was of the broken video
 
 
 @pytest.mark.parametrize(

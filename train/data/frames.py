@@ -69,6 +69,7 @@ class FrameStore:
         self.videos, self._whole_videos = videos, whole_videos
         self._size, self._fit, self._bytes = size, fit, int(cache_mb * 2**20)
         self._cache: tuple[int, FrameCache] | None = None  # with the process it belongs to
+        self._damaged: set[int] = set()  # videos in which damage was met
 
     def frames(self, video: int, numbers: Sequence[int]) -> list[Tensor]:
         """Return the frames (3, H, W) uint8 of a video, in the order of `numbers`.
@@ -80,16 +81,30 @@ class FrameStore:
         found = {number: frame for number in numbers if (frame := cache.get((video, number))) is not None}
         missing = set(numbers) - set(found)
         if missing:
-            for number, decoded in self._decoded(video, self._worth_decoding(video, missing, cache)):
-                cache.put((video, number), decoded)
-                if number in missing:
-                    found[number] = decoded
+            wanted = self._worth_decoding(video, missing, cache)
+            try:
+                found |= self._read(video, wanted, missing, cache)
+            except BrokenFrameError:
+                if wanted is missing:
+                    raise
+                self._damaged.add(video)  # somewhere: only what is needed of it is decoded from now on
+                found |= self._read(video, missing, missing, cache)
         return [found[number] for number in numbers]
+
+    def _read(self, video: int, wanted: Iterable[int], missing: set[int], cache: FrameCache) -> dict[int, Tensor]:
+        """Decode and keep `wanted`, and return those of them that are `missing`, (3, H, W) uint8."""
+        found = {}
+        for number, decoded in self._decoded(video, wanted):
+            cache.put((video, number), decoded)
+            if number in missing:
+                found[number] = decoded
+        return found
 
     def _worth_decoding(self, video: int, missing: set[int], cache: FrameCache) -> Iterable[int]:
         access = self.videos[video]
         fits = access.count * 3 * self._size[0] * self._size[1] <= cache.free
-        return range(access.count) if self._whole_videos and fits and not access.independent else missing
+        whole = self._whole_videos and fits and not access.independent and video not in self._damaged
+        return range(access.count) if whole else missing
 
     def _decoded(self, video: int, numbers: Iterable[int]) -> Iterable[tuple[int, Tensor]]:
         access = self.videos[video]

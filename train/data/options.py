@@ -29,7 +29,8 @@ class PairOptions:
         flip: mirror half of the pairs.
         jitter: of the colours.
         cache_mb: memory for decoded frames of one process with all its workers, in 2**20 bytes.
-        skip_broken: leave out videos that cannot be opened, instead of refusing to start.
+        skip_broken: leave out videos that cannot be opened, instead of refusing to start, and draw another sample where a
+            frame turns out to be damaged, instead of stopping.
 
     Raises:
         InputError: a value out of range.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +16,15 @@ from motion_core.errors import InputError
 from motion_core.media import FrameAccess
 
 from .augmentation import Colors, change_colors
-from .frames import FrameStore
+from .frames import BrokenFrameError, FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
 from .options import PairOptions
 
 logger = logging.getLogger(__name__)
 
 _UNCHANGED = Colors()
-_ORDER, _SAMPLE, _VALIDATION = 0, 1, 2  # so that different draws never share a seed
+_ORDER, _SAMPLE, _VALIDATION, _ANEW = 0, 1, 2, 3  # so that different draws never share a seed
+_DRAWS = 20  # of one sample; if frames of all are damaged, so is most of the data
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, root: str | os.PathLike[str], options: PairOptions, seed: int = 0, split: str = "train") -> None:
-        self.options, self.seed = options, seed
+        self.options, self.seed, self._root = options, seed, root
         rows = None if options.pair_list is None else read_pairs(options.pair_list)
         files = find_videos(root, split)
         if rows is not None:
@@ -71,15 +72,15 @@ class PairDataset(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self._choices)
 
-    def plan(self, n: int) -> PairPlan:
-        """Say what sample n is, without decoding anything."""
+    def plan(self, n: int, draw: int = 0) -> PairPlan:
+        """Say what sample n is, without decoding anything; `draw` counts how often it was broken, see `skip_broken`."""
         if n < 0:
             raise IndexError(f"n: must be 0 or more, got {n}")
         turn, place = divmod(n, len(self))
         if self._order[0] != turn:
             self._order = (turn, np.random.default_rng((self.seed, _ORDER, turn)).permutation(len(self)))
-        rng = np.random.default_rng((self.seed, _SAMPLE, n))
-        choices = self._choices[self._order[1][place]]
+        rng = np.random.default_rng((self.seed, _ANEW, n, draw) if draw else (self.seed, _SAMPLE, n))
+        choices = self._choices[rng.integers(len(self)) if draw else self._order[1][place]]
         a, b = choices[rng.integers(len(choices))]
         if a == b and self._counts[a] > 1:
             i, j = _two_frames(rng, self._counts[a], self.options.min_stride, self.options.max_stride)
@@ -90,16 +91,19 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         return PairPlan(a, i, b, j, flip, colors)
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Return "source" and "driving" (3, H, W) float32 in [0, 1], and "number", n as int64.
+        """Return "source" and "driving" (3, H, W) float32 in [0, 1], "number", n as int64, and "redrawn", int64: how many
+        other samples were drawn for it before, see `skip_broken`.
 
         Raises:
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
-        plan = self.plan(n)
-        images = change_colors(_images(self._store, plan), plan.colors)  # (2, 3, H, W)
+        plans = (self.plan(n, draw) for draw in range(_DRAWS))
+        redrawn, plan, images = _first_whole(self._store, plans, self.options.skip_broken, self._root)
+        images = change_colors(images, plan.colors)  # (2, 3, H, W)
         if plan.flip:
             images = images.flip(-1)
-        return {"source": images[0], "driving": images[1], "number": torch.tensor(n)}
+        number, count = torch.tensor(n), torch.tensor(redrawn)
+        return {"source": images[0], "driving": images[1], "number": number, "redrawn": count}
 
 
 class ValidationPairs(Dataset[dict[str, Tensor]]):
@@ -121,6 +125,7 @@ class ValidationPairs(Dataset[dict[str, Tensor]]):
         if per_video < 1:
             raise InputError(f"per_video: must be 1 or more, got {per_video}")
         self.files, videos = _usable(find_videos(root, split), root, options.skip_broken, fewest=2)
+        self._skip_broken, self._root = options.skip_broken, root
         self._store = FrameStore(videos, options.size, options.fit, options.cache_mb, whole_videos=False)
         self._plans: list[PairPlan] = []
         for index, (file, video) in enumerate(zip(self.files, videos, strict=True)):
@@ -139,10 +144,32 @@ class ValidationPairs(Dataset[dict[str, Tensor]]):
         return self._plans[n]
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
-        """Return what `PairDataset` does, and "video": its index in `files`, int64."""
-        images = _images(self._store, self._plans[n])  # (2, 3, H, W)
-        video = torch.tensor(self._plans[n].source_video)
+        """Return "source", "driving" and "number" as `PairDataset` does, and "video": its index in `files`, int64.
+
+        With `skip_broken`, the next pair that is whole stands for a broken one.
+        """
+        plans = (self._plans[(n + k) % len(self)] for k in range(len(self)))
+        _, plan, images = _first_whole(self._store, plans, self._skip_broken, self._root)  # images (2, 3, H, W)
+        video = torch.tensor(plan.source_video)
         return {"source": images[0], "driving": images[1], "number": torch.tensor(n), "video": video}
+
+
+def _first_whole(
+    store: FrameStore, plans: Iterable[PairPlan], skip_broken: bool, root: str | os.PathLike[str]
+) -> tuple[int, PairPlan, Tensor]:
+    """Return how many plans were broken, the first that is not (without `skip_broken`, the first) and its images (2, 3, H, W)."""
+    last: BrokenFrameError | None = None
+    for broken, plan in enumerate(plans):
+        try:
+            return broken, plan, _images(store, plan)
+        except BrokenFrameError as error:
+            last = error
+            if not skip_broken:
+                break
+            logger.warning("another sample is drawn: %s", error)
+    advice = f"list what is broken with: python -m train.check_data {os.fspath(root)}"
+    also = "; what was drawn instead is broken too" if skip_broken else "; data.skip_broken=true draws other samples"
+    raise BrokenFrameError(f"{last} ({advice}{also})") from last
 
 
 def _images(store: FrameStore, plan: PairPlan) -> Tensor:
