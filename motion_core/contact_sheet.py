@@ -54,6 +54,7 @@ def contact_sheet(
         end=settings.end,
         frame_rate=settings.frame_rate,
         max_pixels=media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels,
+        on_damage=settings.on_damage,
     )
     last = video.frame_count - 1
     chosen = sorted(set(np.linspace(0, last, min(count, last + 1)).round().astype(int).tolist()))
@@ -66,6 +67,7 @@ def contact_sheet(
         end=None,
         frame_rate=None,
         smoothing=None,
+        audio_track=None,
         initial_frame="best" if initial == "best" else 0,
     )
     made = pipeline.stream(source_image, frames, alone, source_images=source_images)

@@ -344,13 +344,14 @@ def roomy(placement: Placement, poses: Tensor, person: Tensor, reach: float) -> 
         reach: pixels around the poses.
     """
     height, width = placement.network_size
-    top, left, tall, wide = free_part(person, placement)
+    cut = _cut_off(person, placement)
     last = poses.new_tensor([width - 1, height - 1])
     pixels = (poses.reshape(-1, 2) + 1) / 2 * last  # (P, 2)
     (first_x, first_y), (last_x, last_y) = (pixels.amin(dim=0) - reach).tolist(), (pixels.amax(dim=0) + reach).tolist()
-    above, before_it = (max(0, round(-first)) * (start == 0) for first, start in ((first_y, top), (first_x, left)))
-    below = max(0, round(last_y - height)) * (top + tall == height)
-    behind = max(0, round(last_x - width)) * (left + wide == width)
+    missing = (-first_y, -first_x, last_y - height, last_x - width)
+    above, before_it, below, behind = (
+        0 if is_cut else max(0, round(pixels)) for pixels, is_cut in zip(missing, cut, strict=True)
+    )
     side = min(max(height + above + below, width + before_it + behind), max(LARGEST, height, width))
     if side <= max(height, width):
         return placement
@@ -367,13 +368,21 @@ def free_part(person: Tensor, placement: Placement) -> Box:
     sides that cut the person off."""
     height, width = placement.network_size
     top, left, tall, wide = placement.content
-    ends = (person.reshape(-1, 2).amin(dim=0).tolist(), person.reshape(-1, 2).amax(dim=0).tolist())  # (x, y) each
-    starts, stops = [], []
-    for start, length, side, axis in ((top, tall, height, 1), (left, wide, width, 0)):
-        first, last = (2 * edge / max(side - 1, 1) - 1 for edge in (start, start + length - 1))
-        starts.append(start if ends[0][axis] < first - CUT else 0)
-        stops.append(start + length if ends[1][axis] > last + CUT else side)
-    return starts[0], starts[1], stops[0] - starts[0], stops[1] - starts[1]
+    above, before_it, below, behind = _cut_off(person, placement)
+    first = top if above else 0, left if before_it else 0
+    last = top + tall if below else height, left + wide if behind else width
+    return *first, last[0] - first[0], last[1] - first[1]
+
+
+def _cut_off(person: Tensor, placement: Placement) -> tuple[bool, bool, bool, bool]:
+    """Whether a person ``(1, K, N, 2)`` is cut off above, on the left, below, and on the right of the picture."""
+    ends = [person.reshape(-1, 2).amin(dim=0).tolist(), person.reshape(-1, 2).amax(dim=0).tolist()]  # (x, y) each
+    cut = []
+    for number, (start, length) in enumerate(zip(placement.content[:2], placement.content[2:], strict=True)):
+        side = max(placement.network_size[number] - 1, 1)
+        first, last = (2 * edge / side - 1 for edge in (start, start + length - 1))
+        cut.append((ends[0][1 - number] < first - CUT, ends[1][1 - number] > last + CUT))
+    return cut[0][0], cut[1][0], cut[0][1], cut[1][1]
 
 
 def subject_box(points: Tensor, picture_size: Size, margin: float = 0.25, aspect: float = 1.0) -> Box:

@@ -14,8 +14,10 @@ from typing import Self
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
 
 from ..atomic import final_path, hidden_folder, put, remove
 from ..errors import InputError
@@ -177,35 +179,16 @@ class _AlphaSink:
     ) -> None:
         self._rate, self._form, self._count = frame_rate, form, 0
         self._reformatter = VideoReformatter()
-        self._open = ExitStack()
-        if sound is not None:
-            self._open.enter_context(sound)
-        self._container = self._open.enter_context(av.open(f"file:{path}", "w", format=form.container))
+        self._sound = sound
         try:
-            self._container.metadata.update(metadata)
-            self._stream = self._container.add_stream(form.codec, rate=frame_rate, options=dict(form.options))
-            self._stream.width, self._stream.height, self._stream.pix_fmt = size[1], size[0], form.pixels
-            self._stream.metadata["alpha_mode"] = "1"  # WebM says so for each track
-            context = self._stream.codec_context
-            context.time_base = 1 / frame_rate
-            context.color_range = ColorRange.MPEG
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.open()
-            self._sound = sound if sound is not None and self._fits(sound) else None
-        except BaseException:
-            self._open.close()
-            raise
-
-    def _fits(self, sound: Sound) -> bool:
-        """Add the sound, if the container takes its codec."""
-        try:
-            sound.add_to(self._container)
+            self._container, self._stream = _begin(path, form, frame_rate, size, sound, metadata)
         except (av.FFmpegError, ValueError) as error:
-            logger.warning(
-                "its sound does not fit into a %s file, the output has none: %s", self._form.container, error
-            )
-            return False
-        return True
+            if sound is None:
+                raise
+            logger.warning("%s: has no sound, which does not fit into it: %s", path, error)
+            self._sound = None
+            sound.close()
+            self._container, self._stream = _begin(path, form, frame_rate, size, None, metadata)
 
     def write(self, frame: np.ndarray) -> None:
         picture = self._reformatter.reformat(
@@ -227,4 +210,35 @@ class _AlphaSink:
 
     def close(self) -> None:
         """Close all files; also after a failure, when the output is thrown away."""
-        self._open.close()
+        if self._sound is not None:
+            self._sound.close()
+        self._container.close()
+
+
+def _begin(
+    path: Path,
+    form: _Format,
+    frame_rate: Fraction,
+    size: tuple[int, int],
+    sound: Sound | None,
+    metadata: Mapping[str, str],
+) -> tuple[OutputContainer, VideoStream]:
+    """Open a file and write its header; raises what FFmpeg does where the sound does not fit into it."""
+    container = av.open(f"file:{path}", "w", format=form.container)
+    try:
+        container.metadata.update(metadata)
+        stream = container.add_stream(form.codec, rate=frame_rate, options=dict(form.options))
+        stream.width, stream.height, stream.pix_fmt = size[1], size[0], form.pixels
+        stream.metadata["alpha_mode"] = "1"  # WebM says so for each track
+        context = stream.codec_context
+        context.time_base = 1 / frame_rate
+        context.color_range = ColorRange.MPEG
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.open()
+        if sound is not None:
+            sound.add_to(container)
+        container.start_encoding()
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
