@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -18,12 +19,12 @@ from typing import IO, Self
 import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import main_audio_stream, moving_streams, open_container
+from .containers import main_audio_stream, measure, open_container
+from .decoding import ContainerReader
 from .files import existing_file
 from .reading import VideoSource
 from .sound_packets import SoundPackets
@@ -40,7 +41,9 @@ logger = logging.getLogger(__name__)
 _COPIED = {"aac": 0.05, "mp3": 0.05, "mp3float": 0.05, "opus": 0.08, "ac3": 0.0, "eac3": 0.0, "flac": 0.0, "alac": 0.0}
 _AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000)
 _BIT_RATE = 160_000
-_JITTER = 0.015  # seconds that decoded sound may be from its time stamps; beyond, silence is put in or sound left out
+_JITTER = Fraction(
+    3, 100
+)  # seconds that sound may be from its time stamps; beyond, silence is put in or sound left out
 _IN_MEMORY = 2**23  # bytes
 
 
@@ -100,71 +103,91 @@ def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
     Raises:
         OSError: the disk is full.
     """
-    source, skip, length = part
-    if source is None or (isinstance(source, VideoSource) and source.kind != "video"):
-        return None
-    if isinstance(source, VideoSource):
-        path, number = source.path, source.audio_track
-        length = source.duration if length is None else min(length, source.duration)
-    else:
-        path, number = existing_file(source, "a file with sound"), None
-    if path is None:
+    wanted = _wanted(part)
+    if wanted is None:
         return None
     reason: Exception | None = None
     for write in (_copy, _encode):
         try:
-            return _written(write, path, number, (source, skip, length), folder)
+            return _written(wanted, write, folder)
         except (InputError, av.FFmpegError, ValueError) as error:
-            logger.debug("%s: its sound cannot be written by %s: %s", path, write.__name__, error)
+            logger.debug("%s: its sound cannot be written by %s: %s", wanted.path, write.__name__, error)
             reason = error
-    logger.warning("%s: its sound cannot be used, the output has none: %s", path, reason)
+    logger.warning("%s: its sound cannot be used, the output has none: %s", wanted.path, reason)
     return None
 
 
-def _written(write: _Writing, path: Path, number: int | None, part: AudioPart, folder: Path) -> Sound | None:
-    """Write the sound as an MP4 of its own, and open that; None if the file has no sound."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Part of a file's sound."""
+
+    path: Path
+    number: int | None  # of the sound track; None is the default one
+    origin: Fraction  # the time in the file, in seconds, that is time 0 of the output
+    can_seek: bool  # whether a time stands for one place in the file
+    length: Fraction | None  # seconds
+
+
+def _wanted(part: AudioPart) -> _Wanted | None:
+    """Return what to take from where, or None if there is no sound."""
     source, skip, length = part
+    if source is None:
+        return None
+    if isinstance(source, VideoSource):
+        reader = source.reader
+        if not isinstance(reader, ContainerReader) or reader.path is None:
+            return None
+        length = source.duration if length is None else min(length, source.duration)
+        return _Wanted(reader.path, source.audio_track, reader.origin + source.start, reader.track.can_seek, length)
+    path = existing_file(source, "a file with sound")
+    try:
+        track = measure(path, take_cut_off=True)
+    except InputError:  # a file with sound only
+        return _Wanted(path, None, skip, True, length)
+    return _Wanted(path, None, track.origin + skip, track.can_seek, length)
+
+
+def _written(wanted: _Wanted, write: _Writing, folder: Path) -> Sound | None:
+    """Write the sound as an MP4 of its own, and open that; None if the file has no sound."""
     with ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
-        with open_container(path) as container:
-            track = main_audio_stream(container, path, number)
+        with open_container(wanted.path) as container:
+            track = main_audio_stream(container, wanted.path, wanted.number)
             if track is None:
                 return None
-            packets = SoundPackets(container, track, _origin(container, source, skip))
+            packets = SoundPackets(container, track, wanted.origin, can_seek=wanted.can_seek)
             with av.open(file, "w", format="mp4") as output:
-                write(packets, output, length)
+                write(packets, output, wanted.length)
         file.seek(0)
-        sound = Sound(file, length)
+        sound = Sound(file, wanted.length)
         for complaint in packets.complaints():
-            logger.warning("%s: its sound %s", path, complaint)
+            logger.warning("%s: its sound %s", wanted.path, complaint)
         opened.pop_all()  # the file is closed with the sound
         return sound
 
 
-def _origin(container: InputContainer, source: AudioSource | None, skip: Fraction) -> Fraction:
-    """Return the time in the file, in seconds, that is time 0 of the output."""
-    if isinstance(source, VideoSource):
-        return source.reader.origin + source.start
-    videos = moving_streams(container)
-    return skip + min(((v.start_time or 0) * (v.time_base or Fraction(1)) for v in videos), default=Fraction(0))
-
-
 def _copy(packets: SoundPackets, output: OutputContainer, length: Fraction | None) -> None:
-    """Write the packets as they are. Raises InputError unless all of them can be decoded, and that as sound of one kind."""
+    """Write the packets as they are. Raises InputError unless all can be decoded, and that as sound of one kind without gaps."""
     track = packets.track
     if track.codec_context.name not in _COPIED:
         raise InputError(f"{track.codec_context.name} is not for MP4")
     early = Fraction(_COPIED[track.codec_context.name])
     target = output.add_stream_from_template(track)
-    kinds: set[tuple[int, str, str]] = set()
+    kinds, end = set(), Fraction(0)
     for packet in packets:
-        end = _end_of(packet)
-        if length is not None and end - (packet.duration or 0) * packets.time_base >= length:
+        start, finish = packets.span(packet)
+        if length is not None and start >= length:
             break
-        if end > 0 or (early and end > -early):
-            kinds |= {_kind(frame) for frame in packets.decode(packet)}
+        if finish > 0 or (early and finish > -early):
+            for frame in packets.decode(packet):
+                kinds.add(_kind(frame))
+                begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+                if begin > end + _JITTER:
+                    raise InputError(f"it has a gap at {float(begin):.2f} s")
+                end = begin + Fraction(frame.samples, frame.sample_rate)
             if packets.damaged or len(kinds) > 1:
                 raise InputError("it is damaged, or changes its format")
+            packets.move(packet)
             packet.stream = target
             output.mux(packet)
     if not kinds:
@@ -188,7 +211,7 @@ def _encode(packets: SoundPackets, output: OutputContainer, length: Fraction | N
 
 def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFrame]:
     for packet in packets:
-        if length is not None and (packet.pts or 0) * packets.time_base >= length:
+        if length is not None and packets.span(packet)[0] >= length:
             break
         yield from packets.decode(packet)
     yield from packets.decode(None)
@@ -197,7 +220,7 @@ def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFr
 def _aligned(frames: Iterable[AudioFrame], rate: int, layout: str, size: int) -> Iterator[AudioFrame]:
     """Yield sound of one kind in blocks of `size` samples, without gaps from time 0 on, from frames of any kinds."""
     # FFmpeg's resampler compares the sound with its time stamps, and puts in silence or leaves out sound where they differ.
-    options = {"async": "1", "first_pts": "0", "min_hard_comp": str(_JITTER)}
+    options = {"async": "1", "first_pts": "0", "min_hard_comp": str(float(_JITTER))}
     steady = AudioResampler("fltp", layout, rate, size, options)
     for frame in _converted(frames, rate, layout):
         yield from steady.resample(frame)

@@ -1,0 +1,274 @@
+"""The driving video's sound in the output: whatever is wrong with it, the frames are kept and the beep is where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import media_files as files
+import numpy as np
+import pytest
+
+from motion_core import media
+from motion_core.errors import InputError
+from motion_core.media.sound_packets import _dated
+
+RATE, COUNT = 30, 45  # frames a second, frames
+BEEP = 0.5  # seconds after the first frame
+SYNC = 0.04  # seconds that people do not hear
+Change = Callable[[int, av.Packet], av.Packet | None]
+
+
+def beeping(rate: int, layout: str, beep: float = BEEP, seconds: float = COUNT / RATE) -> av.AudioFrame:
+    """A tenth of a second of 1 kHz at `beep`, else silence."""
+    time = np.arange(int(seconds * rate)) / rate
+    wave = np.where((time >= beep) & (time < beep + 0.1), 0.5 * np.sin(2 * np.pi * 1000 * time), 0).astype(np.float32)
+    channels = av.AudioLayout(layout).nb_channels
+    frame = av.AudioFrame.from_ndarray(np.stack([wave] * channels), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+    return frame
+
+
+def add_sound(output: av.container.OutputContainer, codec: str, rate: int, layout: str) -> av.AudioStream:
+    stream = output.add_stream(codec, rate=rate, layout=layout)
+    stream.codec_context.open()
+    return stream
+
+
+def encoded(stream: av.AudioStream, beep: float = BEEP) -> list[av.Packet]:
+    context = stream.codec_context
+    whole = beeping(context.sample_rate, context.layout.name, beep)
+    resampler = av.AudioResampler(context.format, context.layout, context.sample_rate, context.frame_size or 1024)
+    parts = [*resampler.resample(whole), *resampler.resample(None)]
+    return [packet for part in [*parts, None] for packet in stream.encode(part)]
+
+
+def write_driving(
+    path: Path,
+    codec: str = "aac",
+    rate: int = 48000,
+    layout: str = "mono",
+    *,
+    change: Change = lambda number, packet: packet,
+    beeps: Sequence[float] = (BEEP,),
+    default: int | None = None,
+    container: dict[str, str] | None = None,
+    shift: float = 0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write numbered frames, and sound tracks that beep at `beeps`, of which track `default` is the default one.
+
+    change: makes of each packet of sound what is written. shift: seconds that are added to all time stamps.
+    """
+    with av.open(str(path), "w", container_options=container or {}) as output:
+        video = output.add_stream("libx264", rate=RATE, options=options or {"bf": "0"})
+        video.width, video.height, video.pix_fmt = files.WIDTH, files.HEIGHT, "yuv420p"
+        tracks = [add_sound(output, codec, rate, layout) for _ in beeps]
+        for number, track in enumerate(tracks):
+            if default is not None:
+                track.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
+        frames = [av.VideoFrame.from_ndarray(files.numbered(k), format="rgb24") for k in range(COUNT)]
+        packets = [packet for frame in [*frames, None] for packet in video.encode(frame)]
+        for track, beep in zip(tracks, beeps, strict=True):
+            packets += [
+                kept for k, packet in enumerate(encoded(track, beep)) if (kept := change(k, packet)) is not None
+            ]
+        packets.sort(key=lambda packet: float((packet.dts or 0) * packet.time_base))
+        for packet in packets:
+            packet.pts += round(shift / packet.time_base)
+            packet.dts += round(shift / packet.time_base)
+            output.mux(packet)
+    return path
+
+
+def render(path: Path, out: Path, **options) -> Path:
+    """Write the frames of a video again, with its sound."""
+    source = media.open_video(path, **options)
+    with media.VideoWriter(out, source.frame_rate, audio_from=source) as writer:
+        for frame in source:
+            writer.write(frame)
+    with av.open(str(out)) as container:
+        assert container.streams.video[0].frames == source.frame_count
+    return out
+
+
+def codec_of(path: Path) -> str | None:
+    with av.open(str(path)) as container:
+        return next((stream.codec_context.name for stream in container.streams.audio), None)
+
+
+def restamp(path: Path, change: Callable[[int], int]) -> Path:
+    """Change the time stamps of the sound of an FLV file, in milliseconds, where the muxer would not."""
+    data = bytearray(path.read_bytes())
+    at = 13  # after the head: tags of type, size, time stamp, its highest byte, stream, data, and all that again as a size
+    while at < len(data):
+        size = int.from_bytes(data[at + 1 : at + 4], "big")
+        if data[at] == 8:  # sound
+            stamp = change(int.from_bytes(data[at + 4 : at + 7], "big"))
+            data[at + 4 : at + 7] = stamp.to_bytes(3, "big")
+        at += 11 + size + 4
+    path.write_bytes(data)
+    return path
+
+
+def with_data(packet: av.Packet, data: bytes) -> av.Packet:
+    """A packet of other bytes at the same time."""
+    other = av.Packet(data)
+    other.stream, other.time_base = packet.stream, packet.time_base
+    other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
+    return other
+
+
+def noise(packet: av.Packet) -> av.Packet:
+    return with_data(packet, np.random.default_rng(packet.size).integers(0, 256, packet.size, np.uint8).tobytes())
+
+
+def heard(out: Path, caplog: pytest.LogCaptureFixture) -> tuple[str | None, list[str]]:
+    """The codec of the output's sound, and what was said about it."""
+    return codec_of(out), [record.getMessage().partition(": its sound ")[2] for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "layout", "kept"),
+    [
+        ("a.mkv", "libmp3lame", 8000, "mono", "aac"),  # MP4 has no MP3 below 16 kHz
+        ("a.mkv", "libmp3lame", 12000, "mono", "aac"),
+        ("a.mkv", "libmp3lame", 22050, "stereo", "mp3float"),
+        ("a.ts", "mp2", 48000, "stereo", "aac"),  # decoded as integers, while the container announces floats
+        ("a.mkv", "eac3", 48000, "5.1", "eac3"),
+        ("a.mkv", "alac", 96000, "mono", "alac"),  # packets without a duration
+        ("a.mov", "pcm_s24be", 96000, "stereo", "aac"),
+        ("a.avi", "adpcm_ms", 22050, "mono", "aac"),  # ticks of 46 ms
+        ("a.avi", "pcm_s16le", 11025, "quad", "aac"),
+    ],
+)
+def test_every_kind_of_sound_stays_in_sync(tmp_path, caplog, name, codec, rate, layout, kept):
+    driving = write_driving(tmp_path / name, codec, rate, layout)
+    out = render(driving, tmp_path / "out.mp4")
+    assert heard(out, caplog) == (kept, [])
+    assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
+STEPS = {
+    "back": lambda time: time - 200 if time > 700 else time,
+    "back before the beep": lambda time: time - 200 if time > 300 else time,
+    "back for a while": lambda time: time - 200 if 200 < time < 400 else time,
+    "back to the start": lambda time: time - 640 if time > 650 else time,
+    "far ahead once": lambda time: time + 900_000 if 300 < time < 320 else time,
+    "far ahead at first": lambda time: time + 900_000 if time < 20 else time,
+    "trembling": lambda time: max(0, time + time * 7919 % 41 - 20),
+    "none": lambda time: 0,
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_time_stamps_of_sound_are_made_to_rise(tmp_path, caplog, step):
+    driving = restamp(write_driving(tmp_path / "a.flv", rate=44100), STEPS[step])
+    out = render(driving, tmp_path / "out.mp4")
+    codec, said = heard(out, caplog)
+    assert codec == "aac"
+    assert said == [] or "time stamps that go back" in said[0]
+    assert bool(said) == (step.startswith("back") or step == "none")
+    assert abs(files.first_beep(out) - BEEP) < SYNC
+    with av.open(str(out)) as container:
+        stamps = [packet.pts for packet in container.demux(audio=0) if packet.size]
+    assert all(before < after for before, after in pairwise(stamps))
+
+
+def test_a_gap_in_sound_is_silence(tmp_path, caplog):
+    for codec, kept in (("aac", (3, 8)), ("pcm_s16le", (0, 9))):
+        driving = write_driving(
+            tmp_path / "a.mkv", codec, change=lambda k, packet, kept=kept: None if kept[0] <= k < kept[1] else packet
+        )
+        out = render(driving, tmp_path / "out.mp4")
+        assert heard(out, caplog) == ("aac", [])
+        assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
+def test_one_bad_packet_ends_a_packet_and_not_the_track(tmp_path, caplog):
+    for codec in ("aac", "mp2"):
+        caplog.clear()
+        driving = write_driving(tmp_path / "a.mkv", codec, change=lambda k, packet: noise(packet) if k == 5 else packet)
+        out = render(driving, tmp_path / "out.mp4")
+        assert heard(out, caplog) == ("aac", ["is silent where it is damaged (1 packets)"])
+        assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
+def test_sound_that_changes_its_format_goes_on(tmp_path, caplog):
+    path = write_driving(tmp_path / "a.ts", "mp2", 48000, "stereo")
+    with av.open(str(tmp_path / "mono.ts"), "w") as output:
+        mono = [bytes(packet) for packet in encoded(add_sound(output, "mp2", 44100, "mono"))]
+    changed = write_driving(
+        path, "mp2", 48000, "stereo", change=lambda k, packet: with_data(packet, mono[k]) if k < 10 else packet
+    )
+    out = render(changed, tmp_path / "out.mp4")
+    assert heard(out, caplog) == ("aac", [])
+    assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
+def test_sound_that_cannot_be_decoded_is_left_out_before_the_first_frame(tmp_path, caplog):
+    for codec in ("aac", "mp2"):
+        caplog.clear()
+        source = media.open_video(write_driving(tmp_path / "a.mkv", codec, change=lambda k, packet: noise(packet)))
+        with media.SegmentedWriter(
+            tmp_path / "out.mp4", source.frame_rate, fingerprint="a", segment_frames=20, audio_from=source
+        ) as writer:
+            assert [record.getMessage() for record in caplog.records] == [
+                f"{source.path}: its sound cannot be used, the output has none: none of it can be decoded"
+            ]
+            for frame in source:
+                writer.write(frame)
+        assert codec_of(tmp_path / "out.mp4") is None
+        assert media.open_video(tmp_path / "out.mp4").frame_count == COUNT
+
+
+def test_the_default_track_is_taken_or_the_one_that_is_asked_for(tmp_path):
+    driving = write_driving(tmp_path / "a.mkv", beeps=(1.2, BEEP), default=1)
+    for track, beep in ((None, BEEP), (0, 1.2), (1, BEEP)):
+        out = render(driving, tmp_path / "out.mp4", audio_track=track)
+        assert abs(files.first_beep(out) - beep) < SYNC
+    for number, known in ((2, "0 to 1"), (-1, "0 to 1")):
+        with pytest.raises(
+            InputError, match=f"audio_track must be one of its sound tracks, it has {known}, got {number}"
+        ):
+            media.open_video(driving, audio_track=number)
+    silent = files.write_video(tmp_path / "silent.mp4")
+    with pytest.raises(InputError, match="must be one of its sound tracks, it has no sound, got 0"):
+        media.open_video(silent, audio_track=0)
+    with pytest.raises(InputError, match="is a frames without sound, so it has no audio_track 0"):
+        media.open_video(np.zeros((2, 32, 32, 3), np.uint8), audio_track=0)
+
+
+def test_pictures_without_time_stamps_stay_in_sync_with_their_sound(tmp_path):
+    """Matroska gives no times before 0 to pictures that swap places."""
+    driving = write_driving(
+        tmp_path / "a.mkv",
+        container={"avoid_negative_ts": "disabled"},
+        shift=-0.4,
+        options={"bf": "2", "b_strategy": "0"},
+    )
+    with av.open(str(driving)) as container:
+        assert any(packet.pts is None for packet in container.demux(video=0) if packet.size)
+    out = render(driving, tmp_path / "out.mp4")
+    assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
+def test_packets_without_time_stamps_are_counted_from_those_beside_them():
+    def packets(*stamps: int | None) -> list[av.Packet]:
+        found = []
+        for stamp in stamps:
+            packet = av.Packet(b"sound")
+            packet.pts, packet.dts, packet.duration = stamp, None, 10
+            found.append(packet)
+        return found
+
+    def times(*stamps: int | None) -> list[int]:
+        return [start for start, _, _ in _dated(iter(packets(*stamps)))]
+
+    assert times(None, None, 50, None, 70, None) == [30, 40, 50, 60, 70, 80]
+    assert times(None, None) == [0, 10]
+    assert times(0, 999, 20, 30) == [0, 10, 20, 30]
+    assert times() == []
