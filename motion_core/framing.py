@@ -350,7 +350,7 @@ def roomy(placement: Placement, poses: Tensor, person: Tensor, reach: float) -> 
     (first_x, first_y), (last_x, last_y) = (pixels.amin(dim=0) - reach).tolist(), (pixels.amax(dim=0) + reach).tolist()
     missing = (-first_y, -first_x, last_y - height, last_x - width)
     above, before_it, below, behind = (
-        0 if is_cut else max(0, round(pixels)) for pixels, is_cut in zip(missing, cut, strict=True)
+        0 if is_cut else max(0, round(gap)) for gap, is_cut in zip(missing, cut, strict=True)
     )
     side = min(max(height + above + below, width + before_it + behind), max(LARGEST, height, width))
     if side <= max(height, width):
