@@ -327,13 +327,13 @@ def out_of_time(_number: int, _frame: FrameType | None) -> None:
 
 
 @pytest.mark.slow
-def test_a_damaged_file_plays_or_is_refused_and_nothing_else(tmp_path):
+def test_a_damaged_file_plays_or_is_refused_and_nothing_else(tmp_path, capsys):
     """200 damaged variants of good files: each gives as many frames as it says, or an InputError of one line."""
     seed = int(os.environ.get("MOTION_CORE_SEED", int.from_bytes(os.urandom(4), "big")))
-    print(f"MOTION_CORE_SEED={seed}")
     rng, played, refused, several_lines = np.random.default_rng(seed), 0, 0, 0
     clean = [
-        files.write_video(tmp_path / name, 50, frame=files.textured, options={"g": "12"}, **how) for name, how in GOOD
+        files.write_video(tmp_path / name, 30, frame=lambda k: files.textured(k, 48, 64), options={"g": "10"}, **how)
+        for name, how in GOOD
     ]
     before = signal.signal(signal.SIGPROF, out_of_time)
     try:
@@ -344,20 +344,23 @@ def test_a_damaged_file_plays_or_is_refused_and_nothing_else(tmp_path):
             change(path, rng)
             if rng.random() < 0.3:
                 flipped(path, rng)
-            for on_damage in ("hold", "skip", "stop"):
-                signal.setitimer(signal.ITIMER_PROF, 20)  # of computing
-                try:
-                    source = media.open_video(path, on_damage=on_damage, max_pixels=10**6)
-                    assert len(list(source)) == source.frame_count, (good.name, change.__name__)
-                    played += 1
-                except InputError as error:
-                    several_lines += "\n" in str(error)
-                    refused += 1
-                finally:
-                    signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_PROF, 20)  # of computing
+            try:
+                source = media.open_video(path, on_damage=("hold", "skip", "stop")[rng.integers(3)], max_pixels=10**6)
+                assert len(list(source)) == source.frame_count, (seed, number, good.name, change.__name__)
+                played += 1
+            except InputError as error:
+                several_lines += "\n" in str(error)
+                refused += 1
+            except Exception as error:
+                error.add_note(f"MOTION_CORE_SEED={seed}, variant {number}: {good.name} {change.__name__}")
+                raise
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
     finally:
         signal.signal(signal.SIGPROF, before)
-    print(f"{played} played, {refused} refused")
-    assert played > 200
-    assert refused > 20
+    with capsys.disabled():
+        print(f"MOTION_CORE_SEED={seed}: {played} played, {refused} refused")
+    assert played > 100
+    assert refused > 10
     assert not several_lines

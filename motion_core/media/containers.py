@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -22,6 +23,7 @@ from ..errors import InputError
 from .matroska import broken_structure
 from .timing import DEFAULT_RATE, Clock
 
+_MAY_JUMP = cast(int, Flags.ts_discont.value)  # of formats
 # FFmpeg's own bounds, in seconds: time stamps that go further back or ahead belong to another recording.
 _JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), 10
 _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin or end apart
@@ -110,7 +112,7 @@ class Packets:
 
     def __iter__(self) -> Iterator[Packet]:
         packets = self._container.demux(*self._streams)
-        if not self._container.format.flags & Flags.ts_discont.value:
+        if not self._container.format.flags & _MAY_JUMP:
             yield from packets
             return
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
