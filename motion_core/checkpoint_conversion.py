@@ -46,7 +46,39 @@ _RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "inpainting_network": ((r"^down_blocks\.", "down."), (r"^up_blocks\.", "up.")),
 }
+_PARALLEL = "module."
+_COUNTER = ".num_batches_tracked"  # of batch normalisation; nothing that is computed depends on it
 _ANTIALIAS = "down.weight"  # a constant that published files of the dense motion network contain
+
+
+class _LeftOut:
+    """Stands for a value of NumPy in a checkpoint. The file's own bytes come here, and nothing is done with them."""
+
+    def __init__(self, *_parts: object) -> None:
+        pass
+
+    def __setstate__(self, _state: object) -> None:
+        pass
+
+
+# What a pickled number or array of NumPy asks for, under the names of NumPy 1 and 2; none of it is imported or called.
+_LEFT_OUT: list[Any] = [
+    (_LeftOut, name)
+    for name in (
+        *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
+        "numpy.dtype",
+        "numpy.ndarray",
+        "_codecs.encode",
+    )
+]
+
+# Checkpoints of other projects, by parameters that each of theirs has and no TPSMM network: (project, network, its parameters).
+_OTHERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("the First Order Motion Model (FOMM)", "kp_detector", ("kp.weight",)),
+    ("the First Order Motion Model (FOMM)", "generator", ("dense_motion_network.mask.weight",)),
+    ("Articulated Animation (MRAA)", "region_predictor", ("regions.weight",)),
+    ("Articulated Animation (MRAA)", "generator", ("pixelwise_flow_predictor.mask.weight",)),
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +95,8 @@ class ConvertedNetworks:
 def read_checkpoint(path: str | Path) -> dict[str, StateDict]:
     """The state dicts in a published checkpoint file, by the published names of their networks.
 
-    Only tensors and plain containers are unpickled (``weights_only``). Optimiser states and the epoch are left out.
+    Only tensors and plain containers are unpickled (``weights_only``). Optimiser states, the epoch, and numbers of NumPy are
+    left out, and so is the prefix that ``DataParallel`` puts before the names of parameters.
 
     Raises:
         InputError: the file is missing, is not a checkpoint, would run code, or lacks a network.
@@ -71,7 +104,7 @@ def read_checkpoint(path: str | Path) -> dict[str, StateDict]:
     path = Path(path)
     _refuse_what_is_no_checkpoint(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_LEFT_OUT):
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file can make the unpickler raise anything
@@ -155,9 +188,12 @@ def _unpacked_size(path: Path) -> int:
 def _networks_in(content: Any, path: Path) -> dict[str, StateDict]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a TPSMM checkpoint: it holds a {type(content).__name__}, not a dict of networks")
+    for project, name, parameters in _OTHERS:
+        if (state := _without_prefix(content.get(name))) and all(key in state for key in parameters):
+            raise InputError(f"{path}: a checkpoint of {project}, not of TPSMM, which alone can be converted")
     networks = {}
     for name in REQUIRED + OPTIONAL:
-        state = content.get(name)
+        state = _without_prefix(content.get(name))
         if state is None and name in OPTIONAL:
             continue
         if state is None:
@@ -170,6 +206,13 @@ def _networks_in(content: Any, path: Path) -> dict[str, StateDict]:
                 raise InputError(f"{path}: {name}.{key} is not a plain tensor")
         networks[name] = dict(state)
     return networks
+
+
+def _without_prefix(state: Any) -> Any:
+    """A state dict without the prefix of ``DataParallel``, if all names have it; what is no state dict as it is."""
+    if not isinstance(state, dict) or not all(isinstance(key, str) and key.startswith(_PARALLEL) for key in state):
+        return state
+    return {key.removeprefix(_PARALLEL): value for key, value in state.items()}
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -259,6 +302,8 @@ def _build(cls: type[Network], config: dict[str, Any], state: StateDict, name: s
             expected = {_published_name(key, name): value for key, value in cls(**config).state_dict().items()}
     except ValueError as error:
         raise InputError(f"{name}: its shapes fit no configuration: {error}") from None
+    counters = {key: torch.tensor(0) for key in expected if key.endswith(_COUNTER)}  # which old files lack
+    state = counters | state
     for key in sorted(expected.keys() | state.keys()):
         if key not in state:
             raise InputError(f"{name} has no parameter {key}, which its other shapes ask for")

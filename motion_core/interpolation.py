@@ -7,6 +7,7 @@ straight line. The rigid path and the background's matrix power are our own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import get_args
 
 import torch
@@ -35,9 +36,9 @@ def requested_times(times: Sequence[float] | Tensor | None, num: int | None) -> 
         raise InputError("give either times or num, the number of equal steps from 0 to 1")
     if times is not None:
         return check_times(times)
-    if isinstance(num, bool) or not isinstance(num, int) or num < 2:
+    if isinstance(num, bool) or not isinstance(num, Integral) or num < 2:
         raise InputError(f"num must be 2 or more, the first at t = 0 and the last at t = 1, got {num!r}")
-    return torch.linspace(0, 1, num)
+    return torch.linspace(0, 1, int(num))
 
 
 def candidate_times(count: int) -> Tensor:

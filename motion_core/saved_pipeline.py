@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +12,7 @@ from typing import Any, Self
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+from .atomic import atomic_path
 from .components import COMPONENTS, OPTIONAL
 from .errors import InputError, first_sentence
 from .networks.base import without_path
@@ -44,6 +43,8 @@ class SavedPipeline(DiffusionPipeline):
         for name in ("dtype", "torch_dtype"):
             if not isinstance(kwargs.get(name), torch.dtype | None):
                 raise InputError(f"{name} must be a torch.dtype such as torch.bfloat16, got {kwargs[name]!r}")
+        if kwargs.get("device_map") == "auto":
+            raise InputError("device_map: 'auto' is not known; leave it out and move the pipeline, as with .to('cuda')")
         folder = resolve(pretrained_model_name_or_path, kwargs)
         try:
             pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
@@ -202,17 +203,10 @@ def save_whole(pipeline: SavedPipeline, folder: str | PathLike[str]) -> None:
     check_target(folder)
     folder = Path(folder)
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    try:
-        pipeline.save_pretrained(partial)
-        for path in (partial, *partial.rglob("*")):  # the temporary folder and safetensors' files are private otherwise
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
+        with atomic_path(folder) as partial:
+            partial.mkdir()  # where nothing can be written, said before diffusers says it at length
+            pipeline.save_pretrained(partial)
+            for path in partial.rglob("*.safetensors"):  # they are private otherwise
+                path.chmod(0o644)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Number
 from os import PathLike
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .errors import InputError
 
@@ -17,6 +18,18 @@ Variant = Literal["tpsmm", "int", "int_bt", "full", "v2"]
 Strategy = Literal["learned", "analytic", "fixed", "none", "images"]
 OnDamage = Literal["stop", "hold", "skip"]
 Scene = Literal["source", "driving", "transparent"]
+
+
+def _take_plain_numbers(settings: Any) -> None:
+    """Replace numbers of NumPy by Python's, which they are checked, compared and written as."""
+    for each in fields(settings):
+        object.__setattr__(settings, each.name, _plain(getattr(settings, each.name)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, Number) and hasattr(value, "item") else value
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,7 @@ class OneEuro:
     derivative_cutoff: float = 2.0
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         for name in ("min_cutoff", "derivative_cutoff"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"smoothing: {name} must be a positive frequency in Hz, got {getattr(self, name)}")
@@ -123,6 +137,7 @@ class AnimationSettings:
     audio_track: int | None = None
 
     def __post_init__(self) -> None:
+        _take_plain_numbers(self)
         choices = {
             "mode": Mode,
             "fit": Fit,

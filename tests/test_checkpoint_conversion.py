@@ -695,3 +695,61 @@ def test_tampered_networks_load_or_are_refused(networks):
             case 6:
                 state[key] = torch.zeros(0)
         loads_or_is_refused(lambda tampered={**networks, name: state}: convert(tampered))
+
+
+# What files of others have beside plain networks
+
+
+def test_the_prefix_of_data_parallel_is_taken_off(networks, tmp_path):
+    networks = {name: state for name, state in networks.items() if name != "bg_predictor"}
+    prefixed = {name: {f"module.{key}": value for key, value in state.items()} for name, state in networks.items()}
+    assert_holds(load(write_checkpoint(tmp_path / "file", prefixed | {MOTION: networks[MOTION]})), networks)
+
+
+def test_a_missing_count_of_batches_is_nothing(backbone):
+    kept = {
+        name: {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+        for name, state in backbone.items()
+    }
+    assert sum(map(len, kept.values())) < sum(map(len, backbone.values()))
+    converted = by_name(convert(kept))
+    for name, state in kept.items():
+        back = published_state_dict(converted[name], name)
+        for key, value in state.items():
+            torch.testing.assert_close(back[key], value, rtol=0, atol=1e-3 if key == KERNEL else 0)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_values_of_numpy_beside_the_networks_are_left_out_and_not_made(new, tmp_path):
+    beside = {"epoch": np.int64(3), "loss": np.float32(0.5), "best": np.bool_(True), "all": np.arange(3.0)}
+    torch.save({**stand_in(), **beside}, tmp_path / "file", _use_new_zipfile_serialization=new)
+    assert read_checkpoint(tmp_path / "file").keys() == set(REQUIRED)
+    torch.save({**stand_in(), KEYPOINTS: {"weight": np.float64(1)}}, tmp_path / "file")
+    with pytest.raises(InputError, match=r"kp_detector\.weight is not a plain tensor$"):
+        read_checkpoint(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("project", "networks"),
+    [
+        (
+            "the First Order Motion Model (FOMM)",
+            {
+                "generator": ["first.conv.weight", "dense_motion_network.mask.weight"],
+                "kp_detector": ["predictor.encoder.down_blocks.0.conv.weight", "kp.weight", "jacobian.weight"],
+            },
+        ),
+        ("the First Order Motion Model (FOMM)", {"kp_detector": ["module.kp.weight", "module.jacobian.weight"]}),
+        (
+            "Articulated Animation (MRAA)",
+            {"generator": ["pixelwise_flow_predictor.mask.weight"], "region_predictor": ["regions.weight"]},
+        ),
+        ("Articulated Animation (MRAA)", {"region_predictor": ["module.regions.weight"]}),
+    ],
+)
+def test_checkpoints_of_other_projects_are_named(project, networks, tmp_path):
+    torch.save({name: {key: torch.zeros(2) for key in keys} for name, keys in networks.items()}, tmp_path / "file")
+    with pytest.raises(InputError) as caught:
+        read_checkpoint(tmp_path / "file")
+    expected = f"file: a checkpoint of {project}, not of TPSMM, which alone can be converted"
+    assert str(caught.value).endswith(expected)
