@@ -823,6 +823,14 @@ def test_other_commands_refuse_in_one_line(tmp_path, arguments, message):
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_a_damaged_frame_costs_no_render(tmp_path):
+    given = Given.of(Case("", "", "", driving=damaged), tmp_path)
+    with stderr() as text:
+        assert main(given.arguments()) == 0
+    assert "each shows the last good one" in text()
+    assert media.open_video(given.output).frame_count == 12
+
+
 # Signals
 
 TARGETS = ["out.mp4", "out.gif", "out/"]

@@ -49,7 +49,7 @@ def test_the_last_good_frame_stays_for_a_damaged_one(tmp_path):
     expected = [BROKEN - 1 if k == BROKEN else k for k in range(COUNT)]
     assert numbers(source) == numbers(source) == expected
     assert source.damaged == {BROKEN}
-    assert source.describe_damage() == "1 damaged frames, at 0.92 s: each shows the last good one"
+    assert source.describe_damage() == "1 damaged frame, at 0.92 s: each shows the last good one"
     assert numbers(source.frames(BROKEN)) == expected[BROKEN:]  # the one before, which was not asked for
     assert numbers(source.frames(BROKEN - 5)) == expected[BROKEN - 5 :]
     frames = list(source)
@@ -65,7 +65,7 @@ def test_damaged_frames_can_be_left_out(tmp_path):
     assert numbers(source) == expected
     assert numbers(source.frames(30)) == expected[30:]
     assert source.describe_damage() == (
-        "1 damaged frames, at 0.92 s: they are left out, so that its sound is 0.04 s late in the end"
+        "1 damaged frame, at 0.92 s: they are left out, so that its sound is 0.04 s late in the end"
     )
     late = media.open_video(path, on_damage="skip", start=0.8, end=1.2)
     assert numbers(late) == expected[20:30]
