@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from accelerate.utils import parse_flag_from_env
 from tqdm import tqdm
 
 from motion_core import AnimationSettings, MotionInterpPipeline, media
+from motion_core.atomic import hidden_folder, put
 from motion_core.errors import InputError
 from motion_core.hardware import choose_device, choose_dtype
+from motion_core.media.outputs import naming
 
 from .runs import FAILED, FRAMES, RESULT, VIDEOS, Kind, Result, Run, claim, write_json
 from .videos import FrameSequence, VideoFile, first_frame
@@ -89,13 +91,11 @@ def _write_video(
     began = time.perf_counter()
     frames = FrameSequence(media.open_frames(job.driving.path), limit)
     animation = pipeline.stream(first_frame(job.source.path), frames, settings)
-    partial = folder / f".{job.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{partial}: cannot be made ({error.strerror})") from error
-    try:
+    with ExitStack() as opened:
+        with naming(folder / job.name):
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = opened.enter_context(hidden_folder(folder)) / "made"
+            partial.mkdir()
         records = []
         with media.VideoWriter(f"{partial / FRAMES}/", 25, metadata=media.provenance(pipeline.model_name)) as writer:
             for frame in animation:
@@ -112,9 +112,8 @@ def _write_video(
             records=records,
         )
         write_json(partial / RESULT, asdict(result))
-        partial.rename(folder / job.name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with naming(folder / job.name):
+            put(partial, folder / job.name)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

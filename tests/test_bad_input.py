@@ -873,13 +873,13 @@ def before_the_result_is_in_place(action: Callable[[], None]) -> Iterator[None]:
     """Do something just before the finished file or folder gets its final name."""
     from motion_core.media import resuming, writing
 
-    def replace_later(temporary: Path, path: Path) -> None:
+    def put_later(made: Path, path: Path) -> None:
         if path.parent.suffix == ".parts":  # of a segment
-            return os.replace(temporary, path)
+            return os.replace(made, path)
         action()
         raise AssertionError("the signal did not arrive")
 
-    with mock.patch.object(resuming, "replace", replace_later), mock.patch.object(writing, "replace", replace_later):
+    with mock.patch.object(resuming, "put", put_later), mock.patch.object(writing, "put", put_later):
         yield
 
 

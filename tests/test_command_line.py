@@ -95,7 +95,7 @@ def test_resuming_with_other_settings_is_refused(files, tmp_path, monkeypatch, c
     monkeypatch.setitem(media.SegmentedWriter.__init__.__kwdefaults__, "segment_frames", 1)
     command = ["animate", files / "me.png", files / "dance.mp4", "--model", files / "model", "-o", tmp_path / "out.mp4"]
     with monkeypatch.context() as context:
-        context.setattr(media.SegmentedWriter, "_finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        context.setattr(media.SegmentedWriter, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(*command, "--resume") == 130
 
     assert run(*command, "--resume", "--strength", "0.5") == 2

@@ -282,7 +282,7 @@ def test_a_render_with_other_photos_is_not_resumed(files, tmp_path, monkeypatch,
     monkeypatch.setitem(media.SegmentedWriter.__init__.__kwdefaults__, "segment_frames", 1)
     photo = ["--source-image", files / "also.png"]
     with monkeypatch.context() as context:
-        context.setattr(media.SegmentedWriter, "_finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        context.setattr(media.SegmentedWriter, "finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         assert animate(files, tmp_path / "out.mp4", *photo, "--resume") == 130
 
     assert animate(files, tmp_path / "out.mp4", "--resume") == 2

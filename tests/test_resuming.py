@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -255,11 +256,11 @@ def test_the_output_is_in_place_before_the_block_ends(tmp_path):
     """What is made from it, such as a comparison, can fail without costing a frame."""
     for path in (f"{tmp_path}/a.mp4", f"{tmp_path}/a/"):
         options = {"fingerprint": "inputs", "resume": True}
-        with pytest.raises(KeyboardInterrupt), media.SegmentedWriter(path, 25, **options) as writer:
+        with contextlib.suppress(ZeroDivisionError), media.SegmentedWriter(path, 25, **options) as writer:
             writer.write(files.numbered(0))
             writer.finish()
             assert np.stack(list(media.open_video(path))).shape[0] == 1
-            raise KeyboardInterrupt
+            raise ZeroDivisionError
         with media.SegmentedWriter(path, 25, **options) as writer:
             assert writer.frames_done == 1
     assert sorted(os.listdir(tmp_path)) == ["a", "a.mp4"]

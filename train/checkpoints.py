@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from motion_core.atomic import atomic_path
 from motion_core.errors import InputError, first_sentence
 from motion_core.version import __version__
 
@@ -105,10 +106,8 @@ def save_checkpoint(
         TrainingError: it cannot be written; the earlier ones are as they were.
     """
     final = folder / f"checkpoint-{progress.step:08d}"
-    partial = folder / f".{final.name}.partial"
-    try:
-        with writing(final):
-            shutil.rmtree(partial, ignore_errors=True)
+    with writing(final):
+        with atomic_path(final, over=True) as partial:  # over an incomplete one of the same step
             partial.mkdir()
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial / TENSORS)
             state = {
@@ -122,11 +121,7 @@ def save_checkpoint(
             (partial / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
             for path in (partial / TENSORS, partial / STATE, partial):
                 _to_disk(path)
-            shutil.rmtree(final, ignore_errors=True)  # an incomplete one of the same step
-            partial.rename(final)
-            _to_disk(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _to_disk(folder)
     _prune(folder, config.output.keep)
     return final
 

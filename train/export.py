@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.pipeline import MotionInterpPipeline
 from motion_core.saved_pipeline import save_whole
@@ -30,16 +30,12 @@ def export(pipeline: MotionInterpPipeline, folder: Path, card: str) -> Path:
         TrainingError: it cannot be written.
     """
     final = folder / PIPELINE
-    with writing(final), tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=folder) as temporary:
-        made, old = Path(temporary) / PIPELINE, Path(temporary) / "old"
+    with writing(final), atomic_path(final, over=True) as made:
         try:
             save_whole(pipeline, made)
         except InputError as error:
             raise TrainingError(str(error)) from error
         (made / "README.md").write_text(card, encoding="utf-8")
-        if final.exists():
-            final.rename(old)
-        made.rename(final)
     return final
 
 

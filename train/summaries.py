@@ -15,6 +15,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from motion_core.atomic import atomic_path
+
 from .checkpoints import Progress, effective_batch, writing
 from .config import TrainingConfig
 
@@ -196,10 +198,8 @@ def _forget_after(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue
-    with writing(path):
-        partial = path.with_name(f".{path.name}.partial")
+    with writing(path), atomic_path(path) as partial:
         partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
 
 
 def start_lines(

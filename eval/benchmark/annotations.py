@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess, open_frames
 
@@ -192,9 +193,8 @@ def write_annotations(root: Path, plan: Plan, clip: Annotations, video: str) -> 
         camera=clip.camera,
     )
     surface = {name: _compact(array) for name, array in clip.surface.items()}
-    partial = folder / f".{clip.name}.surface.npz"  # several workers may write the same person: whole or not at all
-    np.savez_compressed(partial, allow_pickle=False, **surface)
-    partial.replace(folder / f"{clip.identity}.surface.npz")
+    with atomic_path(folder / f"{clip.identity}.surface.npz") as partial:  # several workers may write the same person
+        np.savez_compressed(partial, allow_pickle=False, **surface)
     text = {
         "format": FORMAT,
         "video": video,

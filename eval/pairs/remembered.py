@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
 
+from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.media import to_float, to_uint8
 
@@ -112,11 +112,9 @@ def _read(file: Path) -> np.ndarray:
 
 
 def _write(file: Path, answer: np.ndarray) -> None:
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            np.save(stream, answer, allow_pickle=False)
-        partial.replace(file)
+        with atomic_path(file) as partial:
+            np.save(partial, answer, allow_pickle=False)
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror})") from error

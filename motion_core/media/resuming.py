@@ -60,8 +60,12 @@ def check_job(
         InputError: as `check_output`; another job is writing it now, or an unfinished one is not to be resumed.
     """
     parts = _parts_of(path)
-    kind = check_output(path, others, filled=resume and _is_in_place(parts, path))
-    if parts.is_dir():
+    with naming(Path(path)):
+        filled = resume and _is_in_place(parts, path)
+    kind = check_output(path, others, filled=filled)
+    with naming(parts):
+        begun = parts.is_dir()
+    if begun:
         _locked(parts, path).release()
         if not resume and (parts / _MANIFEST).exists():
             raise InputError(f"{parts}: holds an unfinished job; resume it, or remove the folder")
@@ -79,7 +83,7 @@ def _is_in_place(parts: Path, path: str | os.PathLike[str]) -> bool:
 
 def _parts_of(path: str | os.PathLike[str]) -> Path:
     target = final_path(path)
-    return target.with_name(f"{target.name}.parts")
+    return target.parent / f"{target.name}.parts"
 
 
 def _locked(parts: Path, path: str | os.PathLike[str]) -> FileLock:

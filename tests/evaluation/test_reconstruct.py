@@ -101,7 +101,9 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is(model, data, tmp_pat
     assert run(model, data, out, "--limit", "2") == 0
     before, stamps = without_times(read(out)), {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     (out / "videos" / "bob#1").rename(tmp_path / "gone")
-    (out / "videos" / ".bob#1.partial" / "frames").mkdir(parents=True)  # as a killed process leaves it
+    left = out / "videos" / ".motion-core-1.partial"  # as a killed process leaves it
+    (left / "made" / "frames").mkdir(parents=True)
+    (left / "lock").touch()
     capsys.readouterr()
 
     assert run(model, data, out, "--limit", "2") == 0
@@ -111,7 +113,7 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is(model, data, tmp_pat
     assert {path for path in stamps if path.stat().st_mtime_ns != stamps[path]} == {
         path for path in stamps if "bob#1" in str(path)
     }
-    assert not (out / "videos" / ".bob#1.partial").exists()
+    assert not left.exists()
 
 
 def test_a_folder_of_other_results_is_refused(model, data, tmp_path, capsys):

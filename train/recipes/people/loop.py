@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from train.ema import AveragedNetworks
 
@@ -164,6 +165,5 @@ def _resume(
 
 
 def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
-    partial = path.with_name(f".{path.name}")
-    save_file(tensors, partial, about)
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, about)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from motion_core.atomic import atomic_path
 from motion_core.components import fusion_widths
 from motion_core.errors import InputError
 from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
@@ -61,8 +60,7 @@ def ship(pipeline: MotionInterpPipeline, contents: Path, folder: Path) -> str:
     """
     table = data_table(contents)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", suffix=".partial") as temporary:
-        made = Path(temporary) / folder.name
+    with atomic_path(folder, over=True) as made:
         pipeline.save_pretrained(made)
         files = list(made.rglob("*.safetensors"))
         for path in files:  # in the files alone: coordinates are computed in fp32 whatever the file has
@@ -73,10 +71,8 @@ def ship(pipeline: MotionInterpPipeline, contents: Path, folder: Path) -> str:
         size = f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB in half precision"
         text = f"{ABOUT.read_text(encoding='utf-8').rstrip()}\n\n## Weights\n\n{size}.\n\n{table}"
         (made / "README.md").write_text(text, encoding="utf-8")
-        for path in (made, *made.rglob("*")):  # temporary folders and safetensors' files are private otherwise
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        for path in files:  # they are private otherwise
+            path.chmod(0o644)
     return size
 
 
