@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -280,11 +281,12 @@ def remuxed(path: Path, change: Callable[[av.Packet, int], av.Packet | None], dr
         for number, packet in enumerate(source.demux()):
             index = packet.stream.index
             if packet.size and index in kept and (packet := change(packet, number)) is not None:
-                packet.dts = max(packet.dts, last.get(index, packet.dts - 1) + 1)  # muxers take no others
-                packet.pts = max(packet.pts, packet.dts)
-                last[index] = packet.dts
+                due = last.get(index, -(2**40)) + 1  # muxers take no others
+                last[index] = packet.dts = max(due if packet.dts is None else packet.dts, due)
+                packet.pts = max(packet.dts if packet.pts is None else packet.pts, packet.dts)
                 packet.stream = kept[index]
-                output.mux(packet)
+                with contextlib.suppress(av.FFmpegError):  # of a muxer that takes no such packet
+                    output.mux(packet)
 
 
 def without_a_track(path: Path, rng: np.random.Generator) -> None:
