@@ -17,6 +17,7 @@ from .limb_motion import LimbMotion
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
+INSIDE = 2.0  # logit of the figure's share in the source from which a place there is shown
 CERTAIN = 12.0  # a logit that leaves no doubt
 SOMETHING, MARGIN = (
     0.05,
@@ -118,6 +119,11 @@ class LayoutNetwork(MotionModel):
         logits = self.layout_net(self.compute(x), self.compute(shares)).float() + torch.cat(
             (prior, prior[:, 1:]), dim=1
         )
+        if not torch.is_grad_enabled():  # nothing of the scene around the figure is shown on a limb
+            figure = (1 - source.parts[:, :1]).expand(-1, self.num_splines, -1, -1)
+            figure = sample_each(figure, grids_at_cells(given[:, 1:], 2 * side)[:, :, fine_rows, fine_columns])
+            seen = logits[:, self.num_splines + 1 :]
+            logits[:, self.num_splines + 1 :] = torch.minimum(seen, torch.logit(figure, eps=FLOOR) - INSIDE)
         if logits.shape[-2:] != (2 * side, 2 * side):
             whole = torch.full((count, logits.shape[1], 2 * side, 2 * side), -CERTAIN, device=logits.device)
             whole[:, 0] = CERTAIN
