@@ -107,7 +107,11 @@ class ContainerReader:
             except _SeekError:
                 seek = False  # an open group of pictures, or no index: decode from the start instead
             except _DamageError:
+                self._stamp.check()
                 self._careful = True
+            except InputError:
+                self._stamp.check()  # if the file has changed, that is why
+                raise
             else:
                 break
         self._stamp.check()
