@@ -422,7 +422,9 @@ def test_options_of_the_hub_do_not_hinder_a_folder(saved):
 
 def test_an_unknown_option_is_refused(saved):
     assert refusal(saved, revison="main") == "from_pretrained has no option 'revison'"
-    assert refusal(saved, device_map="auto").startswith("device_map: 'auto' is not known; leave it out and move the pipe")
+    assert refusal(saved, device_map="auto").startswith(
+        "device_map: 'auto' is not known; leave it out and move the pipe"
+    )
 
 
 # What loading refuses
