@@ -248,7 +248,12 @@ def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> 
     """Raise InputError where an output cannot be written; returns the files that another one must not replace."""
     from . import media
 
-    inputs = [options.source, options.driving, *options.source_images, *map(os.fspath, scene_file(settings))]
+    inputs = [
+        options.source,
+        options.driving,
+        *options.source_images,
+        *(os.fspath(path) for path in scene_file(settings)),
+    ]
     if settings.scene == "transparent":
         if options.resume:
             raise InputError(

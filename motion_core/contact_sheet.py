@@ -113,7 +113,7 @@ def _tile(frame: np.ndarray) -> Image.Image:
         return small
     side, light, dark = _CHECKS
     rows, columns = np.indices((small.height, small.width)) // side
-    pattern = np.where(((rows + columns) % 2)[..., None] == 0, np.uint8(light), np.uint8(dark))
+    pattern = np.where(((rows + columns) % 2)[..., None] == 0, np.array(light), np.array(dark))
     tile = Image.fromarray(pattern.astype(np.uint8))
     tile.paste(small, mask=small.getchannel("A"))
     return tile

@@ -165,7 +165,7 @@ def place_person(
     if not beyond or wanted is None or placement.person is None:
         return placement
     reach = POSE_MARGIN * placement.person[2]
-    return roomy(placement, *(network_points(points, placement) for points in (wanted, person.points)), reach)
+    return roomy(placement, network_points(wanted, placement), network_points(person.points, placement), reach)
 
 
 def place_other_person(detector: PersonDetector, picture: Tensor, network_size: Size, name: str) -> Placement:

@@ -228,6 +228,7 @@ def _begin(
     try:
         container.metadata.update(metadata)
         stream = container.add_stream(form.codec, rate=frame_rate, options=dict(form.options))
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], form.pixels
         stream.metadata["alpha_mode"] = "1"  # WebM says so for each track
         context = stream.codec_context
