@@ -172,7 +172,9 @@ def _loaded(image: Image.Image, name: str) -> Image.Image:
         file.seek(0)
         data = file.read()
         # If pixels were missing, they would be made of what is put there.
-        ended, other = (Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=["JPEG"]) for more in (b"", b"\x55" * 99))
+        ended, other = (
+            Image.open(io.BytesIO(data + more + b"\xff\xd9"), formats=["JPEG"]) for more in (b"", b"\x55" * 99)
+        )
         if ended.tobytes() != other.tobytes():
             raise
         logger.warning("%s: lacks the mark of its end, but none of its pixels", name)

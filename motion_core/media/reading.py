@@ -117,7 +117,9 @@ class VideoSource:
             return ""
         numbers = sorted(self.damaged)
         times = ", ".join(f"{self.reader.clock.times[number]:.2f}" for number in numbers[:5])
-        places = f"{len(numbers)} damaged frame{'s' * (len(numbers) > 1)}, at {times}{', ...' if len(numbers) > 5 else ''} s"
+        places = (
+            f"{len(numbers)} damaged frame{'s' * (len(numbers) > 1)}, at {times}{', ...' if len(numbers) > 5 else ''} s"
+        )
         if self.good is None:
             return f"{places}: each shows the last good one"
         late = f", so that its sound is {float(len(numbers) / self.reader.clock.rate):.2f} s late in the end"

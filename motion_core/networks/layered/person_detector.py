@@ -202,7 +202,7 @@ class PersonDetector(CoordinateModel):
         apart = (second.region[1:, 3] - ways[1:, 3]).cos()
         turned = torch.where(apart > math.cos(ASLANT), turned, -1)
         best = int(turned.argmax())
-        if turned[best] < max(SEEN, upright + BETTER):
+        if turned[best] < max(SEEN, float(upright) + BETTER):
             return None
         return third.region[best + 1, None], third.score[best + 1, None]
 
