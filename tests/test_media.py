@@ -806,7 +806,7 @@ def test_no_damage_whatever_ends_in_another_error(tmp_path, name):
             outcomes.add(len(list(media.open_video(path, max_pixels=10**6).frames())) > 0)
         except InputError as error:
             outcomes.add("refused" if "\n" not in str(error) else "two lines")
-    assert "refused" in outcomes
+    assert "refused" in outcomes or name == "a.ts"  # a transport stream has no head that could be lost
     assert outcomes <= {True, "refused"}
 
 
@@ -1420,7 +1420,7 @@ def test_the_manifest_says_what_the_job_is(tmp_path):
         segmented(tmp_path / "a.mp4", 40, 15)
     job = json.loads((tmp_path / "a.mp4.parts" / "job.json").read_text())
     assert job == {"fingerprint": "inputs", "frame_rate": "30000/1001", "quality": 10, "size": [63, 95]}
-    assert sorted(os.listdir(tmp_path / "a.mp4.parts")) == ["000001.mp4", "job.json"]
+    assert sorted(os.listdir(tmp_path / "a.mp4.parts")) == ["000001.mp4", "job.json", "lock"]
 
 
 # Descriptions and comparisons

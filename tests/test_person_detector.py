@@ -103,7 +103,7 @@ def test_who_moves_through_a_video_is_kept_hold_of(detector):
     lefts = (20, 40, 60, 80)
     places, region = [], None
     for left in lefts:
-        people = detector.detect(pictures_on(300, 400, (person("arm-left"), 20, left, 256)), region)
+        people = detector.detect(pictures_on(300, 400, (person("green-sweater"), 20, left, 256)), region)
         places.append(in_pixels(people, 300, 400))
         region = people.region
     points = torch.cat(places)

@@ -15,7 +15,7 @@ def sample(image: Tensor, grid: Tensor, padding: str = "zeros", mode: str = "bil
         image: ``(B, C, H, W)``.
         grid: ``(B, h, w, 2)``, corner-aligned positions in the image; a position outside [-1, 1] is padding.
         padding: "zeros", "border" or "reflection".
-        mode: "bilinear" or "bicubic", which is sharper and may leave the image's range.
+        mode: "bilinear", "nearest", or "bicubic", which is sharper and may leave the image's range.
 
     Returns:
         ``(B, C, h, w)``.

@@ -26,6 +26,7 @@ from .timing import DEFAULT_RATE, Clock
 _MAY_JUMP = cast(int, Flags.ts_discont.value)  # of formats
 # FFmpeg's own bounds, in seconds: time stamps that go further back or ahead belong to another recording.
 _JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), 10
+_LONGEST_PAUSE = Fraction(3600)  # seconds without a frame that are believed
 _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin or end apart
 _MISSING = Fraction(
     1, 4
@@ -96,7 +97,7 @@ class Packets:
     """The packets of a file in the order in which they lie there; iterate once.
 
     Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
-    follows such a jump is moved so that it goes on where the part before ended.
+    follows such a jump is moved so that it goes on where the part before ended; in others, where a stamp is an hour away.
 
     Args:
         container: the open file, at its beginning.
@@ -112,9 +113,9 @@ class Packets:
 
     def __iter__(self) -> Iterator[Packet]:
         packets = self._container.demux(*self._streams)
-        if not self._container.format.flags & _MAY_JUMP:
-            yield from packets
-            return
+        back, ahead = _LONGEST_PAUSE, _LONGEST_PAUSE
+        if self._container.format.flags & _MAY_JUMP:
+            back, ahead = _JUMP_BACK, Fraction(_JUMP_AHEAD)
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
         shift_of: dict[int, Fraction] = {}  # by stream, seconds
         due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved
@@ -122,7 +123,7 @@ class Packets:
             if packet.dts is not None and packet.time_base is not None:
                 index, time = packet.stream.index, packet.dts * packet.time_base
                 shift, wanted = shift_of.get(index, Fraction(0)), due.get(index, time)
-                if not -_JUMP_BACK <= time + shift - wanted <= _JUMP_AHEAD:
+                if not -back <= time + shift - wanted <= ahead:
                     shift = _nearest(wanted - time, shifts)
                     if abs(time + shift - wanted) > _SAME_JUMP:
                         shift = wanted - time

@@ -148,6 +148,8 @@ class ValidationPairs(Dataset[dict[str, Tensor]]):
 
         With `skip_broken`, the next pair that is whole stands for a broken one.
         """
+        if not 0 <= n < len(self):
+            raise IndexError(f"there is no pair {n} of {len(self)}")  # which also ends a loop over all of them
         plans = (self._plans[(n + k) % len(self)] for k in range(len(self)))
         _, plan, images = _first_whole(self._store, plans, self._skip_broken, self._root)  # images (2, 3, H, W)
         video = torch.tensor(plan.source_video)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from motion_core.geometry import affine_grid, sample
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
 from motion_core.structures import Keypoints
 
@@ -111,13 +111,13 @@ def _turned(side: list[np.ndarray], degrees: float) -> list[np.ndarray]:
     """All of a picture turned about its middle."""
     image, labels, scene, points, silhouette = side
     rotation = _rotation(degrees)
-    back = torch.from_numpy(np.linalg.inv(rotation)[None, :2])
+    back = torch.from_numpy(np.linalg.inv(rotation))[None]
 
     def turned(array: np.ndarray, mode: str) -> np.ndarray:
         """``(h, w, C)`` float32."""
         given = torch.from_numpy(array).movedim(-1, 0)[None]
-        grid = F.affine_grid(back, list(given.shape), align_corners=True)
-        return F.grid_sample(given, grid, mode, "border", align_corners=True)[0].movedim(0, -1).numpy()
+        grid = affine_grid(back, *given.shape[-2:])
+        return sample(given, grid, "border", mode)[0].movedim(0, -1).numpy()
 
     labels = turned(labels[..., None].astype(np.float32), "nearest")[..., 0].astype(np.uint8)
     silhouette = turned(silhouette[..., None].astype(np.float32), "bilinear")[..., 0]
