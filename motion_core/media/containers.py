@@ -97,7 +97,7 @@ class Packets:
     """The packets of a file in the order in which they lie there; iterate once.
 
     Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
-    follows such a jump is moved so that it goes on where the part before ended; in others, where a stamp is an hour away.
+    follows such a jump is moved so that it goes on where the part before ended; in others, pictures whose stamps are an hour away.
 
     Args:
         container: the open file, at its beginning.
@@ -113,14 +113,14 @@ class Packets:
 
     def __iter__(self) -> Iterator[Packet]:
         packets = self._container.demux(*self._streams)
-        back, ahead = _LONGEST_PAUSE, _LONGEST_PAUSE
-        if self._container.format.flags & _MAY_JUMP:
-            back, ahead = _JUMP_BACK, Fraction(_JUMP_AHEAD)
+        may_jump = bool(self._container.format.flags & _MAY_JUMP)
+        back, ahead = (_JUMP_BACK, Fraction(_JUMP_AHEAD)) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
         shift_of: dict[int, Fraction] = {}  # by stream, seconds
         due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved
         for packet in packets:
-            if packet.dts is not None and packet.time_base is not None:
+            checked = may_jump or packet.stream.type == "video"
+            if checked and packet.dts is not None and packet.time_base is not None:
                 index, time = packet.stream.index, packet.dts * packet.time_base
                 shift, wanted = shift_of.get(index, Fraction(0)), due.get(index, time)
                 if not -back <= time + shift - wanted <= ahead:
