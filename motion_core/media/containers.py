@@ -16,7 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.format import Flags
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from ..errors import InputError
@@ -97,7 +97,7 @@ class Packets:
     """The packets of a file in the order in which they lie there; iterate once.
 
     Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
-    follows such a jump is moved so that it goes on where the part before ended; in others, pictures whose stamps are an hour away.
+    follows such a jump is moved so that it goes on where the part before ended; in others, pictures stamped an hour away.
 
     Args:
         container: the open file, at its beginning.
@@ -112,7 +112,7 @@ class Packets:
         self.jumps: list[Fraction] = []
 
     def __iter__(self) -> Iterator[Packet]:
-        packets = self._container.demux(*self._streams)
+        packets = _demuxed(self._container, self._streams or self._container.streams.get())
         may_jump = bool(self._container.format.flags & _MAY_JUMP)
         back, ahead = (_JUMP_BACK, Fraction(_JUMP_AHEAD)) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
@@ -134,6 +134,13 @@ class Packets:
                 packet.dts += ticks
                 packet.pts = None if packet.pts is None else packet.pts + ticks
             yield packet
+
+
+def _demuxed(container: InputContainer, streams: Iterable[Stream]) -> Iterator[Packet]:
+    try:
+        yield from container.demux(*streams)
+    except IndexError:  # PyAV's own, at the end of a damaged file in which streams appeared that its head does not name
+        return
 
 
 def _nearest(wanted: Fraction, known: Iterable[Fraction]) -> Fraction:
