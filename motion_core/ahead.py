@@ -28,9 +28,8 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
     try:
         waiting = deque(pool.submit(next, items, end) for _ in range(DEPTH))
         while (item := waiting.popleft().result()) is not end:
-            torch.set_num_threads(
-                threads - 1
-            )  # after the pool's thread has set its own number, which is the default too
+            # After the pool's thread has set its own number, which would be the default of new threads too.
+            torch.set_num_threads(threads - 1)
             waiting.append(pool.submit(next, items, end))
             yield item  # type: ignore[misc]  # it is not the end
     finally:

@@ -311,7 +311,7 @@ class MotionInterpPipeline(MotionStages):
         end = self.transfer(source.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
 
         images, points, folds = [], [], []
-        for t in chosen.split(settings.batch_size or 1):
+        for t in chosen.split(self.batch_size_of(settings)):
             # 2. Keypoints, background and dense motion at t, and the image
             frames, keypoints, dense = self.hops.interpolate(
                 source, end, motion.background_transform, t.to(end.points), path

@@ -260,7 +260,7 @@ class MotionStages(SavedPipeline):
         """
         detector, network_size = self.keypoint_detector, placement.network_size
         if not isinstance(detector, PersonDetector):
-            batches = in_batches(video, settings.batch_size or 1, network_size, settings.fit)
+            batches = in_batches(video, self.batch_size_of(settings), network_size, settings.fit)
             return (self.analyse_driving(source, batch, settings.background) for batch in batches)
 
         def placed(points: Tensor, size: Size) -> Tensor:
@@ -270,7 +270,7 @@ class MotionStages(SavedPipeline):
             return self._background(source, images, settings.background, silhouettes, placement.content)
 
         device = self.device  # which is found by a walk through all modules
-        frames = (batch.to(device) for batch in driving_frames(video, settings.batch_size or 1))
+        frames = (batch.to(device) for batch in driving_frames(video, self.batch_size_of(settings)))
         shapes = settings.background == "predicted" and isinstance(self.background_predictor, CameraAligner)
         return ahead(follow(detector, frames, placed, background, presence, shapes))
 
@@ -320,8 +320,12 @@ class MotionStages(SavedPipeline):
             settings,
             mode=self.mode_of(settings),
             paste_back=settings.paste_back or (people and keeps_own_pixels(settings)),
-            batch_size=settings.batch_size or (PEOPLE_AT_ONCE if people else 1),
+            batch_size=self.batch_size_of(settings),
         )
+
+    def batch_size_of(self, settings: AnimationSettings) -> int:
+        """How many frames the settings compute together with this model."""
+        return settings.batch_size or (PEOPLE_AT_ONCE if isinstance(self.keypoint_detector, PersonDetector) else 1)
 
     def mode_of(self, settings: AnimationSettings) -> Mode:
         """The mode that the settings mean with this model."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -19,12 +17,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from ..atomic import final_path, hidden_folder, put, remove
 from ..errors import InputError
-from .outputs import FRAMES, check_file, check_output, naming
-from .sound import Sound, prepare_sound
-from .timing import exact_rate
-from .writing import AudioSource, FolderSink, FrameSink, audio_part, check_frame
+from .mp4 import open_stream
+from .outputs import FRAMES, check_file, check_output
+from .sound import Sound
+from .writing import AudioSource, FolderSink, FrameSink, FrameWriter, audio_part
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +43,12 @@ class _Format:
     sound: bool
 
 
-_VP9 = {
-    "crf": "18",
-    "b": "0",
-    "auto-alt-ref": "0",
-    "deadline": "good",
-    "cpu-used": "4",
-}  # alpha allows no hidden frames
+# Alpha allows no hidden frames, which are the alternate references.
+_VP9 = {"crf": "18", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4"}
 _FORMATS = {
     ".webm": _Format("webm", "libvpx-vp9", "yuva420p", _VP9, sound=False),
     ".mov": _Format("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, sound=True),
 }
-_BT709 = 1  # FFmpeg's number of the primaries, the transfer curve and the matrix alike
 
 
 def check_alpha_output(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = ()) -> str:
@@ -80,7 +71,7 @@ def check_alpha_output(path: str | os.PathLike[str], others: Iterable[str | os.P
     return ending
 
 
-class AlphaWriter:
+class AlphaWriter(FrameWriter):
     """Writes a video with transparency; like `VideoWriter`, it is used in a ``with`` statement, and appears whole.
 
     Args:
@@ -93,6 +84,8 @@ class AlphaWriter:
         InputError: as `check_alpha_output`, or the disk is full.
     """
 
+    channels = 4  # RGB as it is without transparency, and opacity
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -101,68 +94,17 @@ class AlphaWriter:
         audio_from: AudioSource | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        self.path, self.kind = Path(path), check_alpha_output(path)
-        self.frame_rate = exact_rate(frame_rate)
-        self.frame_count = 0  # frames written
-        self.frame_size: tuple[int, int] | None = None  # (height, width) of the frames; None before the first one
-        self._audio, self._metadata = audio_part(audio_from, None, None), dict(metadata or {})
-        self._open = ExitStack()
-        self._folder: Path | None = None  # hidden
-        self._sink: FrameSink | None = None
-        self._finished = False
+        super().__init__(path, check_alpha_output(path), frame_rate, audio_part(audio_from, None, None), metadata)
 
-    def __enter__(self) -> Self:
-        with naming(self.path):
-            self._folder = self._open.enter_context(hidden_folder(final_path(self.path).parent))
-        return self
+    @property
+    def takes_sound(self) -> bool:
+        """Whether the output can have sound."""
+        return self.kind != FRAMES and _FORMATS[self.kind].sound
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append a frame ``(H, W, 4)`` uint8: RGB as it is without transparency, and opacity."""
-        if self._folder is None:
-            raise ValueError("an AlphaWriter is used in a with block")
-        self.frame_size = check_frame(frame, self.frame_size, self.path, channels=4)
-        with naming(self.path):
-            self._sink = self._sink or self._new_sink(self._folder, self.frame_size)
-            self._sink.write(frame)
-        self.frame_count += 1
-
-    def finish(self) -> None:
-        """Put the video into its place before the ``with`` block ends; nothing can be written after that."""
-        if self._finished:
-            return
-        if self._folder is None or self._sink is None:
-            raise InputError(f"{self.path}: a video needs at least one frame, got none")
-        with naming(self.path):
-            self._sink.finish()
-            put(self._made(self._folder), self.path)
-        self._finished = True
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            if self._folder is not None:
-                remove(self._made(self._folder))  # before closing, which would complete the file first
-            try:
-                if self._sink is not None:
-                    self._sink.close()
-            except (OSError, av.FFmpegError):
-                pass  # it cannot be completed, and need not be
-            finally:
-                self._open.close()
-
-    def _made(self, folder: Path) -> Path:
-        return folder / f"made{'' if self.kind == FRAMES else self.kind}"
-
-    def _new_sink(self, folder: Path, size: tuple[int, int]) -> FrameSink:
+    def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
         if self.kind == FRAMES:
-            return FolderSink(self._made(folder), metadata=self._metadata)
-        form = _FORMATS[self.kind]
-        sound = prepare_sound(self._audio, folder) if form.sound else None
-        return _AlphaSink(self._made(folder), form, self.frame_rate, size, sound, self._metadata)
+            return FolderSink(made, metadata=self._metadata)
+        return _AlphaSink(made, _FORMATS[self.kind], self.frame_rate, size, self._sound, self._metadata)
 
 
 class _AlphaSink:
@@ -180,15 +122,15 @@ class _AlphaSink:
         self._rate, self._form, self._count = frame_rate, form, 0
         self._reformatter = VideoReformatter()
         self._sound = sound
+        begin = partial(_begin, path, form, frame_rate, size, metadata)
         try:
-            self._container, self._stream = _begin(path, form, frame_rate, size, sound, metadata)
+            self._container, self._stream = begin(sound)
         except (av.FFmpegError, ValueError) as error:
             if sound is None:
                 raise
             logger.warning("%s: has no sound, which does not fit into it: %s", path, error)
             self._sound = None
-            sound.close()
-            self._container, self._stream = _begin(path, form, frame_rate, size, None, metadata)
+            self._container, self._stream = begin(None)
 
     def write(self, frame: np.ndarray) -> None:
         picture = self._reformatter.reformat(
@@ -210,8 +152,6 @@ class _AlphaSink:
 
     def close(self) -> None:
         """Close all files; also after a failure, when the output is thrown away."""
-        if self._sound is not None:
-            self._sound.close()
         self._container.close()
 
 
@@ -220,8 +160,8 @@ def _begin(
     form: _Format,
     frame_rate: Fraction,
     size: tuple[int, int],
-    sound: Sound | None,
     metadata: Mapping[str, str],
+    sound: Sound | None,
 ) -> tuple[OutputContainer, VideoStream]:
     """Open a file and write its header; raises what FFmpeg does where the sound does not fit into it."""
     container = av.open(f"file:{path}", "w", format=form.container)
@@ -229,13 +169,8 @@ def _begin(
         container.metadata.update(metadata)
         stream = container.add_stream(form.codec, rate=frame_rate, options=dict(form.options))
         assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = size[1], size[0], form.pixels
         stream.metadata["alpha_mode"] = "1"  # WebM says so for each track
-        context = stream.codec_context
-        context.time_base = 1 / frame_rate
-        context.color_range = ColorRange.MPEG
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.open()
+        open_stream(stream, frame_rate, size, form.pixels)
         if sound is not None:
             sound.add_to(container)
         container.start_encoding()

@@ -25,12 +25,11 @@ from .timing import DEFAULT_RATE, Clock
 
 _MAY_JUMP = cast(int, Flags.ts_discont.value)  # of formats
 # FFmpeg's own bounds, in seconds: time stamps that go further back or ahead belong to another recording.
-_JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), 10
+_JUMP_BACK, _JUMP_AHEAD = Fraction(1, 10), Fraction(10)
 _LONGEST_PAUSE = Fraction(3600)  # seconds without a frame that are believed
 _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin or end apart
-_MISSING = Fraction(
-    1, 4
-)  # seconds that a file may be shorter than it says, which counts the delay of MP3; more is missing
+# Seconds that a file may be shorter than it says, which counts the delay of MP3; more is missing.
+_MISSING = Fraction(1, 4)
 _AVI_HEAD = 8  # bytes that every picture takes in an AVI file, at least
 
 # Demuxers of real media files. Playlists (HLS, DASH, concat) are not among them: a text file renamed to .mp4 could
@@ -114,7 +113,7 @@ class Packets:
     def __iter__(self) -> Iterator[Packet]:
         packets = _demuxed(self._container, self._streams or self._container.streams.get())
         may_jump = bool(self._container.format.flags & _MAY_JUMP)
-        back, ahead = (_JUMP_BACK, Fraction(_JUMP_AHEAD)) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
+        back, ahead = (_JUMP_BACK, _JUMP_AHEAD) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
         shift_of: dict[int, Fraction] = {}  # by stream, seconds
         due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved

@@ -97,13 +97,19 @@ def _h264_stream(
         stream = container.add_stream("libx264", rate=frame_rate, options={"crf": str(quality), "preset": "medium"})
     except av.codec.codec.UnknownCodecError as error:
         raise InputError("mp4: this FFmpeg has no libx264; install PyAV from its wheels: pip install av") from error
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    open_stream(stream, frame_rate, (height, width), "yuv420p")
+    return stream
+
+
+def open_stream(stream: VideoStream, frame_rate: Fraction, size: tuple[int, int], pixels: str) -> None:
+    """Open the encoder of a new track for frames of a size (h, w) in a pixel format of FFmpeg's, in BT.709."""
+    stream.height, stream.width = size
+    stream.pix_fmt = pixels
     context = stream.codec_context
     context.time_base = 1 / frame_rate
     context.color_range = ColorRange.MPEG
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.open()
-    return stream
 
 
 def join(

@@ -41,9 +41,8 @@ logger = logging.getLogger(__name__)
 _COPIED = {"aac": 0.05, "mp3": 0.05, "mp3float": 0.05, "opus": 0.08, "ac3": 0.0, "eac3": 0.0, "flac": 0.0, "alac": 0.0}
 _AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000)
 _BIT_RATE = 160_000
-_JITTER = Fraction(
-    3, 100
-)  # seconds that sound may be from its time stamps; beyond, silence is put in or sound left out
+# Seconds that sound may be from its time stamps; beyond, silence is put in or sound left out.
+_JITTER = Fraction(3, 100)
 _IN_MEMORY = 2**23  # bytes
 
 

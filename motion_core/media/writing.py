@@ -111,7 +111,110 @@ def audio_part(audio_from: AudioSource | None, start: float | None, end: float |
     return audio_from, skip, length
 
 
-class VideoWriter:
+class FrameWriter:
+    """What writers of videos share: frames go to a hidden place, and what they made to its own at the end, whole.
+
+    It is used in a ``with`` statement. Its children say how frames are encoded.
+
+    Args:
+        path: where to.
+        kind: of the output, checked.
+        frame_rate: frames a second, taken exactly.
+        audio: what sound goes along where `takes_sound`.
+        metadata: text to store in the file.
+    """
+
+    channels = 3  # of the frames
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        kind: str,
+        frame_rate: Fraction | int | float | str,
+        audio: AudioPart,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        self.path, self.kind = Path(path), kind
+        self.frame_rate = exact_rate(frame_rate)
+        self.frame_count = 0  # frames written
+        self._audio = audio
+        self._sound: Sound | None = None
+        self._metadata = dict(metadata or {})
+        self._open = ExitStack()
+        self._made: Path | None = None  # in a hidden folder
+        self._size: tuple[int, int] | None = None
+        self._sink: FrameSink | None = None
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        place = final_path(self.path)
+        with naming(self.path), ExitStack() as opened:
+            folder = opened.enter_context(hidden_folder(place.parent))
+            if self.takes_sound:
+                self._sound = prepare_sound(self._audio, folder)
+            self._made = folder / f"made{place.suffix}"
+            self._open = opened.pop_all()
+        return self
+
+    @property
+    def takes_sound(self) -> bool:
+        """Whether the output can have sound."""
+        raise NotImplementedError
+
+    def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
+        raise NotImplementedError
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """The (height, width) that the frames have in the output; None before the first one."""
+        return None if self._size is None else written_size(self.kind, self._size)
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame ``(H, W, channels)`` uint8; all frames have the size of the first."""
+        if self._made is None:
+            raise ValueError("a writer is used in a with block")
+        self._size = check_frame(frame, self._size, self.path, self.channels)
+        with naming(self.path):
+            self._sink = self._sink or self._new_sink(self._made, self._size)
+            self._sink.write(frame)
+        self.frame_count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self._discard()
+
+    def finish(self) -> None:
+        """Put the video into its place before the ``with`` block ends; nothing can be written after that."""
+        if self._finished:
+            return
+        if self._made is None or self._sink is None:
+            raise InputError(f"{self.path}: a video needs at least one frame, got none")
+        with naming(self.path):
+            self._sink.finish()
+            put(self._made, self.path)
+        self._finished = True
+
+    def _discard(self) -> None:
+        """Close and delete what is not finished."""
+        try:
+            if self._made is not None:
+                remove(self._made)  # before closing, which would otherwise complete the file first
+            if self._sink is not None:
+                self._sink.close()
+        except (OSError, av.FFmpegError):
+            pass  # it cannot be completed, and need not be
+        finally:
+            if self._sound is not None:
+                self._sound.close()
+            self._open.close()
+
+
+class VideoWriter(FrameWriter):
     """Writes a video frame by frame; use it in a ``with`` statement.
 
     The kind follows from the path: ``.mp4`` (H.264, with sound), ``.gif``, or a folder of PNG frames where the path
@@ -143,53 +246,13 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         quality: int = QUALITY,
     ) -> None:
-        self.path = Path(path)
-        self.kind = check_output(path)
-        self.frame_rate = exact_rate(frame_rate)
-        self.frame_count = 0  # frames written
-        self._audio = audio_part(audio_from, start, end)
-        self._sound: Sound | None = None
-        self._metadata = dict(metadata or {})
+        super().__init__(path, check_output(path), frame_rate, audio_part(audio_from, start, end), metadata)
         self._quality = check_quality(quality)
-        self._open = ExitStack()
-        self._made: Path | None = None  # in a hidden folder
-        self._size: tuple[int, int] | None = None
-        self._sink: FrameSink | None = None
-        self._finished = False
-
-    def __enter__(self) -> Self:
-        place = final_path(self.path)
-        with naming(self.path), ExitStack() as opened:
-            folder = opened.enter_context(hidden_folder(place.parent))
-            if self.kind == "mp4":
-                self._sound = prepare_sound(self._audio, folder)
-            self._made = folder / f"made{place.suffix}"
-            self._open = opened.pop_all()
-        return self
 
     @property
-    def frame_size(self) -> tuple[int, int] | None:
-        """The (height, width) that the frames have in the output; None before the first one."""
-        return None if self._size is None else written_size(self.kind, self._size)
-
-    def write(self, frame: np.ndarray) -> None:
-        """Append a frame ``(H, W, 3)`` uint8 RGB; all frames have the size of the first."""
-        if self._made is None:
-            raise ValueError("a VideoWriter is used in a with block")
-        self._size = check_frame(frame, self._size, self.path)
-        with naming(self.path):
-            self._sink = self._sink or self._new_sink(self._made, self._size)
-            self._sink.write(frame)
-        self.frame_count += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self._discard()
+    def takes_sound(self) -> bool:
+        """Whether the output can have sound."""
+        return self.kind == "mp4"
 
     def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
         if self.kind == "mp4":
@@ -204,31 +267,6 @@ class VideoWriter:
         if self.kind == FRAMES:
             return FolderSink(made, metadata=self._metadata)
         return GifSink(made, self.frame_rate, size, metadata=self._metadata)
-
-    def finish(self) -> None:
-        """Put the video into its place before the ``with`` block ends; nothing can be written after that."""
-        if self._finished:
-            return
-        if self._made is None or self._sink is None:
-            raise InputError(f"{self.path}: a video needs at least one frame, got none")
-        with naming(self.path):
-            self._sink.finish()
-            put(self._made, self.path)
-        self._finished = True
-
-    def _discard(self) -> None:
-        """Close and delete what is not finished."""
-        try:
-            if self._made is not None:
-                remove(self._made)  # before closing, which would otherwise complete the file first
-            if self._sink is not None:
-                self._sink.close()
-        except (OSError, av.FFmpegError):
-            pass  # it cannot be completed, and need not be
-        finally:
-            if self._sound is not None:
-                self._sound.close()
-            self._open.close()
 
 
 def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:

@@ -104,16 +104,21 @@ class LayoutNetwork(MotionModel):
         if not torch.is_grad_enabled():
             rows, columns = busy_part(torch.maximum(in_pose, moved) > SOMETHING, MARGIN, self._multiple)
         fine_rows, fine_columns = (slice(2 * part.start, 2 * part.stop) for part in (rows, columns))
-        maps = (
-            in_pose,
-            source.capsules.expand(count, -1, -1, -1),
-            warp_by_each(source.small_image, coarse[:, :, rows, columns]).flatten(1, 2),
-            moved,
-            source.small_image.expand(count, -1, -1, -1),
-            small_parts.expand(count, -1, -1, -1),
+
+        def part(maps: Tensor) -> Tensor:
+            return maps.expand(count, -1, -1, -1)[..., rows, columns]
+
+        x = torch.cat(
+            (
+                part(in_pose),
+                part(source.capsules),
+                warp_by_each(source.small_image, coarse[:, :, rows, columns]).flatten(1, 2),
+                part(moved),
+                part(source.small_image),
+                part(small_parts),
+            ),
+            dim=1,
         )
-        seen = (len(range(side)[rows]), len(range(side)[columns]))
-        x = torch.cat([each if each.shape[-2:] == seen else each[..., rows, columns] for each in maps], dim=1)
         shares = sample_each(source.parts, grids_at_cells(given, 2 * side)[:, :, fine_rows, fine_columns])
         prior = torch.logit(shares, eps=FLOOR)  # (B, K + 1, 2 h, 2 w)
         logits = self.layout_net(self.compute(x), self.compute(shares)).float() + torch.cat(
