@@ -9,17 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from toy_people import toy_people
 
 from motion_core import (
     AnimationSettings,
     BackgroundPredictor,
     CameraAligner,
     InputError,
-    LayerPainter,
-    LayoutNetwork,
     MotionInterpPipeline,
     OptimalInterpolationSelector,
-    PersonDetector,
     ViewFusion,
     demo,
     media,
@@ -28,7 +26,6 @@ from motion_core import (
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
 from motion_core.framing import to_network
-from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 from motion_core.people import Presence, driving_frames, find_person, follow, survey_video
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
@@ -40,20 +37,15 @@ def pipe():
     """A pipeline of variant "v2"."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layout = LayoutNetwork(size=16, widths=(8, 12), part_widths=(8, 12))
-        painter = LayerPainter(size=32, widths=(8, 12), background_widths=(8, 12))
-        for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
-            nn.init.normal_(head.weight, std=0.05)
+        networks = toy_people()
         predictor = BackgroundPredictor()
         nn.init.normal_(predictor.backbone.get_classifier().weight, std=0.02)
         made = MotionInterpPipeline(
-            PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(),
-            layout.eval(),
-            painter.eval(),
+            *networks,
             background_predictor=predictor.eval(),
             image_size=64,
             selector=OptimalInterpolationSelector(num_candidates=2, features=4).eval(),
-            view_fusion=ViewFusion(**fusion_widths(painter)).eval(),
+            view_fusion=ViewFusion(**fusion_widths(networks[2])).eval(),
             variant="v2",
         )
     made.set_progress_bar_config(disable=True)

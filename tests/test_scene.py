@@ -12,16 +12,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_layered import standing
-from torch import nn
+from toy_people import toy_people
 
 from motion_core import (
     AnimationSettings,
     InputError,
     Keypoints,
-    LayerPainter,
-    LayoutNetwork,
     MotionInterpPipeline,
-    PersonDetector,
     media,
     motion_modes,
     scene,
@@ -34,7 +31,6 @@ from motion_core.hops import Generated
 from motion_core.media.alpha import AlphaWriter, check_alpha_output
 from motion_core.networks.layered.composition import enlarged, figure_share
 from motion_core.networks.layered.limbs import PARENTS
-from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 RED, BLUE = (torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.9, 0.1, 0.1), (0.1, 0.2, 0.9)))
@@ -45,12 +41,7 @@ def pipe():
     """A real detector, and networks of random weights at toy size."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        layout = LayoutNetwork(size=16, widths=(8, 12), part_widths=(8, 12))
-        painter = LayerPainter(size=32, widths=(8, 12), background_widths=(8, 12))
-        for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
-            nn.init.normal_(head.weight, std=0.05)
-        detector = PersonDetector.from_pretrained(SHIPPED_DETECTOR)
-        made = MotionInterpPipeline(detector.eval(), layout.eval(), painter.eval(), image_size=64)
+        made = MotionInterpPipeline(*toy_people(), image_size=64)
     made.set_progress_bar_config(disable=True)
     return made
 
