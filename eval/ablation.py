@@ -25,11 +25,11 @@ from motion_core.settings import Strategy, Variant
 
 from .ablation_plots import plot_all
 from .ablation_table import Scores, published, tables
-from .benchmark.annotations import folder_of
-from .benchmark.pairs import read_pairs
 from .embedders import open_embedder
 from .landmarks import open_detector
 from .pair_scores import score_pairs
+from .rendered_people.annotations import folder_of
+from .rendered_people.pairs import read_pairs
 from .runs import write_json
 
 TRAINING_SCRIPT = Path(__file__).parents[1] / "train" / "train.py"

@@ -2,7 +2,7 @@
 
 python -m eval.camera ROOT --split test
 
-Each clip that `eval.benchmark.render` wrote is gone through as in reconstruction: from its first frame to every other. The
+Each clip that `eval.rendered_people.render` wrote is gone through as in reconstruction: from its first frame to every other. The
 scene without the figure, as the first frame sees it, is moved by a transform and compared with the scene in the other frame,
 where both frames show the background. The transforms are none, the one that is found in the pictures, and the affine one that
 is nearest to the camera's movement; what floor and wall move against each other, no affine one can follow.
@@ -28,11 +28,11 @@ from motion_core.media import to_float
 from motion_core.networks.layered.camera_aligner import CameraAligner
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
-from .benchmark.annotations import open_scene, read_annotations
-from .benchmark.background import background_transform
-from .benchmark.clip import SPLITS
 from .pairs.frames import opened
 from .people_pairs import around
+from .rendered_people.annotations import open_scene, read_annotations
+from .rendered_people.background import background_transform
+from .rendered_people.clip import SPLITS
 from .videos import FrameSequence, find_videos
 
 STILL = "static"
@@ -144,7 +144,7 @@ def table(clips: Sequence[ClipErrors]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m eval.camera", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("root", type=Path, metavar="ROOT", help="that eval.benchmark.render wrote")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="that eval.rendered_people.render wrote")
     parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
     options = parser.parse_args(arguments)
     try:

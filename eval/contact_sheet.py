@@ -19,12 +19,12 @@ import torch
 from motion_core import MotionInterpPipeline, media
 from motion_core.errors import InputError
 
-from .benchmark.annotations import folder_of
-from .benchmark.pairs import Pair, read_pairs
 from .pair_scores import evenly
 from .pairs.frames import open_clips, read_frames, shown
 from .pairs.model import PairModel
 from .pairs.moving import pair_settings
+from .rendered_people.annotations import folder_of
+from .rendered_people.pairs import Pair, read_pairs
 
 _GAP = 3  # white pixels between pictures
 
@@ -38,7 +38,7 @@ def contact_sheet(
     Args:
         models: at least one, all of one image size.
         root, split: the clips are in root/split.
-        pairs: from `eval.benchmark.pairs.read_pairs`.
+        pairs: from `eval.rendered_people.pairs.read_pairs`.
         between: also the first model's images at the times t that a selector chooses from.
 
     Raises:

@@ -19,11 +19,11 @@ from motion_core.errors import InputError
 from motion_core.hardware import choose_device
 from motion_core.media import FrameAccess, open_frames
 
-from .benchmark.pairs import LEAST, Pair, spread_pairs, with_quartiles, write_pairs
 from .landmarks import DETECTORS, LandmarkDetector, open_detector
 from .material import UnusableVideoError
 from .metric_functions import akd, found
 from .pairs.remembered import RememberedDetector
+from .rendered_people.pairs import LEAST, Pair, spread_pairs, with_quartiles, write_pairs
 from .videos import find_videos
 
 

@@ -24,8 +24,6 @@ from motion_core.hardware import choose_device, choose_dtype
 from motion_core.settings import Strategy
 from motion_core.version import __version__
 
-from .benchmark.annotations import folder_of
-from .benchmark.pairs import Pair, read_pairs
 from .embedders import EMBEDDERS, IdentityEmbedder, open_embedder
 from .landmarks import DETECTORS, LandmarkDetector, open_detector
 from .pairs.exact import ExactFlows
@@ -35,6 +33,8 @@ from .pairs.moving import Background, left_as_it_is, pair_settings
 from .pairs.remembered import RememberedDetector, RememberedEmbedder
 from .pairs.report import PairReport, summarise, summarise_interpolation
 from .pairs.rows import PairInstruments, Row, measure_between, measure_pair
+from .rendered_people.annotations import folder_of
+from .rendered_people.pairs import Pair, read_pairs
 from .runs import write_json
 from .similarity import Similarity
 
@@ -63,7 +63,7 @@ def score_pairs(
     Args:
         pipeline: the model, on its device; None copies the source.
         root, split: the clips are in root/split, and what is known of them, if anything, in root/annotations/split.
-        pairs: from `eval.benchmark.pairs.read_pairs`.
+        pairs: from `eval.rendered_people.pairs.read_pairs`.
         detector, embedder: for AKD and MKR, and for AED; without one, these are left out.
         batch: pairs computed together; what comes out of one does not depend on the others.
         interpolation: measure interpolated images too, see `pairs.moving.between`.

@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m eval.people", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--model", nargs="+", default=[], help=f"saved pipelines: folders or Hub ids; {SHIPPED}: the package's own")
-    add("--rendered", type=Path, metavar="ROOT", help="that eval.benchmark.render wrote, 256 x 256, split test")
+    add("--rendered", type=Path, metavar="ROOT", help="that eval.rendered_people.render wrote, 256 x 256, split test")
     add(
         "--photos",
         type=Path,

@@ -15,13 +15,13 @@ from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
 from motion_core.media import load_image, to_float, to_uint8
 
-from .benchmark.annotations import read_annotations
-from .benchmark.joint_detector import JointDetector
-from .benchmark.tracks import keypoints
 from .landmarks import LandmarkDetector
 from .landmarks.blaze_pose import BlazePoseInstrument
 from .pairs.frames import opened
 from .photo_pairs import photo_pairs
+from .rendered_people.annotations import read_annotations
+from .rendered_people.joint_detector import JointDetector
+from .rendered_people.tracks import keypoints
 from .videos import FrameSequence, find_videos
 
 SIDE = 256  # pixels of all pictures
@@ -72,7 +72,7 @@ class PairSet(Protocol):
 
 
 class RenderedPairs:
-    """A `PairSet`: three pairs of each clip of ROOT/test, which `eval.benchmark.render` wrote at 256 x 256.
+    """A `PairSet`: three pairs of each clip of ROOT/test, which `eval.rendered_people.render` wrote at 256 x 256.
 
     Args:
         root: the data's root.

@@ -49,7 +49,7 @@ class Shot:
 
     @property
     def item(self) -> str:
-        """The name that `eval.benchmark.stills` has for it."""
+        """The name that `eval.rendered_people.stills` has for it."""
         return f"{self.identity}#{self.clip}" + ("" if self.frame is None else f"@{self.frame}")
 
 
@@ -122,7 +122,7 @@ def render(folder: Path, shots: Sequence[Shot], size: int, sources: Sources) -> 
         plan = {"split": "test", "seed": _SEED, "frames": _FRAMES, "rate": _RATE, "size": size}
         plan |= {name: path for name, path in (("body", sources.body), ("motion", motion)) if path is not None}
         options = [text for name, value in plan.items() for text in (f"--{name}", str(value))]
-        command = [sys.executable, "-m", "eval.benchmark.stills", "--out", str(folder), "--near", *options]
+        command = [sys.executable, "-m", "eval.rendered_people.stills", "--out", str(folder), "--near", *options]
         if items and subprocess.run([*command, *items], cwd=HERE.parent).returncode:
             raise InputError("the examples could not be rendered, see above")
 

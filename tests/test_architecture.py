@@ -182,7 +182,7 @@ def test_the_package_imports_nothing_that_is_built_on_it(path):
 def test_train_eval_and_space_do_not_import_each_other(folder):
     for path in sources(folder):
         # Which photo pairs no training may see is said once; recipes read the formats of rendered people.
-        formats = ("eval.photo_pairs", *(("eval.benchmark",) if is_part_of(name(path), "train.recipes") else ()))
+        formats = ("eval.photo_pairs", *(("eval.rendered_people",) if is_part_of(name(path), "train.recipes") else ()))
         formats = formats if folder == "train" else ()
         for module in imported(path):
             assert is_part_of(module, *formats) or not is_part_of(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from eval.benchmark.annotations import folder_of
-from eval.benchmark.clip import Plan
-from eval.benchmark.pairs import read_pairs
-from eval.benchmark.render import render_split
 from eval.landmarks import open_detector
 from eval.pair_scores import score_pairs
+from eval.rendered_people.annotations import folder_of
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.pairs import read_pairs
+from eval.rendered_people.render import render_split
 from motion_core import MotionInterpPipeline
 from motion_core.saved_pipeline import SHIPPED
 

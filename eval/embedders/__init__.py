@@ -34,7 +34,7 @@ EMBEDDERS = {
     "dlib": "eval.embedders.dlib:DlibFace",
     "timm": "eval.embedders.timm:TimmModel",
     "onnx": "eval.embedders.onnx:OnnxModel",
-    "benchmark": "eval.benchmark.identity_embedder:IdentityEmbedder",
+    "benchmark": "eval.rendered_people.identity_embedder:IdentityEmbedder",
 }
 
 

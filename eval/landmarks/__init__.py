@@ -45,7 +45,7 @@ DETECTORS = {
     "dlib": "eval.landmarks.dlib:Dlib68",
     "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
     "keypointrcnn": "eval.landmarks.keypointrcnn:KeypointRCNN",
-    "benchmark": "eval.benchmark.joint_detector:JointDetector",
+    "benchmark": "eval.rendered_people.joint_detector:JointDetector",
     "onnx": "eval.landmarks.rtmpose:RTMPose",
 }
 

@@ -12,9 +12,9 @@ from motion_core.framing import Placement, picture_points
 from motion_core.geometry import identity_grid, identity_grid_like, sample
 from motion_core.media import FrameAccess
 
-from ..benchmark.annotations import Annotations, folder_of, mean_displacement, read_annotations
-from ..benchmark.flow import Flow, flow
-from ..benchmark.pairs import Pair
+from ..rendered_people.annotations import Annotations, folder_of, mean_displacement, read_annotations
+from ..rendered_people.flow import Flow, flow
+from ..rendered_people.pairs import Pair
 
 _ROUNDED = 1e-3  # pixels; lists have four decimals
 

@@ -14,7 +14,7 @@ from motion_core.errors import InputError
 from motion_core.framing import Placement, from_network, place_in, to_network
 from motion_core.media import FrameAccess, open_frames, to_float, to_uint8
 
-from ..benchmark.pairs import Pair
+from ..rendered_people.pairs import Pair
 from ..videos import find_videos
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..benchmark.flow import Flow
-from ..benchmark.scores import end_point_error
 from ..measuring import Instruments, VideoFigures, measure_reconstruction
 from ..metric_functions import aed, found
+from ..rendered_people.flow import Flow
+from ..rendered_people.scores import end_point_error
 from ..similarity import Similarity
 from .exact import copied, in_picture
 from .frames import PairFrames

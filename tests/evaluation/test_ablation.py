@@ -128,7 +128,7 @@ def test_the_configurations_that_come_along_can_be_used(path):
 
 @pytest.mark.slow
 def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
-    from eval.benchmark import render
+    from eval.rendered_people import render
 
     root = tmp_path / "root"
     for split in ("train", "test"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from eval import camera
-from eval.benchmark.clip import Plan
-from eval.benchmark.render import render_split
 from eval.camera import ClipErrors, background_errors, shown_in_both, table
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.render import render_split
 from motion_core.geometry import affine_grid, sample
 
 RIGHT = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0], [0, 0, 1]]])  # a quarter of the picture to the left

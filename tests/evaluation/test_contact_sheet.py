@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.benchmark.annotations import folder_of
-from eval.benchmark.clip import Plan
-from eval.benchmark.pairs import read_pairs
-from eval.benchmark.render import render_split
 from eval.contact_sheet import contact_sheet, main
 from eval.pairs.frames import open_clips, read_frames
+from eval.rendered_people.annotations import folder_of
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.pairs import read_pairs
+from eval.rendered_people.render import render_split
 from motion_core import InputError, media
 
 SIDE, GAP = 64, 3

@@ -8,12 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from eval.benchmark import identity_embedder, joint_detector
-from eval.benchmark.annotations import SEEN, annotate
-from eval.benchmark.clip import Plan, Studio
-from eval.benchmark.instrument_data import Frames, batch_of, read_frames
-from eval.benchmark.instrument_files import SHIPPED
-from eval.benchmark.instrument_pictures import (
+from eval.embedders import open_embedder
+from eval.landmarks import open_detector
+from eval.rendered_people import identity_embedder, joint_detector
+from eval.rendered_people.annotations import SEEN, annotate
+from eval.rendered_people.clip import Plan, Studio
+from eval.rendered_people.instrument_data import Frames, batch_of, read_frames
+from eval.rendered_people.instrument_files import SHIPPED
+from eval.rendered_people.instrument_pictures import (
     MIRRORED,
     compressed,
     degraded,
@@ -23,12 +25,10 @@ from eval.benchmark.instrument_pictures import (
     recoloured,
     without_limbs,
 )
-from eval.benchmark.instrument_scores import identity_scores, joint_scores, missing_limb_scores
-from eval.benchmark.render import main as render
-from eval.benchmark.skeleton import JOINTS, PART
-from eval.benchmark.train_instruments import main as train
-from eval.embedders import open_embedder
-from eval.landmarks import open_detector
+from eval.rendered_people.instrument_scores import identity_scores, joint_scores, missing_limb_scores
+from eval.rendered_people.render import main as render
+from eval.rendered_people.skeleton import JOINTS, PART
+from eval.rendered_people.train_instruments import main as train
 from motion_core.errors import InputError
 from motion_core.media import to_float, to_uint8
 

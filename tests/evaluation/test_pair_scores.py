@@ -13,10 +13,6 @@ from scipy.ndimage import map_coordinates
 
 from eval import make_pairs as pairs_command
 from eval import pair_scores
-from eval.benchmark import render
-from eval.benchmark.annotations import read_annotations
-from eval.benchmark.flow import Flow, flow
-from eval.benchmark.pairs import Pair, read_pairs, write_pairs
 from eval.landmarks import DETECTORS
 from eval.make_pairs import make_pairs
 from eval.measuring import NOBODY_MADE, NOBODY_REAL
@@ -28,6 +24,10 @@ from eval.pairs.moving import Made, left_as_it_is, move, pair_settings
 from eval.pairs.remembered import RememberedDetector, resized
 from eval.pairs.report import summarise
 from eval.pairs.rows import UNSEEN, PairInstruments, measure_pair
+from eval.rendered_people import render
+from eval.rendered_people.annotations import read_annotations
+from eval.rendered_people.flow import Flow, flow
+from eval.rendered_people.pairs import Pair, read_pairs, write_pairs
 from eval.similarity import Similarity
 from motion_core import media
 from motion_core.errors import InputError

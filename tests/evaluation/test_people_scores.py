@@ -13,13 +13,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from eval import people
-from eval.benchmark.clip import Plan
-from eval.benchmark.render import render_split
 from eval.landmarks.blaze_pose import BlazePoseInstrument
 from eval.landmarks.bodies import JOINTS
 from eval.people_pairs import AROUND, PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
 from eval.people_scores import luma_gradient, score_pair, summarise
 from eval.photo_pairs import photo_pairs
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.render import render_split
 from motion_core import media
 from motion_core.errors import InputError
 from train.pack_data import from_photos

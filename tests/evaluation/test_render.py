@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from eval.benchmark import annotations as annotations_module
-from eval.benchmark.annotations import (
+from eval.rendered_people import annotations as annotations_module
+from eval.rendered_people.annotations import (
     HIDDEN,
     SEEN,
     Annotations,
@@ -18,20 +18,20 @@ from eval.benchmark.annotations import (
     open_scene,
     read_annotations,
 )
-from eval.benchmark.camera import look_at, to_camera
-from eval.benchmark.choreography import KINDS
-from eval.benchmark.clip import Plan, Studio
-from eval.benchmark.flow import flow
-from eval.benchmark.motion import from_angles
-from eval.benchmark.outfit import draw_outfit, draw_shape
-from eval.benchmark.pairs import read_pairs
-from eval.benchmark.picture import seen_faces
-from eval.benchmark.render import main, render_split
-from eval.benchmark.rotations import turn
-from eval.benchmark.scores import end_point_error
-from eval.benchmark.simple_body import simple_figure
-from eval.benchmark.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
-from eval.benchmark.tracks import GROUPS, keypoints
+from eval.rendered_people.camera import look_at, to_camera
+from eval.rendered_people.choreography import KINDS
+from eval.rendered_people.clip import Plan, Studio
+from eval.rendered_people.flow import flow
+from eval.rendered_people.motion import from_angles
+from eval.rendered_people.outfit import draw_outfit, draw_shape
+from eval.rendered_people.pairs import read_pairs
+from eval.rendered_people.picture import seen_faces
+from eval.rendered_people.render import main, render_split
+from eval.rendered_people.rotations import turn
+from eval.rendered_people.scores import end_point_error
+from eval.rendered_people.simple_body import simple_figure
+from eval.rendered_people.skeleton import ANGLES, BONE_OF_JOINT, BONES, JOINTS, PART, PARTS, PARTS_AT_JOINT
+from eval.rendered_people.tracks import GROUPS, keypoints
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 from motion_core.media import open_frames
@@ -142,11 +142,11 @@ def test_visible_joints_are_on_their_parts(clips):
 
 def standing(yaw: float, **clothes: float) -> Annotations:
     """A person in the T pose, seen from far in front; without a skirt or a coat unless `clothes` say so."""
-    from eval.benchmark.camera import Camera
-    from eval.benchmark.clip import Shot
-    from eval.benchmark.figure import joints, pose
-    from eval.benchmark.scene import draw_scene
-    from eval.benchmark.shading import draw_light
+    from eval.rendered_people.camera import Camera
+    from eval.rendered_people.clip import Shot
+    from eval.rendered_people.figure import joints, pose
+    from eval.rendered_people.scene import draw_scene
+    from eval.rendered_people.shading import draw_light
 
     random = np.random.default_rng(0)
     shape = draw_shape(random)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from eval.benchmark.annotations import Annotations, annotate
-from eval.benchmark.background import background_transform
-from eval.benchmark.camera import Camera, look_at, outwards
-from eval.benchmark.clip import Plan, Shot, Studio
-from eval.benchmark.rotations import rounded
+from eval.rendered_people.annotations import Annotations, annotate
+from eval.rendered_people.background import background_transform
+from eval.rendered_people.camera import Camera, look_at, outwards
+from eval.rendered_people.clip import Plan, Shot, Studio
+from eval.rendered_people.rotations import rounded
 from motion_core.errors import InputError
 from motion_core.geometry import identity_grid, sample
 

@@ -7,15 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from eval.benchmark import import_bvh, import_makehuman
-from eval.benchmark.body_file import _OURS, BodyFile, clothed_figure, shape_amounts
-from eval.benchmark.clip import Plan, Studio
-from eval.benchmark.figure import joints, pose
-from eval.benchmark.motion_file import NEEDED, MotionFile
-from eval.benchmark.outfit import draw_outfit, draw_shape
-from eval.benchmark.render import main
-from eval.benchmark.simple_body import simple_figure
-from eval.benchmark.skeleton import BONE, JOINTS
+from eval.rendered_people import import_bvh, import_makehuman
+from eval.rendered_people.body_file import _OURS, BodyFile, clothed_figure, shape_amounts
+from eval.rendered_people.clip import Plan, Studio
+from eval.rendered_people.figure import joints, pose
+from eval.rendered_people.motion_file import NEEDED, MotionFile
+from eval.rendered_people.outfit import draw_outfit, draw_shape
+from eval.rendered_people.render import main
+from eval.rendered_people.simple_body import simple_figure
+from eval.rendered_people.skeleton import BONE, JOINTS
 from motion_core.errors import InputError
 
 # A standing person in centimetres who looks towards +z: the left side is at +x.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eval.benchmark.choreography import KINDS, choreograph, mirrored, vector
-from eval.benchmark.motion import from_angles
-from eval.benchmark.skeleton import ANGLE, ANGLES, HIGH, LOW
+from eval.rendered_people.choreography import KINDS, choreograph, mirrored, vector
+from eval.rendered_people.motion import from_angles
+from eval.rendered_people.skeleton import ANGLE, ANGLES, HIGH, LOW
 from motion_core.errors import InputError
 
 

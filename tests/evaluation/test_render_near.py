@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from eval.benchmark.camera import draw_camera, project, to_camera
-from eval.benchmark.clip import Plan, Studio, _staying
-from eval.benchmark.figure import joints, pose
-from eval.benchmark.motion import from_angles
-from eval.benchmark.near_camera import ROAMING, draw_near_camera
-from eval.benchmark.skeleton import ANGLES, JOINTS
+from eval.rendered_people.camera import draw_camera, project, to_camera
+from eval.rendered_people.clip import Plan, Studio, _staying
+from eval.rendered_people.figure import joints, pose
+from eval.rendered_people.motion import from_angles
+from eval.rendered_people.near_camera import ROAMING, draw_near_camera
+from eval.rendered_people.skeleton import ANGLES, JOINTS
 
 SIZE = 256
 HEAD, FEET = [JOINTS.index(f"{side}_ear") for side in ("left", "right")], [

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.benchmark.camera import Camera, look_at, outwards, project, to_camera
-from eval.benchmark.clip import Plan, Studio
-from eval.benchmark.places import Photo, Places
-from eval.benchmark.planes import Planes
-from eval.benchmark.render import main
-from eval.benchmark.rotations import rounded
-from eval.benchmark.scene import Backdrop
+from eval.rendered_people.camera import Camera, look_at, outwards, project, to_camera
+from eval.rendered_people.clip import Plan, Studio
+from eval.rendered_people.places import Photo, Places
+from eval.rendered_people.planes import Planes
+from eval.rendered_people.render import main
+from eval.rendered_people.rotations import rounded
+from eval.rendered_people.scene import Backdrop
 from motion_core.errors import InputError
 from motion_core.media import save_image
 

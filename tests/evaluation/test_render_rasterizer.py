@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from eval.benchmark.camera import look_at, project, to_camera
-from eval.benchmark.picture import seen_faces
-from eval.benchmark.rasterizer import barycentric, rasterize
-from eval.benchmark.rotations import between, rounded, turn, unit
-from eval.benchmark.shapes import ball, vertex_normals
-from eval.benchmark.surface import facing, on_faces, pixel_rays
+from eval.rendered_people.camera import look_at, project, to_camera
+from eval.rendered_people.picture import seen_faces
+from eval.rendered_people.rasterizer import barycentric, rasterize
+from eval.rendered_people.rotations import between, rounded, turn, unit
+from eval.rendered_people.shapes import ball, vertex_normals
+from eval.rendered_people.surface import facing, on_faces, pixel_rays
 
 SIZE, FOCAL = (40, 56), 60.0
 

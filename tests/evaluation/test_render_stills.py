@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from eval.benchmark.clip import Plan
-from eval.benchmark.render import render_split
-from eval.benchmark.stills import main
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.render import render_split
+from eval.rendered_people.stills import main
 from motion_core.media import load_image
 
 OPTIONS = ["--split", "test", "--seed", "5", "--frames", "3", "--rate", "8", "--size", "32", "--near"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from eval.benchmark.clip import Plan
-from eval.benchmark.instrument_data import read_frames
-from eval.benchmark.render import render_split
-from eval.benchmark.skeleton import PARTS
-from eval.benchmark.train_features import _MIRRORED, FeatureTrainer, equalise, main
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.instrument_data import read_frames
+from eval.rendered_people.render import render_split
+from eval.rendered_people.skeleton import PARTS
+from eval.rendered_people.train_features import _MIRRORED, FeatureTrainer, equalise, main
 from train.features import load_vgg
 
 

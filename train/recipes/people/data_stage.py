@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from eval.benchmark.clip import Plan
-from eval.benchmark.render import render_split
+from eval.rendered_people.clip import Plan
+from eval.rendered_people.render import render_split
 from motion_core.errors import InputError
 
 from .correction import learn_correction, with_correction

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from eval.benchmark.annotations import Annotations, open_scene, read_annotations
-from eval.benchmark.background import background_transform
-from eval.benchmark.flow import flow
-from eval.benchmark.skeleton import PARTS
-from eval.benchmark.tracks import GROUP_OF_PART, keypoints
 from eval.photo_pairs import photo_pairs
+from eval.rendered_people.annotations import Annotations, open_scene, read_annotations
+from eval.rendered_people.background import background_transform
+from eval.rendered_people.flow import flow
+from eval.rendered_people.skeleton import PARTS
+from eval.rendered_people.tracks import GROUP_OF_PART, keypoints
 from motion_core.framing import place_in, to_network
 from motion_core.media import FrameAccess, image_tensor, open_frames, save_image, to_float, to_uint8
 from motion_core.networks.layered.composition import filled
@@ -40,7 +40,7 @@ LABELS = np.array([GROUP_OF_PART[part] + 1 if part in GROUP_OF_PART else 0 for p
 
 
 def rendered_pack(root: Path, split: str, workers: int = 1) -> Pack:
-    """The pack of a split that eval.benchmark.render wrote at 256 x 256.
+    """The pack of a split that eval.rendered_people.render wrote at 256 x 256.
 
     Raises:
         InputError: there are no such clips.
@@ -158,7 +158,7 @@ def photo_pack(photos: Sequence[Photos]) -> Pack:
 
 
 def write_places(photos: Sequence[Photos], folder: Path) -> None:
-    """Pictures of the photos' places without people, for eval.benchmark.render --places: NAME.png."""
+    """Pictures of the photos' places without people, for eval.rendered_people.render --places: NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
     for each in photos:
         if each.still and each.known[0].mean() > MOSTLY:

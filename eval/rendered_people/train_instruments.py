@@ -1,6 +1,6 @@
 """Trains the benchmark's own joint detector and identity embedder on rendered people, and measures them on others.
 
-python -m eval.benchmark.train_instruments --data DATA/body DATA/simple --held-out TEST/body TEST/simple --out FOLDER
+python -m eval.rendered_people.train_instruments --data DATA/body DATA/simple --held-out TEST/body TEST/simple --out FOLDER
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _report(about: dict[str, object], network: nn.Module, path: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.train_instruments",
+        prog="python -m eval.rendered_people.train_instruments",
         description="Trains the joint detector and the identity embedder of the rendered benchmark.",
     )
     add = parser.add_argument

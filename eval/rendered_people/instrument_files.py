@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from motion_core.errors import InputError, first_sentence
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
-SOURCE = "python -m eval.benchmark.train_instruments makes such files"
+SOURCE = "python -m eval.rendered_people.train_instruments makes such files"
 
 
 def save_instrument(network: torch.nn.Module, path: Path, about: Mapping[str, object]) -> None:

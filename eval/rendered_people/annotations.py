@@ -79,7 +79,7 @@ class Annotations:
         wall = self.about.get("wall")
         if not isinstance(wall, dict):
             raise InputError(
-                f"{self.name}: must say where its wall is; render the data again with eval.benchmark.render"
+                f"{self.name}: must say where its wall is; render the data again with eval.rendered_people.render"
             )
         return Planes(np.array(wall["normal"], np.float64), float(wall["away"]))
 
@@ -174,7 +174,7 @@ def open_scene(root: str | Path, split: str, name: str) -> FrameAccess:
     folder, stem = scenes_of(Path(root), split), name.removesuffix(".mp4")
     found = [path for path in (folder / f"{stem}.mp4", folder / stem) if path.exists()]
     if not found:
-        raise InputError(f"{folder / stem}: no such scene; render the data again with eval.benchmark.render")
+        raise InputError(f"{folder / stem}: no such scene; render the data again with eval.rendered_people.render")
     return open_frames(found[0])
 
 
@@ -240,7 +240,9 @@ def read_annotations(root: str | Path, split: str, name: str) -> Annotations:
         with np.load(folder / f"{about['identity']}.surface.npz", allow_pickle=False) as file:
             surface = {key: file[key] for key in file.files}
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: no such annotations; they are made by eval.benchmark.render") from error
+        raise InputError(
+            f"{error.filename}: no such annotations; they are made by eval.rendered_people.render"
+        ) from error
     for key in ("vertices", "normals", "weights"):
         surface[key] = surface[key].astype(np.float64)
     surface["faces"] = surface["faces"].astype(np.int64)

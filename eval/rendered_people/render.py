@@ -1,6 +1,6 @@
 """Renders a data set of people.
 
-python -m eval.benchmark.render --out ROOT --split test --identities 20 --clips 4 --seed 0
+python -m eval.rendered_people.render --out ROOT --split test --identities 20 --clips 4 --seed 0
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.render", description="Renders people, with exact annotations."
+        prog="python -m eval.rendered_people.render", description="Renders people, with exact annotations."
     )
     add = parser.add_argument
     add(

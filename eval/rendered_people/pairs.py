@@ -114,7 +114,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise InputError(
-            f"{path}: no such list of pairs; eval.benchmark.render or eval.make_pairs makes one"
+            f"{path}: no such list of pairs; eval.rendered_people.render or eval.make_pairs makes one"
         ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: must be a csv file in UTF-8, but is not ({error})") from error

@@ -1,4 +1,4 @@
-"""Makes a motion file from BVH files: ``python -m eval.benchmark.import_bvh --out motion.npz CLIP.bvh ...``.
+"""Makes a motion file from BVH files: ``python -m eval.rendered_people.import_bvh --out motion.npz CLIP.bvh ...``.
 
 Written for the conversion of the CMU Graphics Lab Motion Capture Database whose joints are named hip, abdomen, chest, rShldr
 and so on; other files need the same names.
@@ -156,7 +156,7 @@ def _parents(joints: Sequence[Joint], names: Sequence[str]) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for files that cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.import_bvh", description="Makes a motion file from BVH files."
+        prog="python -m eval.rendered_people.import_bvh", description="Makes a motion file from BVH files."
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="CLIP.bvh")
     parser.add_argument("--out", required=True, type=Path, metavar="MOTION.npz")

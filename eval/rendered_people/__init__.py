@@ -1,6 +1,6 @@
 """People that the project renders itself, with everything about each picture known: joints, parts, and exact flow.
 
-    python -m eval.benchmark.render --out ROOT --split test --identities 20 --clips 4 --seed 0
+    python -m eval.rendered_people.render --out ROOT --split test --identities 20 --clips 4 --seed 0
 
     motion       skeleton, rotations, choreography, motion, motion_file     what moves, and how far it may
     people       shapes, simple_body, outfit, painting, body_file, figure   who moves

@@ -1,9 +1,9 @@
 """Renders chosen frames and clips, without annotations.
 
-python -m eval.benchmark.stills --out FOLDER --split test --seed 0 "3#1@25" "4#0"
+python -m eval.rendered_people.stills --out FOLDER --split test --seed 0 "3#1@25" "4#0"
 
 "3#1@25" is frame 25 of clip 1 of person 3, as `FOLDER/3#1@25.png`; "4#0" is the whole clip 0 of person 4, as a folder of PNG
-files `FOLDER/4#0`. They are the pictures that `eval.benchmark.render` makes with the same options.
+files `FOLDER/4#0`. They are the pictures that `eval.rendered_people.render` makes with the same options.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def render_items(plan: Plan, folder: Path, items: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.stills", description="Renders chosen frames and clips of people."
+        prog="python -m eval.rendered_people.stills", description="Renders chosen frames and clips of people."
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the PNG files")
     add_plan_options(parser)

@@ -1,4 +1,4 @@
-"""Makes a body file from MakeHuman's data: ``python -m eval.benchmark.import_makehuman --data makehuman/data --out body.npz``.
+"""Makes a body file from MakeHuman: ``python -m eval.rendered_people.import_makehuman --data makehuman/data --out body.npz``.
 
 The folder is the one called `data` in the program's sources. Only what is CC0 there is read: the base mesh, the default rig
 with its weights, and the targets for ancestry, sex, age, muscle, weight and height.
@@ -172,7 +172,7 @@ def _json(path: Path) -> dict:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for files that cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.import_makehuman", description="Makes a body file from MakeHuman's data."
+        prog="python -m eval.rendered_people.import_makehuman", description="Makes a body file from MakeHuman's data."
     )
     parser.add_argument("--data", required=True, type=Path, help="the folder `data` of MakeHuman's sources")
     parser.add_argument("--out", required=True, type=Path, metavar="BODY.npz")

@@ -1,6 +1,6 @@
 """Trains a narrow VGG-19 on what the benchmark knows of its pictures, for losses where the pretrained one cannot be had.
 
-python -m eval.benchmark.train_features --data DATA/body DATA/simple --out features.safetensors
+python -m eval.rendered_people.train_features --data DATA/body DATA/simple --out features.safetensors
 
 The file goes into `features.vgg` of a training's configuration.
 """
@@ -117,7 +117,7 @@ def equalise(trainer: FeatureTrainer, frames: Frames) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for arguments that cannot be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m eval.benchmark.train_features", description=(__doc__ or "").splitlines()[0]
+        prog="python -m eval.rendered_people.train_features", description=(__doc__ or "").splitlines()[0]
     )
     add = parser.add_argument
     add("--data", required=True, nargs="+", type=Path, metavar="ROOT", help="rendered data, of which train is used")
