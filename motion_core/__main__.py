@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn, get_args
 
 from . import commands
-from .errors import InputError
+from .command_line import CommandParser
 from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
 from .version import __version__
 
@@ -26,33 +26,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = {
         number: signal.signal(number, _stop) for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)) if number
     }
-    options = argparse.Namespace(resume=False)
     try:
-        _parser().parse_args(arguments, options)
-        options.run(options)
-    except InputError as error:
-        print(f"motion_core: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        left = "what is finished is kept for --resume" if options.resume else "nothing was left behind"
-        print(f"motion_core: interrupted, {left}", file=sys.stderr)
-        return 130
+        return _parser().run(_run, arguments)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        kept = getattr(options, "resume", False)
+        left = "what is finished is kept for --resume" if kept else "nothing was left behind"
+        raise KeyboardInterrupt(f"interrupted, {left}") from None
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """The signal leaves through the same clean-up as an exception."""
     raise SystemExit(128 + number)
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def _whole(text: str, rule: str, separator: str, counts: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,10 +78,10 @@ def _initial_frame(text: str) -> int | str:
     return text if text == "best" else _whole(text, "a frame's number, or best", ",", (1,))[0]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m motion_core",
-        description="Animate the object in a picture with the motion of a video.",
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        "python -m motion_core",
+        "Animate the object in a picture with the motion of a video.",
         epilog="Each command has its own --help.",
     )
     parser.add_argument("--version", action="version", version=f"motion_core {__version__}")
@@ -102,20 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells defaults, where there is one to tell."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
-
-
 def _command(
     subparsers: Any, name: str, run: Callable[[argparse.Namespace], None], **texts: str
 ) -> argparse.ArgumentParser:
     summary = (run.__doc__ or "").strip().splitlines()[0]
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=summary, description=summary, formatter_class=_HelpFormatter, **texts
-    )
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary, **texts)
     parser.set_defaults(run=run)
     return parser
 
