@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 _GRID = 2.0**20
 
@@ -18,14 +19,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 def turn(axis: str, degrees: np.ndarray | float) -> np.ndarray:
     """Rotations about one of the axes "x", "y" and "z" by angles ``(...)`` in degrees; right-handed, ``(..., 3, 3)``."""
-    angle = np.deg2rad(np.asarray(degrees, np.float64))
-    first, second = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    matrix = np.zeros((*angle.shape, 3, 3))
-    matrix[..., range(3), range(3)] = 1
-    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
-    matrix[..., second, first] = np.sin(angle)
-    matrix[..., first, second] = -matrix[..., second, first]
-    return matrix
+    about = np.asarray(degrees, np.float64)[..., None] * np.eye(3)["xyz".index(axis)]
+    return Rotation.from_rotvec(about, degrees=True).as_matrix()
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -37,20 +32,14 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The smallest rotations that take unit vectors `start` to `end`, both ``(..., 3)``: ``(..., 3, 3)``.
 
-    Rodrigues' formula with the axis start x end. Where the vectors are opposite, any half turn would do: the one about
-    an axis across is taken.
+    Where the vectors are opposite, any half turn would do: the one about an axis across is taken.
     """
     start, end = np.broadcast_arrays(np.asarray(start, np.float64), np.asarray(end, np.float64))
     axis = np.cross(start, end)
-    cosine = (start * end).sum(-1)[..., None, None]
-    skew = np.zeros((*axis.shape[:-1], 3, 3))
-    skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0] = axis[..., 0], axis[..., 1], axis[..., 2]
-    skew -= np.swapaxes(skew, -1, -2)
-    opposite = cosine < -1 + 1e-9
-    matrix = np.eye(3) + skew + skew @ skew / np.where(opposite, 1, 1 + cosine)
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
     across = unit(np.cross(start, np.eye(3)[np.abs(start).argmin(-1)]))
-    half_turn = 2 * across[..., :, None] * across[..., None, :] - np.eye(3)
-    return np.where(opposite, half_turn, matrix)
+    axis = np.where(sine > 1e-9, axis / np.maximum(sine, 1e-9), across)
+    return Rotation.from_rotvec(axis * np.arctan2(sine, (start * end).sum(-1, keepdims=True))).as_matrix()
 
 
 def frame_of(x: np.ndarray, y: np.ndarray) -> np.ndarray:
