@@ -30,8 +30,7 @@ _HOME = {
     "DenseMotion": ".structures",
     "LayeredMotion": ".structures",
     "InputError": ".errors",
-    # diffusers looks for its base class in the module that a saved pipeline names.
-    "ModelMixin": "diffusers",
+    "ModelMixin": ".diffusers_base",  # diffusers looks for its base class in the module that a saved pipeline names
 }
 
 __all__ = ["__version__", *_HOME]

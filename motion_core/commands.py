@@ -317,8 +317,7 @@ def _compare(options: argparse.Namespace, animation: Animation) -> None:
 
 def _load(options: argparse.Namespace, dtype: torch.dtype | None = None) -> MotionInterpPipeline:
     """The pipeline that the options name, or the one that comes with the package, on their device."""
-    from diffusers.utils import logging
-
+    from .diffusers_base import logging
     from .hardware import choose_device, choose_dtype
     from .pipeline import MotionInterpPipeline
     from .saved_pipeline import SHIPPED

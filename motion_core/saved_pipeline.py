@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from .atomic import atomic_path
 from .components import COMPONENTS, OPTIONAL
+from .diffusers_base import DiffusionPipeline
 from .errors import InputError, first_sentence
 from .networks.base import without_path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -135,10 +136,11 @@ def test_geometry_imports_torch_only(path):
     "path", [path for path in sources("motion_core", "networks") if path.stem != "backbone"], ids=ids
 )
 def test_a_network_imports_no_other_stage(path):
-    ours = ("motion_core.geometry", "motion_core.structures", "motion_core.errors", "motion_core.settings")
+    rooms = ("geometry", "structures", "errors", "settings", "diffusers_base")
+    ours = tuple(f"motion_core.{room}" for room in rooms)
     shared = tuple(f"motion_core.{module}" for module in SHARED_BY_NETWORKS)
     for module in imported(path):
-        assert is_standard(module) or is_part_of(module, "torch", "diffusers", "timm", *ours, *shared), module
+        assert is_standard(module) or is_part_of(module, "torch", "timm", *ours, *shared), module
 
 
 @pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
@@ -237,6 +239,24 @@ def test_importing_geometry_imports_torch_and_not_diffusers():
 
 def test_importing_the_networks_does_not_import_timm():
     assert "timm" not in modules_after("from motion_core import KeypointDetector")
+
+
+def test_a_pipeline_is_loaded_without_what_it_does_not_use_and_diffusers_stays_whole():
+    program = textwrap.dedent("""
+        import sys
+        from motion_core import MotionInterpPipeline
+        MotionInterpPipeline.from_pretrained().to("cpu").device
+        heavy = {"torch._dynamo", "scipy.stats", "gradio", "moviepy", "torchvision", "transformers"}
+        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+        import torch
+        from diffusers import AutoencoderKL, pipelines
+        assert AutoencoderKL.__module__.startswith("diffusers.models.autoencoders")
+        assert isinstance(AutoencoderKL.__new__(AutoencoderKL), pipelines.pipeline_utils.AutoencoderKL)
+        assert torch.compiler.disable.__module__ == "torch.compiler"
+        assert torch._dynamo.allow_in_graph
+    """)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -8,10 +8,9 @@ from os import PathLike
 from typing import Any, Self, TypeVar
 
 import torch
-from diffusers.configuration_utils import ConfigMixin
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from ..diffusers_base import ConfigMixin, ModelMixin
 from ..errors import InputError, first_sentence
 
 Component = TypeVar("Component")

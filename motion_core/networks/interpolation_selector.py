@@ -6,9 +6,9 @@ from typing import get_args
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ..diffusers_base import register_to_config
 from ..geometry import cell_areas, geometry_precision, identity_grid_like, warp_by_each
 from ..settings import Strategy
 from ..structures import Candidates

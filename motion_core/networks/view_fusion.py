@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ..diffusers_base import register_to_config
 from ..structures import WarpedView
 from .base import MotionModel, public_component
 

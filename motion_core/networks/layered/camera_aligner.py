@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ...diffusers_base import register_to_config
 from ...errors import InputError
 from ...geometry import geometry_precision, sample
 from ..base import CoordinateModel, public_component

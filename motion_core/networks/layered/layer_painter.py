@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ...diffusers_base import register_to_config
 from ...geometry import busy_part, enlarged_part
 from ...structures import LayeredView
 from ..base import MotionModel, public_component

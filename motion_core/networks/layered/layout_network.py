@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ...diffusers_base import register_to_config
 from ...geometry import busy_part, sample, warp_by_each
 from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component

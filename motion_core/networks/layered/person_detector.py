@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ...diffusers_base import register_to_config
 from ...errors import InputError
 from ...geometry import geometry_precision, identity_grid, sample
 from ...structures import Keypoints

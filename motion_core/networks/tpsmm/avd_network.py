@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from diffusers.configuration_utils import register_to_config
 from torch import nn
 
+from ...diffusers_base import register_to_config
 from ...geometry import geometry_precision
 from ...structures import Keypoints
 from ..base import CoordinateModel, public_component

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ...diffusers_base import register_to_config
 from ...geometry import geometry_precision
 from ..base import CoordinateModel, public_component
 from .blocks import Shrink

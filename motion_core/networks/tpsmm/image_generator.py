@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
+from ...diffusers_base import register_to_config
 from ...geometry import resize_aligned, warp
 from ...structures import DenseMotion, SourceFeatures, WarpedView
 from ..base import MotionModel, public_component

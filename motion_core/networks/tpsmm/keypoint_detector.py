@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
+from ...diffusers_base import register_to_config
 from ...geometry import geometry_precision
 from ...structures import Keypoints
 from ..base import CoordinateModel, public_component
