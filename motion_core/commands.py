@@ -46,6 +46,9 @@ def animate(options: argparse.Namespace) -> None:
     with records as record, _writer(options, settings, pipeline, animation) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
             before = writer.frames_done
+            if writer.finished and options.compare is None:
+                print(f"{options.output}: is finished already, {before} frames")
+                return
             print(f"{before} frames are there already", file=sys.stderr)
             animation = pipeline.stream(*inputs, skip_frames=writer.frames_done, source_images=options.source_images)
         with closing(animation.frames):  # the progress bar ends its line before an error is printed
@@ -283,7 +286,7 @@ def _writer(
         return animation.writer(options.output, **choice)
     files = (options.source, options.driving, *options.source_images, *scene_file(settings))
     inputs = [media.fingerprint(path) for path in files]
-    job = f"{inputs} {settings} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
+    job = f"{inputs} {settings} {choice} {pipeline.device.type} {pipeline.weights_digest()} {__version__}"
     return animation.segmented_writer(options.output, job, resume=options.resume, **choice)
 
 

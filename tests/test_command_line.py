@@ -90,6 +90,11 @@ def test_resumed_render_equals_the_uninterrupted_one(files, tmp_path, monkeypatc
     np.testing.assert_array_equal(*frames)
     assert not (tmp_path / "resumed.mp4.parts").exists()
 
+    assert run(*command, "-o", resumed, "--resume") == 0
+    assert f"{resumed}: is finished already, 11 frames" in capsys.readouterr().out
+    assert len(made) == 8 + 5
+    assert not (tmp_path / "resumed.mp4.parts").exists()
+
 
 def test_resuming_with_other_settings_is_refused(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(media.SegmentedWriter.__init__.__kwdefaults__, "segment_frames", 1)

@@ -222,6 +222,26 @@ def test_a_folder_that_is_in_place_is_not_written_again(tmp_path, driving):
     assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "a").iterdir())] == before
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_finished_job_is_found_finished_and_another_one_is_not(tmp_path, driving, target):
+    path = os.path.join(tmp_path, target)
+    assert job(path, driving) == 0
+    before, time_before = content(path), os.stat(path).st_mtime_ns
+    assert job(path, driving) == COUNT
+    assert os.stat(path).st_mtime_ns == time_before
+    assert sorted(os.listdir(tmp_path)) == [target.rstrip("/"), "driving.mp4"]
+    options = {"fingerprint": "others", "resume": True}
+    if target == "a/":
+        with pytest.raises(InputError, match="must be an empty or a new folder"):
+            media.SegmentedWriter(path, 25, **options).__enter__()
+        assert content(path) == before
+    else:
+        with media.SegmentedWriter(path, 25, **options) as writer:
+            assert not writer.finished
+            writer.write(files.numbered(0))
+        assert media.open_video(path).frame_count == 1
+
+
 def test_files_that_others_put_into_the_folder_stop_a_job_before_its_work(tmp_path, driving):
     path = f"{tmp_path}/a/"
     (tmp_path / "a").mkdir()

@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock
+from PIL import Image
 
 from ..atomic import atomic_path, final_path, lock_folder, put, remove, remove_locked, remove_stale
 from ..errors import InputError
-from .containers import measure
+from .containers import measure, open_container
 from .mp4 import join
 from .outputs import FRAMES, check_output, naming, written_size
 from .sound import Sound, prepare_sound
@@ -25,6 +26,7 @@ from .writing import QUALITY, AudioSource, FolderSink, VideoWriter, audio_part, 
 
 _MANIFEST = "job.json"
 _FRAMES = "frames"  # of an output that is a folder
+_JOB = "job"  # the key of an output's metadata under which a digest of the job is
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
@@ -61,7 +63,7 @@ def check_job(
     """
     parts = _parts_of(path)
     with naming(Path(path)):
-        filled = resume and _is_in_place(parts, path)
+        filled = resume and (_is_in_place(parts, path) or bool(_job_in(path)))
     kind = check_output(path, others, filled=filled)
     with naming(parts):
         begun = parts.is_dir()
@@ -79,6 +81,20 @@ def _is_in_place(parts: Path, path: str | os.PathLike[str]) -> bool:
     """
     frames = (parts / _FRAMES, final_path(path))
     return (parts / _MANIFEST).exists() and not frames[0].exists() and (frames[1] / "000001.png").exists()
+
+
+def _job_in(path: str | os.PathLike[str]) -> str:
+    """The job that a finished output says it was made by; "" if there is no output, or it does not say so."""
+    target = final_path(path)
+    try:
+        if target.is_dir():
+            with Image.open(target / "000001.png") as first:
+                return str(first.info.get(_JOB, ""))
+        with open_container(target) as container:
+            lines = container.metadata.get("comment", "").splitlines()
+    except (InputError, OSError):
+        return ""
+    return next((line.removeprefix(f"{_JOB}: ") for line in lines if line.startswith(f"{_JOB}: ")), "")
 
 
 def _parts_of(path: str | os.PathLike[str]) -> Path:
@@ -109,8 +125,11 @@ class SegmentedWriter:
         keep: leave the finished segments behind when the ``with`` block ends with an exception, to be resumed.
         segment_frames: frames in a segment.
 
+    The output says by which job it was made: a digest in its metadata. The same job, to be resumed again, finds it finished.
+
     Attributes:
         frames_done: frames that are already there when the ``with`` block begins; do not write them again.
+        finished: whether the output is in its place, and nothing can be written any more.
 
     Raises:
         InputError: as `VideoWriter`; also if there are parts of another job, or of this one and `resume` is False, or if
@@ -143,15 +162,15 @@ class SegmentedWriter:
         self._frames = self.parts / _FRAMES
         self._audio = audio_part(audio_from, start, end)
         self._sound: Sound | None = None
-        self._metadata = dict(metadata or {})
         self._quality, self._segment_frames = check_quality(quality), segment_frames
         self._resume, self._keep = resume, keep
         self._size: tuple[int, int] | None = None
         self._writer: VideoWriter | None = None
         self._folder: FolderSink | None = None
         self._job = {"fingerprint": fingerprint, "frame_rate": str(self.frame_rate), "quality": quality}
+        self._metadata = {**(metadata or {}), _JOB: hashlib.sha256(repr(self._job).encode()).hexdigest()}
         self._lock: FileLock | None = None
-        self._finished = False
+        self.finished = False
         self.frames_done = 0
         self.frame_count = 0  # frames written, in all runs together
 
@@ -166,11 +185,16 @@ class SegmentedWriter:
             begun = (self.parts / _MANIFEST).exists() or self._count_done() > 0
             if begun:
                 self._check_parts()
+            elif self._resume:
+                self.finished = _job_in(self.path) == self._metadata[_JOB]
+                check_output(f"{self.path}{os.sep}" if self.kind == FRAMES else self.path, filled=self.finished)
             self.frame_count = self.frames_done = self._count_done()
             with naming(self.parts):
+                if self.finished:
+                    return self
                 if self.kind == "mp4":
                     self._sound = prepare_sound(self._audio, self.parts)
-                elif not self._finished:
+                else:
                     self._frames.mkdir(exist_ok=True)
                 self._save_job()
         except BaseException:
@@ -207,14 +231,15 @@ class SegmentedWriter:
             if kind is None:
                 self.finish()
         finally:
-            self._leave(keep=self._keep and not (self._finished and kind is None))
+            kept = self._keep and (self.parts / _MANIFEST).exists()
+            self._leave(keep=kept and not (self.finished and kind is None))
 
     def finish(self) -> None:
         """Put the video into its place before the ``with`` block ends; nothing can be written after that.
 
         If the block then ends with an exception, a job that is kept can be resumed still, without a frame to be made.
         """
-        if self._finished:
+        if self.finished:
             return
         if self._writer is not None:
             writer, self._writer = self._writer, None
@@ -227,7 +252,7 @@ class SegmentedWriter:
                 made = self.parts / "joined.mp4"
                 join(self._segments(), made, self.frame_rate, sound=self._sound, metadata=self._metadata)
             put(made, self.path)
-        self._finished = True
+        self.finished = True
 
     def _leave(self, *, keep: bool) -> None:
         """Unlock the parts, or remove them."""
@@ -268,11 +293,13 @@ class SegmentedWriter:
                 raise InputError(f"{self.parts}: cannot be resumed, it was made from other inputs or settings{hint}")
         if isinstance(job.get("size"), list):
             self._size = (int(job["size"][0]), int(job["size"][1]))
-        self._finished = self.kind == FRAMES and _is_in_place(self.parts, self.path)
+        self.finished = self.kind == FRAMES and _is_in_place(self.parts, self.path)
 
     def _count_done(self) -> int:
+        if self.finished and self.kind != FRAMES:
+            return measure(final_path(self.path)).count
         if self.kind == FRAMES:
-            folder = final_path(self.path) if self._finished else self._frames
+            folder = final_path(self.path) if self.finished else self._frames
             count = 0
             while (folder / f"{count + 1:06d}.png").exists():
                 count += 1
