@@ -1,8 +1,8 @@
 """The ablation table: ``python -m eval.ablation --config FILE``.
 
 Trains every variant for the same number of steps from the same start (or takes pipelines that are there), scores all of them on
-the same pairs of frames, and writes the table of the paper, per quartile of displacement, with plots. What is done already is
-not done again: the same command goes on where it was interrupted.
+the same pairs of frames, and writes the table of the paper, per quartile of displacement, with plots and the rows as csv. The
+same command goes on where it was interrupted; `--report` prints the table so far.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from motion_core import MotionInterpPipeline
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.settings import Strategy, Variant
 
 from .ablation_plots import plot_all
-from .ablation_table import Scores, published, tables
-from .embedders import open_embedder
-from .landmarks import open_detector
+from .ablation_table import PUBLISHED, Scores, rows_of, tables
+from .options import load_pipeline, open_instruments
 from .pair_scores import score_pairs
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import read_pairs
@@ -38,7 +37,7 @@ COPY = "copy"
 
 
 class Ablation(BaseModel):
-    """What can be set. Paths are relative to the working directory."""
+    """The configuration. Paths are relative to the working directory."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -110,16 +109,14 @@ def score(ablation: Ablation, name: str, strategy: Strategy | None = None) -> No
     pairs = read_pairs(ablation.pairs or folder_of(ablation.data, ablation.split) / "pairs.csv")
     if target.is_file():
         return
-    pipeline, folder = None, ablation.models.get(name, ablation.output / name / PIPELINE)
-    if name != COPY:
-        pipeline = MotionInterpPipeline.from_pretrained(folder)
+    folder = ablation.models.get(name, ablation.output / name / PIPELINE)
+    pipeline = None if name == COPY else load_pipeline(str(folder))
     report = score_pairs(
         pipeline,
         ablation.data,
         ablation.split,
         pairs,
-        None if ablation.detector is None else open_detector(ablation.detector, "cpu"),
-        None if ablation.embedder is None else open_embedder(ablation.embedder, "cpu"),
+        *open_instruments(ablation.detector, ablation.embedder, "cpu"),
         batch=ablation.batch,
         interpolation=ablation.interpolation and pipeline is not None and strategy in (None, ablation.strategies[0]),
         strategy=strategy,
@@ -131,12 +128,12 @@ def score(ablation: Ablation, name: str, strategy: Strategy | None = None) -> No
 
 
 def scores_file(ablation: Ablation, name: str, strategy: Strategy | None) -> Path:
-    """Where the scores of a row are kept."""
+    """The file with the scores of a row."""
     return ablation.output / "scores" / (f"{name}.json" if strategy is None else f"{name}-{strategy}.json")
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """What the newest checkpoint beside a pipeline says of its training: steps, pairs of images, seconds."""
+    """The training's progress in the newest checkpoint beside a pipeline: steps, pairs of images, seconds."""
     found = sorted(folder.glob("checkpoint-*/state.json"))
     if not found:
         return {}
@@ -155,7 +152,7 @@ def collect(ablation: Ablation) -> list[Scores]:
 
 
 def run(ablation: Ablation, processes: int) -> str:
-    """Train, score, and write OUTPUT/table.md and the plots; returns the table."""
+    """Train, score, and report; returns the table."""
     (ablation.output / "scores").mkdir(parents=True, exist_ok=True)
 
     def row(each: tuple[str, Variant, int]) -> None:
@@ -174,16 +171,19 @@ def run(ablation: Ablation, processes: int) -> str:
 
 
 def report(ablation: Ablation) -> str:
-    """The table and the plots of what there is."""
+    """Write table.md, rows.csv and the plots of what is there; returns the table."""
     scores = collect(ablation)
-    text = tables(scores) + (published() if ablation.tai_chi else "")
+    if not scores:
+        raise InputError(f"output: {ablation.output} has no scores yet")
+    text = tables(scores) + (PUBLISHED if ablation.tai_chi else "")
     (ablation.output / "table.md").write_text(text, encoding="utf-8")
+    rows_of(scores).to_csv(ablation.output / "rows.csv", index=False, lineterminator="\n")
     plot_all(scores, ablation.output)
     return text
 
 
 def strategies_of(ablation: Ablation, variant: Variant) -> list[Strategy | None]:
-    """What a variant is scored with; the plain backbone chooses nothing."""
+    """The strategies that a variant is scored with; the plain backbone chooses nothing."""
     return [None] if variant == "tpsmm" else list(ablation.strategies)
 
 
@@ -192,16 +192,18 @@ def _config_copy(ablation: Ablation) -> Path:
 
 
 def write_config(ablation: Ablation) -> None:
-    """Keep what was done beside the results.
+    """Write the configuration beside the results.
 
     Raises:
         InputError: the folder has results of other settings.
     """
     path, text = _config_copy(ablation), yaml.safe_dump(json.loads(ablation.model_dump_json()), sort_keys=False)
-    ours = {key: value for key, value in yaml.safe_load(text).items() if key not in ("rows", "strategies", "tai_chi")}
+    compared = {
+        key: value for key, value in yaml.safe_load(text).items() if key not in ("rows", "strategies", "tai_chi")
+    }
     if path.is_file():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        different = [key for key, value in ours.items() if before.get(key) != value]
+        different = [key for key, value in compared.items() if before.get(key) != value]
         if different:
             raise InputError(f"output: {ablation.output} has results of other settings ({', '.join(different)})")
     path.write_text(text, encoding="utf-8")
@@ -209,24 +211,22 @@ def write_config(ablation: Ablation) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.ablation", description=__doc__.splitlines()[0])
+    parser = CommandParser("python -m eval.ablation", __doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML, see docs/evaluation.md")
-    parser.add_argument("--processes", type=int, default=1, help="rows trained at a time (default: 1)")
+    parser.add_argument("--processes", type=int, default=1, help="rows trained at a time")
     parser.add_argument("--report", action="store_true", help="only the table and the plots of what is there")
     parser.add_argument("--score", metavar="ROW", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    try:
-        ablation = load_ablation(options.config)
-        if options.score:
-            variant: Any = options.score.rpartition("-")[0]
-            for strategy in strategies_of(ablation, variant):
-                score(ablation, options.score, strategy)
-        else:
-            print(report(ablation) if options.report else run(ablation, max(1, options.processes)))
-    except InputError as error:
-        print(f"eval.ablation: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser.run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    ablation = load_ablation(options.config)
+    if options.score:
+        variant: Any = options.score.rpartition("-")[0]
+        for strategy in strategies_of(ablation, variant):
+            score(ablation, options.score, strategy)
+    else:
+        print(report(ablation) if options.report else run(ablation, max(1, options.processes)))
 
 
 if __name__ == "__main__":

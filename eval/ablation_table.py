@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .pairs.report import GROUPS
+import pandas as pd
+
+from .pairs.report import GROUPS, by_group
+from .tables import markdown, statistics
 
 # Column, heading, digits; of the figures of `pair_scores`. AKD and EPE are in percent of the image's longer side.
 COLUMNS = (
@@ -38,32 +39,37 @@ Published, Tai-Chi-HD at 256 x 256: other data, training, detector and embedder,
 
 @dataclass(frozen=True)
 class Scores:
-    """What `eval.pair_scores` said of one model.
+    """The scores of one model by `eval.pair_scores`.
 
     Attributes:
         label: of the row; models that differ in their seed alone have the same.
         variant: of the model, or "copy".
+        name: of the model.
         content: the JSON file.
     """
 
     label: str
     variant: str
+    name: str
     content: dict[str, Any]
 
     @classmethod
     def read(cls, label: str, variant: str, path: Path) -> Scores:
         """Read a file of `eval.pair_scores`."""
-        return cls(label, variant, json.loads(path.read_text(encoding="utf-8")))
+        return cls(label, variant, path.stem, json.loads(path.read_text(encoding="utf-8")))
 
-    def mean(self, column: str, group: str = "all") -> float | None:
-        """The mean over the pairs of a group, None where it was not measured or is not defined."""
-        figure = self.content["summary"][group].get(column)
-        return None if figure is None else figure["mean"]
 
-    def values(self, column: str, group: str = "all") -> list[float | None]:
-        """A figure of every pair of a group, in the order of the list of pairs."""
-        rows = self.content["rows"]
-        return [row.get(column) for row in rows if group == "all" or f"q{row['quartile']}" == group]
+def rows_of(scores: Sequence[Scores]) -> pd.DataFrame:
+    """The rows of all models, a pair of a model each, with the columns "label", "variant", "model" and "pair"."""
+    each = [
+        {"label": own.label, "variant": own.variant, "model": own.name, "pair": pair}
+        | {column: value for column, value in row.items() if column not in ("undefined", "interpolation")}
+        for own in scores
+        for pair, row in enumerate(own.content["rows"])
+    ]
+    rows = pd.DataFrame(each)
+    figures = [column for column, _, _ in COLUMNS if column in rows]
+    return rows.astype({column: float for column in figures})
 
 
 def by_label(scores: Sequence[Scores]) -> dict[str, list[Scores]]:
@@ -74,90 +80,87 @@ def by_label(scores: Sequence[Scores]) -> dict[str, list[Scores]]:
     return rows
 
 
+def model_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """The figures of each model over its pairs: a row per ("label", "model"); "mkr_pooled" is over all joints."""
+    models = rows.groupby(["label", "model"], sort=False)
+    figures = [column for column, _, _ in COLUMNS if column in rows]
+    means = models[[*figures, *(["hopped"] if "hopped" in rows else [])]].mean()
+    if "missing" in rows:
+        means["mkr_pooled"] = models["missing"].sum() / models["to_find"].sum()
+    return means
+
+
 def tables(scores: Sequence[Scores]) -> str:
     """All tables of some models."""
-    rows = by_label(scores)
-    measured = [column for column in COLUMNS if any(each.mean(column[0]) is not None for each in scores)]
+    rows = rows_of(scores)
+    means = model_means(rows)
+    measured = [column for column in COLUMNS if column[0] in means and means[column[0]].notna().any()]
     parts = [
-        "All pairs; of several seeds the mean and half the range. Less is better.\n\n" + _overall(rows, measured),
+        "All pairs; of several seeds the mean and half the range. Less is better.\n\n"
+        + _overall(scores, means, measured),
         "By quartile of displacement, q4 the largest:\n\n" + _by_quartile(rows, measured),
     ]
-    if "tpsmm" in rows:
+    if "tpsmm" in set(rows["label"]):
         parts.append(
             "Pair by pair against `tpsmm` (seeds averaged): mean difference and its standard error; below 0 is better.\n\n"
-            + _against(rows, rows["tpsmm"], [column for column in measured if column[0] in COMPARED])
+            + _against(rows, "tpsmm", [column for column in measured if column[0] in COMPARED])
         )
-    parts.append("How the rows were trained:\n\n" + _training(rows))
+    parts.append("How the rows were trained:\n\n" + _training(by_label(scores)))
     return "\n\n".join(parts) + "\n"
 
 
-def published() -> str:
-    """The published numbers, marked as such."""
-    return PUBLISHED
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [f"| {' | '.join(cells)} |" for cells in (heads, *lines)]
-    return "\n".join([rows[0], "|---" * len(heads) + "|", *rows[1:]])
-
-
-def _overall(rows: dict[str, list[Scores]], columns: Sequence[tuple[str, str, int]]) -> str:
-    heads = ["", *(head for _, head, _ in columns), "hop used", "GMACs", "ms a pair"]
+def _overall(scores: Sequence[Scores], means: pd.DataFrame, columns: Sequence[tuple[str, str, int]]) -> str:
     lines = []
-    for label, models in rows.items():
-        cells = [spread([each.mean(column) for each in models], digits) for column, _, digits in columns]
-        cells.append(spread([each.mean("hopped") for each in models], 2))
-        cells += [_cost(models), spread([each.content["about"].get("milliseconds_per_pair") for each in models], 0)]
-        lines.append([f"`{label}`", *cells])
-    return _table(heads, lines)
+    for label, models in by_label(scores).items():
+        cells = [spread(means[column].loc[label], digits) for column, _, digits in columns]
+        hopped = spread(means["hopped"].loc[label], 2) if "hopped" in means else "-"
+        times = pd.Series([each.content["about"].get("milliseconds_per_pair") for each in models], dtype=float)
+        counts = models[0].content["about"].get("gmacs") or {}
+        cost = " / ".join(f"{count:.2f}" for count in counts.values()) or "-"
+        lines.append([f"`{label}`", *cells, hopped, cost, spread(times, 0)])
+    return markdown(["", *(head for _, head, _ in columns), "hop used", "GMACs", "ms a pair"], lines)
 
 
-def _cost(models: Sequence[Scores]) -> str:
-    counts = models[0].content["about"].get("gmacs") or {}
-    return " / ".join(f"{count:.2f}" for count in counts.values()) or "-"
-
-
-def _by_quartile(rows: dict[str, list[Scores]], columns: Sequence[tuple[str, str, int]]) -> str:
+def _by_quartile(rows: pd.DataFrame, columns: Sequence[tuple[str, str, int]]) -> str:
+    means = {group: model_means(own) for group, own in by_group(rows).items() if group != "all"}
     lines = [
-        [f"`{label}`", head, *(spread([each.mean(column, group) for each in models], digits) for group in GROUPS[1:])]
+        [f"`{label}`", head, *(spread(own[column].get(label), digits) for own in means.values())]
         for column, head, digits in columns
-        for label, models in rows.items()
+        for label in rows["label"].unique()
     ]
-    return _table(["", "", *GROUPS[1:]], lines)
+    return markdown(["", "", *means], lines)
 
 
-def _against(rows: dict[str, list[Scores]], plain: list[Scores], columns: Sequence[tuple[str, str, int]]) -> str:
+def _against(rows: pd.DataFrame, plain: str, columns: Sequence[tuple[str, str, int]]) -> str:
+    """The differences over the pairs for which the figure is defined in all models of both rows."""
+    pairs = rows.drop_duplicates("pair").set_index("pair")
     lines = []
-    for label, models in rows.items():
-        if models is plain or label == "copy":
+    for label in rows["label"].unique():
+        if label in (plain, "copy"):
             continue
         for column, head, digits in columns:
-            cells = [_difference(models, plain, column, group, digits + 1) for group in GROUPS]
+            wide = rows.pivot(index="pair", columns=["label", "model"], values=column)
+            own, other = (wide[each].mean(axis=1, skipna=False) for each in (label, plain))
+            compared = pairs.assign(difference=own - other)
+            cells = [_difference(group["difference"], digits + 1) for group in by_group(compared).values()]
             lines.append([f"`{label}`", head, *cells])
-    return _table(["", "", *GROUPS], lines)
+    return markdown(["", "", *GROUPS], lines)
 
 
-def _difference(models: list[Scores], plain: list[Scores], column: str, group: str, digits: int) -> str:
-    """Over the pairs for which the figure is defined in all models of both rows."""
-    ours, theirs = ([each.values(column, group) for each in row] for row in (models, plain))
-    differences = [
-        statistics.fmean(a) - statistics.fmean(b)
-        for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
-        if None not in (*a, *b)
-    ]
-    if len(differences) < 2:
+def _difference(values: pd.Series, digits: int) -> str:
+    figure = statistics(values)
+    if figure["stderr"] is None:
         return "-"
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return f"{statistics.fmean(differences):+.{digits}f} ± {error:.{digits}f}"
+    return f"{figure['mean']:+.{digits}f} ± {figure['stderr']:.{digits}f}"
 
 
-def spread(values: Sequence[float | None], digits: int) -> str:
-    """The mean of what several seeds gave, and half their range."""
-    defined = [value for value in values if value is not None]
-    if not defined:
+def spread(values: pd.Series | None, digits: int) -> str:
+    """The mean over seeds and half their range; None or NaN where there is no value."""
+    defined = pd.Series(dtype=float) if values is None else values.dropna()
+    if not len(defined):
         return "-"
-    text = f"{statistics.fmean(defined):.{digits}f}"
-    return text if len(defined) == 1 else f"{text} ± {(max(defined) - min(defined)) / 2:.{digits}f}"
+    text = f"{defined.mean():.{digits}f}"
+    return text if len(defined) == 1 else f"{text} ± {(defined.max() - defined.min()) / 2:.{digits}f}"
 
 
 def _training(rows: dict[str, list[Scores]]) -> str:
@@ -168,14 +171,14 @@ def _training(rows: dict[str, list[Scores]]) -> str:
         if not all(runs):
             continue
 
-        def told(read: Callable[[dict[str, Any]], Any], runs: list[dict[str, Any]] = runs) -> str:
+        def joined(read: Callable[[dict[str, Any]], Any], runs: list[dict[str, Any]] = runs) -> str:
             return ", ".join(dict.fromkeys(str(read(run)) for run in runs))
 
         uses_vit = models[0].variant in ("full", "v2")
-        cells = [told(lambda run: run["seed"]), told(lambda run: run["progress"]["step"])]
-        cells.append(told(lambda run: run["progress"]["samples"]))
-        cells.append(told(lambda run: round(run["progress"]["seconds"] / 60)))
-        cells.append(told(lambda run: Path(run["features"]["vgg"]).name))
-        cells.append(told(lambda run: Path(run["features"]["vit"]).name) if uses_vit else "-")
+        cells = [joined(lambda run: run["seed"]), joined(lambda run: run["progress"]["step"])]
+        cells.append(joined(lambda run: run["progress"]["samples"]))
+        cells.append(joined(lambda run: round(run["progress"]["seconds"] / 60)))
+        cells.append(joined(lambda run: Path(run["features"]["vgg"]).name))
+        cells.append(joined(lambda run: Path(run["features"]["vit"]).name) if uses_vit else "-")
         lines.append([f"`{label}`", *cells])
-    return _table(heads, lines)
+    return markdown(heads, lines)

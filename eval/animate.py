@@ -12,45 +12,27 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from motion_core import AnimationSettings
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 
-from .generation import Job, add_options, finish, generate, join_processes, load, network_size, start
+from .generation import Job, add_options, make_videos
 from .videos import VideoFile, find_videos, read_pairs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, 1 if a pair could not be animated, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.animate", description=__doc__.splitlines()[0])
-    add_options(parser)
+    parser = CommandParser("python -m eval.animate", __doc__)
+    add_options(parser, background=False)
     parser.add_argument("--pairs", required=True, help="csv file with the columns source and driving")
-    parser.add_argument("--mode", default="relative", help="relative (default), standard or avd")
-    parser.add_argument("--initial-frame", type=int, default=0, help="driving frame in the source's pose (default: 0)")
-    options = parser.parse_args(arguments)
-    try:
-        # 1. What there is to do
-        jobs = pair_jobs(read_pairs(options.pairs), find_videos(options.data / options.split), options.pairs)
+    parser.add_argument("--mode", default="relative", help="relative, standard or avd")
+    parser.add_argument("--initial-frame", type=int, default=0, help="driving frame in the source's pose")
+    return parser.run(_run, arguments)
 
-        # 2. The model, and the folder for its results
-        pipeline = load(options)
-        settings = AnimationSettings(
-            mode=options.mode,
-            size=network_size(options),
-            strategy=options.strategy,
-            t=options.t,
-            initial_frame=options.initial_frame,
-            batch_size=options.batch_size,
-            diagnose=True,
-        )
-        start("animation", jobs, pipeline, options, settings, str(options.pairs))
 
-        # 3. This process's share of the pairs
-        state = join_processes(options)
-        share = (state.process_index, state.num_processes)
-        summary = generate(pipeline, jobs, options.out, settings, options.limit, share)
-    except InputError as error:
-        print(f"eval.animate: {error}", file=sys.stderr)
-        return 2
-    return finish(options, summary)
+def _run(options: argparse.Namespace) -> int:
+    jobs = pair_jobs(read_pairs(options.pairs), find_videos(options.data / options.split), options.pairs)
+    settings = AnimationSettings(mode=options.mode, initial_frame=options.initial_frame)
+    return make_videos("animation", jobs, options, lambda pipeline: settings, options.pairs)
 
 
 def pair_jobs(pairs: Sequence[tuple[str, str]], videos: Mapping[str, VideoFile], origin: str) -> list[Job]:

@@ -1,4 +1,4 @@
-"""What detectors and embedders have in common: found by name, optional packages imported when used, local files of weights."""
+"""The common part of detectors and embedders: found by name, optional packages imported when used, local files of weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
-from motion_core.errors import InputError, first_sentence
+from motion_core.errors import InputError
 
 
 def open_backend(what: str, known: Mapping[str, str], spec: str, device: str) -> Any:
@@ -46,7 +44,7 @@ def weights_file(path: str | None, what: str, source: str) -> Path:
 
     Args:
         path: of it; None where none was given.
-        what: needs it, for the message, as it is given on the command line: "keypointrcnn:FILE".
+        what: needs it, for the message, as it is given on the command line: "benchmark:FILE".
         source: where people get such a file.
 
     Raises:
@@ -69,11 +67,3 @@ def no_argument(name: str, argument: str | None) -> None:
     """Raise InputError if something follows the colon of a backend that takes nothing."""
     if argument is not None:
         raise InputError(f"{name} takes nothing after a colon, got {argument!r}")
-
-
-def load_weights(module: torch.nn.Module, path: Path) -> None:
-    """Load a state dict, of a pickle's tensors nothing else; raises InputError where the file does not belong to the module."""
-    try:
-        module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch.load raises what the unpickler happens to
-        raise InputError(f"{path}: must be weights of {type(module).__name__} ({first_sentence(error)})") from error

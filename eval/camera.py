@@ -1,8 +1,8 @@
-"""How well the background's transform is found in clips whose camera moves, by the error of the background's pixels.
+"""The error of the background's pixels with the transform that is found in clips whose camera moves.
 
 python -m eval.camera ROOT --split test
 
-Each clip that `eval.rendered_people.render` wrote is gone through as in reconstruction: from its first frame to every other. The
+Each clip that `eval.rendered_people.render` wrote is measured as in reconstruction: from its first frame to every other. The
 scene without the figure, as the first frame sees it, is moved by a transform and compared with the scene in the other frame,
 where both frames show the background. The transforms are none, the one that is found in the pictures, and the affine one that
 is nearest to the camera's movement; what floor and wall move against each other, no affine one can follow.
@@ -13,27 +13,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from motion_core import PersonDetector
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.geometry import affine_grid, sample
 from motion_core.media import to_float
 from motion_core.networks.layered.camera_aligner import CameraAligner
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
-from .pairs.frames import opened
 from .people_pairs import around
 from .rendered_people.annotations import open_scene, read_annotations
 from .rendered_people.background import background_transform
 from .rendered_people.clip import SPLITS
-from .videos import FrameSequence, find_videos
+from .tables import markdown
+from .videos import FrameSequence, find_videos, open_clip
 
 STILL = "static"
 LEAST = 0.01  # of a picture's pixels must show the background in both frames
@@ -94,7 +96,7 @@ def measure_clip(
     # 1. What is known
     clip = read_annotations(root, split, name)
     frames, scenes = (
-        to_float(np.stack(list(FrameSequence(access)))) for access in (opened(video), open_scene(root, split, name))
+        to_float(np.stack(list(FrameSequence(access)))) for access in (open_clip(video), open_scene(root, split, name))
     )
     if not frames.shape == scenes.shape == (len(clip.seen), 3, *clip.size) or len(frames) < 2:
         raise InputError(
@@ -126,42 +128,40 @@ def measure_clip(
 
 
 def table(clips: Sequence[ClipErrors]) -> str:
-    """The means over clips by their camera's movement, in Markdown, and how many clips are made worse."""
-    moving = [clip for clip in clips if clip.move != STILL]
-    groups = {move: [clip for clip in moving if clip.move == move] for move in sorted({clip.move for clip in moving})}
-    groups |= {"all that move": moving, STILL: [clip for clip in clips if clip.move == STILL]}
-    lines = ["| camera | clips | identity | found | exact |", "|---" * 5 + "|"]
-    for title, group in groups.items():
-        if group:
-            means = (np.mean([(clip.identity, clip.found, clip.exact) for clip in group], axis=0)).tolist()
-            lines.append(f"| {title} | {len(group)} | {' | '.join(f'{mean:.2f}' for mean in means)} |")
-    worse = [clip for clip in clips if clip.found > clip.identity + WORSE]
-    names = f": {', '.join(clip.name for clip in worse)}" if worse else ""
-    lines += ["", f"Worse than the identity by more than {WORSE}: {len(worse)} of {len(clips)} clips{names}."]
-    return "\n".join(lines)
+    """The means over clips by their camera's movement, in Markdown, and which clips are made worse."""
+    errors = pd.DataFrame(map(asdict, clips))
+    moving, still = errors[errors["move"] != STILL], errors[errors["move"] == STILL]
+    groups = [*moving.groupby("move"), ("all that move", moving), (STILL, still)]
+    lines = [
+        [str(title), str(len(group)), *(f"{group[name].mean():.2f}" for name in ("identity", "found", "exact"))]
+        for title, group in groups
+        if len(group)
+    ]
+    worse = errors[errors["found"] > errors["identity"] + WORSE]["name"]
+    names = f": {', '.join(worse)}" if len(worse) else ""
+    note = f"Worse than the identity by more than {WORSE}: {len(worse)} of {len(clips)} clips{names}."
+    return markdown(["camera", "clips", "identity", "found", "exact"], lines) + f"\n\n{note}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.camera", description=(__doc__ or "").splitlines()[0])
+    parser = CommandParser("python -m eval.camera", __doc__)
     parser.add_argument("root", type=Path, metavar="ROOT", help="that eval.rendered_people.render wrote")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        videos = find_videos(options.root / options.split)
-        detector, aligner = PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(), CameraAligner().eval()
-        measured = [
-            measure_clip(options.root, options.split, name, video.path, detector, aligner)
-            for name, video in tqdm(videos.items(), disable=not sys.stderr.isatty())
-        ]
-        clips = [clip for clip in measured if clip is not None]
-        if not clips:
-            raise InputError(f"{options.root}: must have a clip whose frames show the same background, but has none")
-    except InputError as error:
-        print(f"eval.camera: {error}", file=sys.stderr)
-        return 2
+    parser.add_argument("--split", choices=SPLITS, default="test", help="folder with the clips")
+    return parser.run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    videos = find_videos(options.root / options.split)
+    detector, aligner = PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(), CameraAligner().eval()
+    measured = [
+        measure_clip(options.root, options.split, name, video.path, detector, aligner)
+        for name, video in tqdm(videos.items(), disable=not sys.stderr.isatty())
+    ]
+    clips = [clip for clip in measured if clip is not None]
+    if not clips:
+        raise InputError(f"{options.root}: must have a clip whose frames show the same background, but has none")
     print(table(clips))
-    return 0
 
 
 if __name__ == "__main__":

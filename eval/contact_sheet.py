@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from motion_core import MotionInterpPipeline, media
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 
+from .options import add_data, load_pipeline
 from .pair_scores import evenly
 from .pairs.frames import open_clips, read_frames, shown
 from .pairs.model import PairModel
@@ -72,26 +74,23 @@ def _framed(picture: np.ndarray) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.contact_sheet", description=(__doc__ or "").splitlines()[0])
+    parser = CommandParser("python -m eval.contact_sheet", __doc__)
     add = parser.add_argument
     add("--model", required=True, nargs="+", help="saved pipelines: folders or Hub ids")
-    add("--data", required=True, type=Path, help="the folder that holds the split")
-    add("--split", default="test", help="folder with the clips (default: %(default)s)")
-    add("--quartile", type=int, choices=(1, 2, 3, 4), default=4, help="of displacement (default: 4, the largest)")
-    add("--rows", type=int, default=8, help="pairs to show (default: %(default)s)")
+    add_data(parser)
+    add("--quartile", type=int, choices=(1, 2, 3, 4), default=4, help="of displacement, 4 the largest")
+    add("--rows", type=int, default=8, help="pairs to show")
     add("--between", action="store_true", help="also the images on the way")
     add("--out", required=True, type=Path, help="the picture to write")
-    options = parser.parse_args(arguments)
-    try:
-        pairs = read_pairs(folder_of(options.data, options.split) / "pairs.csv")
-        chosen = evenly([pair for pair in pairs if pair.quartile == options.quartile], options.rows)
-        models = [MotionInterpPipeline.from_pretrained(name) for name in options.model]
-        media.save_image(options.out, contact_sheet(models, options.data, options.split, chosen, options.between))
-    except InputError as error:
-        print(f"eval.contact_sheet: {error}", file=sys.stderr)
-        return 2
+    return parser.run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    pairs = read_pairs(folder_of(options.data, options.split) / "pairs.csv")
+    chosen = evenly([pair for pair in pairs if pair.quartile == options.quartile], options.rows)
+    models = [load_pipeline(name) for name in options.model]
+    media.save_image(options.out, contact_sheet(models, options.data, options.split, chosen, options.between))
     print(f"{options.out}: {len(chosen)} pairs")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Making the videos that are measured: every video of a list, each whole or not at all, shared among processes."""
+"""The videos that are measured are made: every video of a list, each whole or not at all, shared among processes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -17,10 +17,12 @@ from tqdm import tqdm
 
 from motion_core import AnimationSettings, MotionInterpPipeline, media
 from motion_core.atomic import hidden_folder, put
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
-from motion_core.hardware import choose_device, choose_dtype
+from motion_core.hardware import choose_device
 from motion_core.media.outputs import naming
 
+from .options import add_animation, add_data, add_device, load_pipeline
 from .runs import FAILED, FRAMES, RESULT, VIDEOS, Kind, Result, Run, claim, write_json
 from .videos import FrameSequence, VideoFile, first_frame
 
@@ -36,10 +38,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Summary:
-    """How many videos of this process's share were made now, were there before, and failed (why, by name)."""
+    """The videos of this process's share: how many were made now and were present before, and why others failed, by name."""
 
     made: int
-    there: int
+    present: int
     failed: dict[str, str]
 
 
@@ -51,12 +53,12 @@ def generate(
     limit: int | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Summary:
-    """Make the videos of a list that are not there yet.
+    """Make the videos of a list that are missing.
 
     Args:
         jobs: all videos.
-        folder: from `start`; a video goes to ``videos/NAME``, an error of the data to ``failed/NAME.json``, and is tried again by
-            the next call.
+        folder: claimed for this run; a video goes to ``videos/NAME``, an error of the data to ``failed/NAME.json``, and is
+            tried again by the next call.
         limit: use this many frames of each driving video.
         share: (r, n): this is process r of n, and takes every n-th video.
 
@@ -64,24 +66,24 @@ def generate(
         InputError: every video of this process's share failed; the message is the first one's.
     """
     failed: dict[str, str] = {}
-    made = there = 0
+    made = present = 0
     share_of_jobs = jobs[share[0] :: share[1]]
     for job in tqdm(share_of_jobs, desc="videos", disable=not sys.stderr.isatty()):
         if (folder / VIDEOS / job.name).is_dir():
-            there += 1
+            present += 1
             continue
-        complaint = folder / FAILED / f"{job.name}.json"
+        report = folder / FAILED / f"{job.name}.json"
         try:
             _write_video(pipeline, job, folder / VIDEOS, settings, limit)
         except InputError as error:
             failed[job.name] = str(error)
-            write_json(complaint, {"error": str(error)})
+            write_json(report, {"error": str(error)})
             continue
-        complaint.unlink(missing_ok=True)
+        report.unlink(missing_ok=True)
         made += 1
     if failed and len(failed) == len(share_of_jobs):
         raise InputError(next(iter(failed.values())))
-    return Summary(made, there, failed)
+    return Summary(made, present, failed)
 
 
 def _write_video(
@@ -116,81 +118,58 @@ def _write_video(
             put(partial, folder / job.name)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options that reconstruction and animation have in common."""
+def add_options(parser: CommandParser, background: bool) -> None:
+    """Add the options that reconstruction and animation have in common."""
     parser.add_argument("--model", required=True, help="a saved pipeline: folder or Hub id")
-    parser.add_argument("--data", required=True, type=Path, help="the folder that holds the split")
+    add_data(parser)
     parser.add_argument(
         "--out", required=True, type=Path, help="folder for the results; where it holds some, it goes on"
     )
-    parser.add_argument("--split", default="test", help="folder with the videos (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="use this many frames of each driving video")
-    parser.add_argument("--strategy", help="how the interpolated image is chosen, as in `motion_core animate`")
-    parser.add_argument("--t", type=float, help="animate the interpolated image at this time in [0, 1]")
+    add_animation(parser, background=background)
     parser.add_argument(
         "--size", type=int, nargs="+", metavar="SIDE", help="side, or height and width, of the networks"
     )
     parser.add_argument("--batch-size", type=int, default=AnimationSettings.batch_size, help="frames computed together")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
-    parser.add_argument("--dtype", default="float32", help="of the convolutions: float32 (default), bfloat16, auto")
+    add_device(parser)
 
 
-def network_size(options: argparse.Namespace) -> int | tuple[int, int] | None:
-    """The option --size as the settings have it; raises InputError for more than two numbers."""
-    match options.size:
-        case None:
-            return None
-        case [side]:
-            return int(side)
-        case [height, width]:
-            return int(height), int(width)
-    raise InputError(f"--size must be a side, or height and width, got {len(options.size)} numbers")
-
-
-def join_processes(options: argparse.Namespace) -> PartialState:
-    """Join the other processes, if a launcher started several.
-
-    Raises:
-        InputError: they do not find each other; each would do all of the work.
-    """
-    no_accelerator = options.device in ("auto", "cpu") and choose_device(options.device).type == "cpu"
-    state = PartialState(cpu=no_accelerator or parse_flag_from_env("ACCELERATE_USE_CPU"))
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != state.num_processes:
-        raise InputError(f"the launcher started {started} processes, but {state.num_processes} found each other")
-    return state
-
-
-def load(options: argparse.Namespace) -> MotionInterpPipeline:
-    """The pipeline that the options name, on this process's device."""
-    from diffusers.utils import logging
-
-    if options.limit is not None and options.limit < 2:
-        raise InputError(f"--limit must be 2 frames or more, got {options.limit}")
-    state = join_processes(options)
-    own = (
-        options.device == "auto" and state.device.type != "cpu"
-    )  # "cpu:0", as Accelerate calls it, rounds otherwise than "cpu"
-    device = state.device if own else choose_device(options.device)
-    logging.disable_progress_bar()
-    pipeline = MotionInterpPipeline.from_pretrained(options.model, dtype=choose_dtype(device, options.dtype))
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
-
-
-def start(
+def make_videos(
     kind: Kind,
     jobs: Sequence[Job],
-    pipeline: MotionInterpPipeline,
     options: argparse.Namespace,
-    settings: AnimationSettings,
-    pairs: str | None,
-) -> None:
-    """Claim the folder for results; every process does so, and writes the same.
+    settings_for: Callable[[MotionInterpPipeline], AnimationSettings],
+    pairs: str | None = None,
+) -> int:
+    """Make this process's share of the videos, with the model and into the folder that the options name.
+
+    Args:
+        settings_for: the settings for the model; `size`, `strategy`, `t`, `batch_size` and `diagnose` are set here.
+        pairs: the file of the list, for animations.
+
+    Returns:
+        The exit status: 1 if a video failed.
 
     Raises:
-        InputError: it holds something else, or the model cannot work at that size.
+        InputError: the model, the settings or the folder cannot be used, or every video failed.
     """
+    # 1. The model
+    if options.limit is not None and options.limit < 2:
+        raise InputError(f"--limit must be 2 frames or more, got {options.limit}")
+    state = join_processes(options.device)
+    # "cpu:0", as Accelerate calls it, rounds otherwise than "cpu".
+    own = options.device == "auto" and state.device.type != "cpu"
+    pipeline = load_pipeline(options.model, state.device if own else options.device, options.dtype)
+    settings = replace(
+        settings_for(pipeline),
+        size=network_size(options.size),
+        strategy=options.strategy,
+        t=options.t,
+        batch_size=options.batch_size,
+        diagnose=True,
+    )
+
+    # 2. The folder; every process claims it, and writes the same
     pipeline.network_size(settings)
     run = Run(
         kind=kind,
@@ -207,12 +186,39 @@ def start(
     )
     claim(options.out, run)
 
-
-def finish(options: argparse.Namespace, summary: Summary) -> int:
-    """Print what this process did; the exit status is 1 if a video failed."""
-    state = PartialState()
-    who = f"process {state.process_index} of {state.num_processes}: " if state.num_processes > 1 else ""
-    print(f"{who}{options.out}: {summary.made} made, {summary.there} were there already, {len(summary.failed)} failed")
+    # 3. The videos
+    share = (state.process_index, state.num_processes)
+    summary = generate(pipeline, jobs, options.out, settings, options.limit, share)
+    who = f"process {share[0]} of {share[1]}: " if share[1] > 1 else ""
+    print(
+        f"{who}{options.out}: {summary.made} made, {summary.present} were there already, {len(summary.failed)} failed"
+    )
     for name, error in summary.failed.items():
         print(f"  {name}: {error}", file=sys.stderr)
     return int(bool(summary.failed))
+
+
+def network_size(given: Sequence[int] | None) -> int | tuple[int, int] | None:
+    """The option --size as the settings have it; raises InputError for more than two numbers."""
+    match given:
+        case None:
+            return None
+        case [side]:
+            return side
+        case [height, width]:
+            return height, width
+    raise InputError(f"--size must be a side, or height and width, got {len(given)} numbers")
+
+
+def join_processes(device: str) -> PartialState:
+    """Join the other processes, if a launcher started several.
+
+    Raises:
+        InputError: they do not find each other; each would do all of the work.
+    """
+    no_accelerator = device in ("auto", "cpu") and choose_device(device).type == "cpu"
+    state = PartialState(cpu=no_accelerator or parse_flag_from_env("ACCELERATE_USE_CPU"))
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != state.num_processes:
+        raise InputError(f"the launcher started {started} processes, but {state.num_processes} found each other")
+    return state

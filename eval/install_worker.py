@@ -6,22 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from motion_core.errors import InputError
+from motion_core.command_line import CommandParser
 
 from .workers import WORKERS, install
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 if it cannot be installed."""
-    parser = argparse.ArgumentParser(prog="python -m eval.install_worker", description=__doc__.splitlines()[0])
+    parser = CommandParser("python -m eval.install_worker", __doc__)
     parser.add_argument("worker", choices=WORKERS)
-    options = parser.parse_args(arguments)
-    try:
-        print(f"{options.worker}: installed in {install(options.worker)}")
-    except InputError as error:
-        print(f"eval.install_worker: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser.run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    print(f"{options.worker}: installed in {install(options.worker)}")
 
 
 if __name__ == "__main__":

@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.hardware import choose_device
 from motion_core.media import FrameAccess, open_frames
 
+from .cached_instruments import CachedDetector
 from .landmarks import DETECTORS, LandmarkDetector, open_detector
-from .material import UnusableVideoError
 from .metric_functions import akd, found
-from .pairs.remembered import RememberedDetector
+from .options import add_data, add_device
 from .rendered_people.pairs import LEAST, Pair, spread_pairs, with_quartiles, write_pairs
-from .videos import find_videos
+from .videos import UnusableVideoError, find_videos, unusable_where_unreadable
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,15 @@ def make_pairs(
     for name, value, least in (("count", count, 1), ("min_gap", min_gap, 1), ("frames", frames, 2), ("seed", seed, 0)):
         if value < least:
             raise InputError(f"{name} must be {least} or more, got {value}")
-    if detector_size is not None and detector_size < 1:
-        raise InputError(f"detector_size must be 1 pixel or more, got {detector_size}")
-    looking = RememberedDetector(detector, detector_size, None if cache is None else Path(cache))
+    cached = CachedDetector(detector, detector_size, None if cache is None else Path(cache))
     drawn, sides, left_out = [], {}, {}
     for video in tqdm(find_videos(Path(root) / split).values(), desc="clips", disable=not sys.stderr.isatty()):
         try:
-            access = _opened(video.path, min_gap)
-            numbers = sorted({int(number) for number in np.linspace(0, access.count - 1, frames)})
-            points = {number: looking.keep(frame) for number, frame in _readable(access, numbers)}
+            with unusable_where_unreadable():
+                access = open_frames(video.path)
+            if access.count <= min_gap:
+                raise UnusableVideoError(f"must have more than {min_gap} frames, got {access.count}")
+            points = {number: cached.landmarks(image, keep=True) for number, image in _spread_frames(access, frames)}
             drawn += _of_clip(video.name, points, count, min_gap, np.random.default_rng((seed, *video.name.encode())))
         except UnusableVideoError as error:
             left_out[video.name] = str(error)
@@ -84,6 +85,12 @@ def make_pairs(
         name, reason = next(iter(left_out.items()))
         raise InputError(f"none of the {len(left_out)} clips offers a pair; {name}: {reason}")
     return DrawnPairs(with_quartiles(drawn, sides), left_out)
+
+
+def _spread_frames(access: FrameAccess, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """At most `count` frames, evenly spread, with their numbers; raises UnusableVideoError where one cannot be read."""
+    with unusable_where_unreadable():
+        yield from access.frames_at(sorted({int(number) for number in np.linspace(0, access.count - 1, count)}))
 
 
 def _of_clip(
@@ -106,67 +113,43 @@ def _of_clip(
     return pairs
 
 
-def _opened(path: Path, min_gap: int) -> FrameAccess:
-    try:
-        access = open_frames(path)
-    except (InputError, OSError) as error:
-        raise UnusableVideoError(f"cannot be read: {error}") from error
-    if access.count <= min_gap:
-        raise UnusableVideoError(f"must have more than {min_gap} frames, got {access.count}")
-    return access
-
-
-def _readable(access: FrameAccess, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    try:
-        yield from access.frames_at(numbers)
-    except (InputError, OSError) as error:
-        raise UnusableVideoError(f"cannot be read: {error}") from error
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.make_pairs", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, type=Path, help="the folder that holds the split")
-    parser.add_argument("--split", default="test", help="folder with the clips (default: %(default)s)")
+    parser = CommandParser("python -m eval.make_pairs", __doc__)
+    add_data(parser)
     parser.add_argument("--detector", required=True, help=f"{', '.join(DETECTORS)}; some with :FILE")
     parser.add_argument("--out", required=True, type=Path, help="the csv file to write")
-    parser.add_argument("--count", type=int, default=8, help="pairs from each clip (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--count", type=int, default=8, help="pairs from each clip")
+    parser.add_argument("--seed", type=int, default=0, help="of the pairs that are drawn")
     parser.add_argument("--min-gap", type=int, default=1, help="frames from source to driving frame at least")
-    parser.add_argument("--frames", type=int, default=64, help="frames of a clip to look at (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=64, help="frames of a clip to look at")
     parser.add_argument("--detector-size", type=int, metavar="SIDE", help="what the detector gets pictures enlarged to")
     parser.add_argument("--cache", type=Path, help="folder that keeps what the detector finds")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
-    options = parser.parse_args(arguments)
+    add_device(parser, dtype=False)
+    return parser.run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    made = make_pairs(
+        options.data,
+        options.split,
+        open_detector(options.detector, str(choose_device(options.device))),
+        options.count,
+        options.seed,
+        min_gap=options.min_gap,
+        frames=options.frames,
+        detector_size=options.detector_size,
+        cache=options.cache,
+    )
     try:
-        made = make_pairs(
-            options.data,
-            options.split,
-            open_detector(options.detector, str(choose_device(options.device))),
-            options.count,
-            options.seed,
-            min_gap=options.min_gap,
-            frames=options.frames,
-            detector_size=options.detector_size,
-            cache=options.cache,
-        )
-        _write(options.out, made.pairs)
-    except InputError as error:
-        print(f"eval.make_pairs: {error}", file=sys.stderr)
-        return 2
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_pairs(options.out, made.pairs)
+    except OSError as error:
+        raise InputError(f"{options.out}: cannot be written ({error.strerror})") from error
     clips = len({pair.video for pair in made.pairs})
     print(f"{options.out}: {len(made.pairs)} pairs of {clips} clips, {len(made.left_out)} clips left out")
     for name, reason in made.left_out.items():
         print(f"  left out: {name}: {reason}")
-    return 0
-
-
-def _write(path: Path, pairs: Sequence[Pair]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_pairs(path, pairs)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What is measured: videos that were made, each with the real one it belongs to, frame by frame and of one size."""
+"""The videos that are measured: each one that was made with the real one it belongs to, frame by frame and of one size."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +11,11 @@ import numpy as np
 
 from motion_core.errors import InputError
 from motion_core.framing import from_network, place_in, to_network
-from motion_core.media import FrameAccess, open_frames, to_float, to_uint8
+from motion_core.media import open_frames, to_float, to_uint8
 
-from .measuring import Reference
+from .evaluation import Reference
 from .runs import FAILED, FRAMES, RUN, VIDEOS, Kind, Result, Run, read_result, read_run
-from .videos import FrameSequence, VideoFile, find_videos
-
-
-class UnusableVideoError(InputError):
-    """A video that is left out; the message says why."""
+from .videos import FrameSequence, UnusableVideoError, VideoFile, find_videos, unusable_where_unreadable
 
 
 @dataclass(frozen=True)
@@ -43,28 +38,34 @@ class Item:
     result: Result | None = None
     limit: int | None = None
 
-    @contextmanager
-    def opened(self) -> Iterator[tuple[Iterable[np.ndarray], Iterable[np.ndarray], Reference | None]]:
-        """The frames made, the real ones as they were given to the networks, and what an animation is measured against.
+    def frames(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The made frames and the real ones as they were given to the networks, ``(H, W, 3)`` uint8.
 
         Raises:
-            UnusableVideoError: one cannot be read, also later while they are read, or they have not the same length and size.
+            UnusableVideoError: one cannot be read, or they have not the same length and, of a reconstruction, size.
         """
-        made, real = _open(self.made), _open(self.real)
-        count = real.count if self.limit is None else min(real.count, self.limit)
-        if made.count != count:
-            raise UnusableVideoError(f"has {made.count} frames, the real video {count}")
-        frames = _readable(FrameSequence(made))
-        theirs = (self._fitted(frame) for frame in _readable(FrameSequence(real, self.limit)))
-        if self.source is not None and self.result is not None:
+        with unusable_where_unreadable():
+            made, real = open_frames(self.made), open_frames(self.real)
+            count = real.count if self.limit is None else min(real.count, self.limit)
+            if made.count != count:
+                raise UnusableVideoError(f"has {made.count} frames, the real video {count}")
+            size = self._fitted(np.zeros((*real.size, 3), np.uint8)).shape[:2]
+            if self.source is None and made.size != size:
+                raise UnusableVideoError(f"has frames of {made.size} (h, w), the real video of {size}")
+            for own, other in zip(FrameSequence(made), FrameSequence(real, count), strict=True):
+                yield own, self._fitted(other)
+
+    def reference(self) -> Reference | None:
+        """The pictures that an animation is measured against, as they were given to the networks; None for a reconstruction.
+
+        Raises:
+            UnusableVideoError: one cannot be read.
+        """
+        if self.source is None or self.result is None:
+            return None
+        with unusable_where_unreadable():
             wanted = (self.source, 0), (self.real, self.result.initial_frame)
-            source, initial = (self._fitted(_frame(path, index)) for path, index in wanted)
-            yield frames, theirs, Reference(source, initial)
-            return
-        size = self._fitted(np.zeros((*real.size, 3), np.uint8)).shape[:2]
-        if made.size != size:
-            raise UnusableVideoError(f"has frames of {made.size} (h, w), the real video of {size}")
-        yield frames, theirs, None
+            return Reference(*(self._fitted(next(open_frames(path).frames_at([index]))[1]) for path, index in wanted))
 
     def _fitted(self, frame: np.ndarray) -> np.ndarray:
         """A real frame at the size of the results, as it was brought to the networks' size, without padding."""
@@ -73,24 +74,6 @@ class Item:
         height, width = self.result.network_size
         placement = place_in((frame.shape[0], frame.shape[1]), (height, width), self.result.fit)
         return to_uint8(from_network(to_network(to_float(frame[None]), placement), placement))[0]
-
-
-def _open(path: Path) -> FrameAccess:
-    try:
-        return open_frames(path)
-    except (InputError, OSError) as error:
-        raise UnusableVideoError(f"cannot be read: {error}") from error
-
-
-def _frame(path: Path, index: int) -> np.ndarray:
-    return next(_readable(frame for _, frame in _open(path).frames_at([index])))
-
-
-def _readable(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    try:
-        yield from frames
-    except (InputError, OSError) as error:
-        raise UnusableVideoError(f"cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)

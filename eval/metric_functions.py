@@ -1,7 +1,7 @@
 """The field's metrics of one frame or one video, in the published form and the clean form; pure functions.
 
 Frames are ``(H, W, 3)`` uint8 RGB. Landmarks are ``(J, 2)``, (x, y) in pixels, NaN where a joint was not found. NaN comes out
-where a metric is not defined; who averages counts these, see `eval.measuring`.
+where a metric is not defined; `eval.evaluation` gives the reason.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def aed_squared(made: np.ndarray, real: np.ndarray) -> float:
 
 
 def relative_target(source: np.ndarray, driving: np.ndarray, initial: np.ndarray) -> np.ndarray:
-    """Where the landmarks of an animated picture should be, by the published relative protocol.
+    """The places where the landmarks of an animated picture should be, by the published relative protocol.
 
     ``(driving - initial) * sqrt(hull(source) / hull(initial)) + source``, hull the area of the convex hull of the joints found in
     both; Siarohin et al., "First order motion model for image animation", NeurIPS 2019, there for the model's own keypoints.
@@ -118,7 +118,7 @@ def relative_target(source: np.ndarray, driving: np.ndarray, initial: np.ndarray
 
 
 def jitter(landmarks: np.ndarray) -> np.ndarray:
-    """How much each joint jumps: the length of its second difference in time, ``|p[t+1] - 2 p[t] + p[t-1]|``, in pixels.
+    """The length of each joint's second difference in time, ``|p[t+1] - 2 p[t] + p[t-1]|``, in pixels: how much it jumps.
 
     Steady motion has none, however fast it is.
 
@@ -135,28 +135,8 @@ def jitter(landmarks: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.diff(landmarks, n=2, axis=0), axis=-1)
 
 
-def jitter_ratio(made: np.ndarray, driving: np.ndarray) -> float:
-    """Keypoint jitter of a result over that of its driving video: above 1 it trembles more, below 1 less.
-
-    Both are means of `jitter` over the same joints and moments: where a joint is found in three successive frames of both. NaN if
-    there are none, or if the driving video does not tremble at all.
-
-    Args:
-        made, driving: landmarks of the videos, ``(T, J, 2)``.
-
-    Example:
-        >>> steps = np.array([0.0, 1.0, 0.0])[:, None, None] * np.ones((1, 1, 2))
-        >>> jitter_ratio(2 * steps, steps)
-        2.0
-    """
-    jumps = [jitter(landmarks) for landmarks in (made, driving)]
-    both = ~np.isnan(jumps[0]) & ~np.isnan(jumps[1])
-    own, given = (float(values[both].mean()) if both.any() else math.nan for values in jumps)
-    return own / given if given > 0 else math.nan
-
-
 def flicker(made: np.ndarray, real: np.ndarray, made_before: np.ndarray, real_before: np.ndarray) -> float:
-    """How much a result's error changes from one frame to the next: mean ``|(made - real) - (made_before - real_before)|``.
+    """The change of a result's error from one frame to the next: mean ``|(made - real) - (made_before - real_before)|``.
 
     On the scale from 0 to 1, over pixels and channels. A result that is wrong in the same way all the time has none, and the
     motion of the video itself is none.

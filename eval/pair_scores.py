@@ -13,26 +13,28 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from motion_core import MotionInterpPipeline
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
-from motion_core.hardware import choose_device, choose_dtype
+from motion_core.hardware import choose_device
 from motion_core.settings import Strategy
 from motion_core.version import __version__
 
-from .embedders import EMBEDDERS, IdentityEmbedder, open_embedder
-from .landmarks import DETECTORS, LandmarkDetector, open_detector
-from .pairs.exact import ExactFlows
+from .cached_instruments import CachedDetector, CachedEmbedder
+from .embedders import IdentityEmbedder
+from .evaluation import Instruments, Record
+from .landmarks import LandmarkDetector
+from .options import add_animation, add_data, add_device, add_instruments, load_pipeline, open_instruments
+from .pairs.exact_flow import ExactFlows
 from .pairs.frames import PairFrames, open_clips, read_frames, shown
 from .pairs.model import PairModel
 from .pairs.moving import Background, left_as_it_is, pair_settings
-from .pairs.remembered import RememberedDetector, RememberedEmbedder
-from .pairs.report import PairReport, summarise, summarise_interpolation
-from .pairs.rows import PairInstruments, Row, measure_between, measure_pair
+from .pairs.records import between_record, pair_record, tables
+from .pairs.report import PairReport
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import Pair, read_pairs
 from .runs import write_json
@@ -77,21 +79,23 @@ def score_pairs(
     """
     # 0. Inputs
     began, root = time.perf_counter(), Path(root)
-    _check(pipeline, batch, detector_size, interpolation)
+    if batch < 1:
+        raise InputError(f"batch must be 1 or more, got {batch}")
+    if interpolation and pipeline is None:
+        raise InputError("interpolation needs a model: a copy of the source has nothing between")
     model, size = None, _size(image_size)
     if pipeline is not None:
         model = PairModel(pipeline, pair_settings(pipeline, size, strategy, t, background))
         size = model.size
+    folder = None if cache is None else Path(cache)
+    cached_detector = None if detector is None else CachedDetector(detector, detector_size, folder)
+    cached_embedder = None if embedder is None else CachedEmbedder(embedder, detector_size, folder)
+    instruments = Instruments(Similarity(), cached_detector, cached_embedder)
     clips = open_clips(root, split, pairs)
     flows = ExactFlows(root, split, clips)
-    folder = None if cache is None else Path(cache)
-    instruments = PairInstruments(
-        Similarity(),
-        None if detector is None else RememberedDetector(detector, detector_size, folder),
-        None if embedder is None else RememberedEmbedder(embedder, detector_size, folder),
-    )
 
-    rows: dict[int, Row] = {}
+    rows: list[Record] = []
+    between: list[Record] = []
     read = tqdm(read_frames(clips, pairs, size), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty())
     for numbered in _in_batches(read, batch):
         # 1. The sources in the driving poses
@@ -99,19 +103,22 @@ def score_pairs(
 
         # 2. The figures of each pair
         for k, (place, frames) in enumerate(numbered):
+            for image in (frames.source, frames.driving):
+                if cached_detector is not None:
+                    cached_detector.landmarks(image, keep=True)
+                if cached_embedder is not None:
+                    cached_embedder.embed(image, keep=True)
             made = left_as_it_is(frames) if moved is None else moved.at(k, frames.placement)
-            rows[place] = measure_pair(frames, made, flows.of(frames.pair), instruments)
+            rows.append({"pair": place} | pair_record(frames, made, flows.of(frames.pair), instruments))
 
-        # 3. What lies between
+        # 3. The interpolated images
         if model is not None and moved is not None and interpolation:
             for images in model.between(moved):
                 for k, (place, frames) in enumerate(numbered):
                     image, error = shown(images.images[k : k + 1], frames.placement), float(images.keypoint_error[k])
-                    figures = measure_between(frames, image, error, instruments)
-                    rows[place].setdefault("interpolation", {})[f"{images.t:g}"] = figures
+                    between.append({"pair": place} | between_record(frames, images.t, image, error, instruments))
 
     # 4. All together
-    ordered = [rows[place] for place in range(len(pairs))]
     about = {
         **({"model": COPY} if model is None else model.about()),
         "data": str(root.resolve()),
@@ -123,16 +130,7 @@ def score_pairs(
         "seconds": round(time.perf_counter() - began, 3),
         "version": __version__,
     }
-    return PairReport(ordered, summarise(ordered), summarise_interpolation(ordered), about)
-
-
-def _check(pipeline: MotionInterpPipeline | None, batch: int, detector_size: int | None, interpolation: bool) -> None:
-    if batch < 1:
-        raise InputError(f"batch must be 1 or more, got {batch}")
-    if detector_size is not None and detector_size < 1:
-        raise InputError(f"detector_size must be 1 pixel or more, got {detector_size}")
-    if interpolation and pipeline is None:
-        raise InputError("interpolation needs a model: a copy of the source has nothing between")
+    return PairReport(*tables(rows, between), about)
 
 
 def _size(given: int | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -149,69 +147,18 @@ def _in_batches(pairs: Iterable[tuple[int, PairFrames]], count: int) -> Iterator
         yield group
 
 
-def _measured_by(instruments: PairInstruments, flows: ExactFlows, detector_size: int | None) -> dict[str, Any]:
-    """What measured, and what was not measured."""
-    said: dict[str, Any] = {}
-    for what, given in (("detector", instruments.detector), ("embedder", instruments.embedder)):
-        said[what] = f"none: give --{what} for what needs one" if given is None else f"{given.name}, {given.version}"
-    said |= {"detector_size": detector_size, "similarity": instruments.similarity.version}
-    said["epe"] = "against exact flow" if flows.there else "not measured: the data has no annotations"
-    if flows.astray:
-        said["displacement"] = f"of the list; {flows.astray} pairs have another one by the annotated joints"
-    return said
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.pair_scores", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", required=True, help=f"a saved pipeline: folder or Hub id; {COPY}: the source itself")
-    parser.add_argument("--data", required=True, type=Path, help="the folder that holds the split")
-    parser.add_argument("--split", default="test", help="folder with the clips (default: %(default)s)")
-    parser.add_argument("--pairs", type=Path, help="csv file (default: pairs.csv of the split's annotations)")
-    parser.add_argument("--detector", help=f"for AKD and MKR: {', '.join(DETECTORS)}; some with :FILE")
-    parser.add_argument("--embedder", help=f"for AED: {', '.join(EMBEDDERS)}; some with :FILE")
-    parser.add_argument("--detector-size", type=int, metavar="SIDE", help="what the two get pictures enlarged to")
-    parser.add_argument("--cache", type=Path, help="folder that keeps what the two find in real frames")
-    parser.add_argument("--out", required=True, type=Path, help="the JSON file to write")
-    parser.add_argument("--limit", type=int, help="score this many pairs, of all displacements")
-    parser.add_argument("--batch", type=int, default=8, help="pairs computed together (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, metavar="SIDE", help="of the networks (default: the model's)")
-    parser.add_argument("--strategy", help="how the interpolated image is chosen, as in `motion_core animate`")
-    parser.add_argument("--t", type=float, help="animate the interpolated image at this time in [0, 1]")
-    parser.add_argument("--background", choices=get_args(Background), default="auto", help="as in eval.reconstruct")
-    parser.add_argument("--interpolation", action="store_true", help="measure interpolated images too")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
-    parser.add_argument("--dtype", default="float32", help="of the convolutions: float32 (default), bfloat16, auto")
-    options = parser.parse_args(arguments)
-    try:
-        report = _run(options)
-        write_json(options.out, report.as_json())
-    except InputError as error:
-        print(f"eval.pair_scores: {error}", file=sys.stderr)
-        return 2
-    print(report.table())
-    return 0
-
-
-def _run(options: argparse.Namespace) -> PairReport:
-    pairs = read_pairs(options.pairs or folder_of(options.data, options.split) / "pairs.csv")
-    device = choose_device(options.device)
-    return score_pairs(
-        _load(options.model, device, options.dtype),
-        options.data,
-        options.split,
-        evenly(pairs, options.limit),
-        options.detector and open_detector(options.detector, str(device)),
-        options.embedder and open_embedder(options.embedder, str(device)),
-        batch=options.batch,
-        interpolation=options.interpolation,
-        image_size=options.image_size,
-        strategy=options.strategy,
-        t=options.t,
-        background=options.background,
-        detector_size=options.detector_size,
-        cache=options.cache,
-    )
+def _measured_by(instruments: Instruments, flows: ExactFlows, detector_size: int | None) -> dict[str, Any]:
+    """The instruments, and what was not measured."""
+    about: dict[str, Any] = {}
+    for kind, instrument in (("detector", instruments.detector), ("embedder", instruments.embedder)):
+        missing = f"none: give --{kind} for what needs one"
+        about[kind] = missing if instrument is None else f"{instrument.name}, {instrument.version}"
+    if instruments.similarity is not None:
+        about |= {"detector_size": detector_size, "similarity": instruments.similarity.version}
+    about["epe"] = "against exact flow" if flows.annotated else "not measured: the data has no annotations"
+    if flows.contradictions:
+        about["displacement"] = f"of the list; {flows.contradictions} pairs have another one by the annotated joints"
+    return about
 
 
 def evenly(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:
@@ -224,15 +171,45 @@ def evenly(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:
     return [pairs[place] for place in sorted(by_size[(2 * k + 1) * len(pairs) // (2 * limit)] for k in range(limit))]
 
 
-def _load(model: str, device: torch.device, dtype: str) -> MotionInterpPipeline | None:
-    if model == COPY:
-        return None
-    from diffusers.utils import logging
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 0, or 2 for input that cannot be used."""
+    parser = CommandParser("python -m eval.pair_scores", __doc__)
+    parser.add_argument("--model", required=True, help=f"a saved pipeline: folder or Hub id; {COPY}: the source itself")
+    add_data(parser)
+    parser.add_argument("--pairs", type=Path, help="csv file; by default pairs.csv of the split's annotations")
+    add_instruments(parser)
+    parser.add_argument("--detector-size", type=int, metavar="SIDE", help="what the two get pictures enlarged to")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what the two find in real frames")
+    parser.add_argument("--out", required=True, type=Path, help="the JSON file to write")
+    parser.add_argument("--limit", type=int, help="score this many pairs, of all displacements")
+    parser.add_argument("--batch", type=int, default=8, help="pairs computed together")
+    parser.add_argument("--image-size", type=int, metavar="SIDE", help="of the networks; by default the model's")
+    add_animation(parser)
+    parser.add_argument("--interpolation", action="store_true", help="measure interpolated images too")
+    add_device(parser)
+    return parser.run(_run, arguments)
 
-    logging.disable_progress_bar()
-    pipeline = MotionInterpPipeline.from_pretrained(model, dtype=choose_dtype(device, dtype))
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+
+def _run(options: argparse.Namespace) -> None:
+    pairs = read_pairs(options.pairs or folder_of(options.data, options.split) / "pairs.csv")
+    device = str(choose_device(options.device))
+    report = score_pairs(
+        None if options.model == COPY else load_pipeline(options.model, device, options.dtype),
+        options.data,
+        options.split,
+        evenly(pairs, options.limit),
+        *open_instruments(options.detector, options.embedder, device),
+        batch=options.batch,
+        interpolation=options.interpolation,
+        image_size=options.image_size,
+        strategy=options.strategy,
+        t=options.t,
+        background=options.background,
+        detector_size=options.detector_size,
+        cache=options.cache,
+    )
+    write_json(options.out, report.as_json())
+    print(report.table())
 
 
 if __name__ == "__main__":

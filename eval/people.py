@@ -9,31 +9,34 @@ compared with it, at 256 x 256. The source itself is measured as well, as "copy"
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
+import pandas as pd
 import torch.nn.functional as F
 from tqdm import tqdm
 
 from motion_core import AnimationSettings, MotionInterpPipeline
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import save_image, to_float, to_uint8
 
+from .cached_instruments import CachedDetector
 from .contact_sheet import in_rows
-from .pairs.moving import Background, pair_settings
+from .evaluation import Record
+from .options import add_animation, load_pipeline
+from .pairs.moving import pair_settings
+from .people_metrics import COLUMNS, COPY, people_record, summarise
 from .people_pairs import PairSet, PeoplePair, PhotoPairs, RenderedPairs
-from .people_scores import PairScore, score_pair, summarise
+from .tables import markdown
 
-COPY, SHIPPED = "copy", "shipped"
+SHIPPED = "shipped"
 SHEET_ROWS = 20
-_HEADINGS = ("L1", "L1 over copying", "on the figure", "AKD, %", "MKR", "sharpness")
-_DIGITS = (4, 3, 3, 2, 3, 3)  # of each, after the point
+_DIGITS = (4, 3, 3, 2, 3, 3)  # of each column of the table, after the point
 
 
 class Model:
@@ -72,18 +75,16 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Measured:
-    """A set of pairs and what models make of it.
+    """A set of pairs and the models' results.
 
     Attributes:
         pairs: the set, read to its end.
-        names: of the pairs that were measured.
-        scores: by model, in the order of `names`; "copy" is the first.
+        records: `people_metrics.people_record`s with the columns "set", "pair" and "model", by model; "copy" is the first.
         pictures: of each pair: source, driving picture, and each model's result.
     """
 
     pairs: PairSet
-    names: list[str]
-    scores: dict[str, list[PairScore]]
+    records: pd.DataFrame
     pictures: list[list[np.ndarray]]
 
 
@@ -93,45 +94,37 @@ def measure(models: Sequence[Model], pairs: PairSet) -> Measured:
     Raises:
         InputError: a file cannot be used, or no pair is left.
     """
-    found = Measured(pairs, [], {COPY: [], **{model.name: [] for model in models}}, [])
+    detector = CachedDetector(pairs.detector)
+    records: dict[str, list[Record]] = {COPY: [], **{model.name: [] for model in models}}
+    pictures = []
     for pair in tqdm(pairs, desc=pairs.title.lower(), total=len(pairs), disable=not sys.stderr.isatty()):
-        # 1. The source itself
-        joints = pairs.detector.landmarks(pair.source)
-        found.scores[COPY].append(score_pair(pair, pair.source, joints, copied=True))
-
-        # 2. What the models make of it
-        results = [model.animate(pair) for model in models]
-        for model, result in zip(models, results, strict=True):
-            joints = pairs.detector.landmarks(result)
-            found.scores[model.name].append(score_pair(pair, result, joints, copied=pair.name in model.refused))
-        found.names.append(pair.name)
-        found.pictures.append([pair.source, pair.driving, *results])
-    if not found.names:
+        results = {COPY: pair.source} | {model.name: model.animate(pair) for model in models}
+        copied = {COPY} | {model.name for model in models if pair.name in model.refused}
+        for name, result in results.items():
+            keys = {"set": pairs.title, "pair": pair.name, "model": name}
+            records[name].append(keys | people_record(pair, result, detector, name in copied))
+        pictures.append([pair.source, pair.driving, *list(results.values())[1:]])
+    if not pictures:
         raise InputError(f"{pairs.title}: no pair can be measured: {next(iter(pairs.left_out.values()))}")
-    return found
+    return Measured(pairs, pd.DataFrame([record for own in records.values() for record in own]), pictures)
 
 
 def table(measured: Measured, models: Sequence[Model]) -> str:
-    """What people want to see, in Markdown."""
-    pairs = measured.pairs
+    """The report on a set in Markdown."""
+    pairs, figures = measured.pairs, summarise(measured.records)
     lines = [
-        f"**{pairs.title}**, {len(measured.names)} pairs; joints by {pairs.detector.version}",
-        "",
-        f"| | {' | '.join(_HEADINGS)} |",
-        "|---" * (1 + len(_HEADINGS)) + "|",
+        [f"`{name}`", *("-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(row, _DIGITS, strict=True))]
+        for name, row in zip(figures.index, figures.to_numpy(), strict=True)
     ]
-    for name, scores in measured.scores.items():
-        figures = asdict(summarise(scores, measured.scores[COPY])).values()
-        cells = ("-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(figures, _DIGITS, strict=True))
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    notes = [f"{len(pairs.left_out)} of {len(pairs)} pairs are left out: {_listed(pairs.left_out)}"] * bool(
-        pairs.left_out
-    )
+    title = f"**{pairs.title}**, {len(measured.pictures)} pairs; joints by {pairs.detector.version}"
+    parts = [title, markdown(["", *figures], lines)]
+    if pairs.left_out:
+        parts.append(f"{len(pairs.left_out)} of {len(pairs)} pairs are left out: {_listed(pairs.left_out)}.")
     for model in models:
-        refused = {name: why for name, why in model.refused.items() if name in measured.names}
+        refused = {name: why for name, why in model.refused.items() if name in set(measured.records["pair"])}
         if refused:
-            notes.append(f"`{model.name}` refused {len(refused)} pairs, which count as copied: {_listed(refused)}")
-    return "\n".join(lines + [f"\n{note}." for note in notes])
+            parts.append(f"`{model.name}` refused {len(refused)} pairs, which count as copied: {_listed(refused)}.")
+    return "\n\n".join(parts)
 
 
 def _listed(reasons: dict[str, str]) -> str:
@@ -146,23 +139,11 @@ def write_rows(path: Path, measured: Sequence[Measured]) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    rows = [
-        {"set": each.pairs.title, "pair": name, "model": model, **_rounded(score)}
-        for each in measured
-        for model, scores in each.scores.items()
-        for name, score in zip(each.names, scores, strict=True)
-    ]
+    rows = pd.concat([each.records for each in measured])[["set", "pair", "model", *COLUMNS]]
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        rows.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def _rounded(score: PairScore) -> dict[str, str]:
-    return {name: "" if math.isnan(value) else f"{value:.6f}" for name, value in asdict(score).items()}
 
 
 def write_sheets(path: Path, measured: Sequence[Measured]) -> list[Path]:
@@ -170,7 +151,7 @@ def write_sheets(path: Path, measured: Sequence[Measured]) -> list[Path]:
 
     A row is a pair: source, driving picture, each model's result. The order is that of the csv file.
     """
-    sheets = [each.pictures[k : k + SHEET_ROWS] for each in measured for k in range(0, len(each.names), SHEET_ROWS)]
+    sheets = [each.pictures[k : k + SHEET_ROWS] for each in measured for k in range(0, len(each.pictures), SHEET_ROWS)]
     paths = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(sheets) + 1)]
     for file, rows in zip(paths, sheets, strict=True):
         save_image(file, in_rows(rows))
@@ -179,28 +160,21 @@ def write_sheets(path: Path, measured: Sequence[Measured]) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m eval.people", description=(__doc__ or "").splitlines()[0])
+    parser = CommandParser("python -m eval.people", __doc__)
     add = parser.add_argument
     add("--model", nargs="+", default=[], help=f"saved pipelines: folders or Hub ids; {SHIPPED}: the package's own")
-    add("--rendered", type=Path, metavar="ROOT", help="that eval.rendered_people.render wrote, 256 x 256, split test")
+    add("--rendered", type=Path, metavar="ROOT", help="of eval.rendered_people.render, 256 x 256, split test")
     add(
         "--photos",
         type=Path,
         metavar="FOLDER",
-        help="of all pairs NAME_0.jpg, NAME_1.jpg; measured are those held back",
+        help="of all pairs NAME_0.jpg, NAME_1.jpg; those held back are measured",
     )
     add("--limit", type=int, metavar="N", help="so many pairs of each")
     add("--csv", type=Path, metavar="FILE", help="each pair's figures")
     add("--sheet", type=Path, metavar="FILE.png", help=f"all pictures, as FILE-1.png, ... of {SHEET_ROWS} pairs each")
-    add("--strategy", help="how the interpolated image is chosen, as in `motion_core animate`")
-    add("--background", choices=get_args(Background), default="auto", help="as in eval.reconstruct")
-    options = parser.parse_args(arguments)
-    try:
-        _run(options)
-    except InputError as error:
-        print(f"eval.people: {error}", file=sys.stderr)
-        return 2
-    return 0
+    add_animation(parser, t=False)
+    return parser.run(_run, arguments)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -238,11 +212,7 @@ def _check_outputs(*paths: Path | None) -> None:
 def _load(name: str, options: argparse.Namespace) -> Model:
     if name == COPY:
         raise InputError(f"model must be a saved pipeline, got {COPY!r}, which is measured in any case")
-    from diffusers.utils import logging
-
-    logging.disable_progress_bar()
-    pipeline = MotionInterpPipeline.from_pretrained(*([] if name == SHIPPED else [name]))
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = load_pipeline(None if name == SHIPPED else name)
     return Model(name, pipeline, pair_settings(pipeline, None, options.strategy, None, options.background))
 
 

@@ -17,12 +17,11 @@ from motion_core.media import load_image, to_float, to_uint8
 
 from .landmarks import LandmarkDetector
 from .landmarks.blaze_pose import BlazePoseInstrument
-from .pairs.frames import opened
 from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
 from .rendered_people.joint_detector import JointDetector
 from .rendered_people.tracks import keypoints
-from .videos import FrameSequence, find_videos
+from .videos import FrameSequence, find_videos, open_clip
 
 SIDE = 256  # pixels of all pictures
 SPLIT = "test"
@@ -40,7 +39,6 @@ class PeoplePair:
         name: of the pair.
         source, driving: ``(256, 256, 3)`` uint8.
         source_figure, driving_figure: ``(256, 256)`` bool, where the person is, and `AROUND` pixels around.
-        joints: of the driving picture by the set's detector, ``(18, 2)`` pixels, NaN where not found.
     """
 
     name: str
@@ -48,7 +46,6 @@ class PeoplePair:
     driving: np.ndarray
     source_figure: np.ndarray
     driving_figure: np.ndarray
-    joints: np.ndarray
 
 
 class PairSet(Protocol):
@@ -65,7 +62,7 @@ class PairSet(Protocol):
     left_out: dict[str, str]
 
     def __len__(self) -> int:
-        """How many there are, those that are left out too."""
+        """The number of pairs, those that are left out too."""
 
     def __iter__(self) -> Iterator[PeoplePair]:
         """Those that are measured. Raises InputError where a file cannot be used."""
@@ -100,7 +97,7 @@ class RenderedPairs:
                 yield from self._of_clip(clip, places)
 
     def _of_clip(self, clip: str, places: list[int]) -> Iterator[PeoplePair]:
-        access, known = opened(self._clips[clip].path), read_annotations(self._root, SPLIT, clip)
+        access, known = open_clip(self._clips[clip].path), read_annotations(self._root, SPLIT, clip)
         wanted, real = (len(known.joints), SIDE, SIDE), (access.count, *access.size)
         if not wanted == real == known.seen.shape:
             raise InputError(
@@ -113,8 +110,7 @@ class RenderedPairs:
             if not all(figure.any() for figure in figures):
                 self.left_out[name] = "the person is not in both pictures"
                 continue
-            joints = self.detector.landmarks(frames[driving])
-            yield PeoplePair(name, frames[source], frames[driving], figures[0], figures[1], joints)
+            yield PeoplePair(name, frames[source], frames[driving], figures[0], figures[1])
 
 
 class PhotoPairs:
@@ -149,7 +145,7 @@ class PhotoPairs:
             if min(person.score for person in people) < _FOUND or not all(figure.any() for figure in figures):
                 self.left_out[pair.name] = "BlazePose does not find a person in both photos"
                 continue
-            yield PeoplePair(pair.name, photos[0], photos[1], figures[0], figures[1], people[1].joints)
+            yield PeoplePair(pair.name, photos[0], photos[1], figures[0], figures[1])
 
 
 def choose_pairs(points: np.ndarray) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ Kind = Literal["reconstruction", "animation"]
 
 @dataclass(frozen=True)
 class Run:
-    """What the results of a folder have in common; a folder only takes results of an equal one.
+    """The origin that the results of a folder share; a folder only takes results of an equal one.
 
     Attributes:
         kind: "reconstruction" of videos from their first frame, or "animation" of pictures with videos of others.
@@ -101,12 +101,12 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 
 def read_run(folder: Path) -> Run:
-    """What made the results in a folder; raises InputError if that cannot be read."""
+    """The origin of the results in a folder; raises InputError if it cannot be read."""
     return _read(folder / RUN, Run)
 
 
 def read_result(folder: Path) -> Result:
-    """What is known of a finished video by its own folder; raises InputError if that cannot be read."""
+    """The record of a finished video in its folder; raises InputError if it cannot be read."""
     return _read(folder / RESULT, Result)
 
 

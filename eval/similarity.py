@@ -1,4 +1,4 @@
-"""How alike two frames are by torchmetrics: PSNR, SSIM, and LPIPS where the weights of its backbone are on this machine.
+"""The similarity of two frames by torchmetrics: PSNR, SSIM, and LPIPS where the weights of its backbone are on this machine.
 
 Frames are ``(H, W, 3)`` uint8 RGB.
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,40 @@ from motion_core.errors import InputError
 from motion_core.media import FrameAccess, layouts, open_frames
 from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
 
-__all__ = ["FrameSequence", "VideoFile", "find_videos", "first_frame", "read_pairs"]
+__all__ = [
+    "FrameSequence",
+    "UnusableVideoError",
+    "VideoFile",
+    "find_videos",
+    "first_frame",
+    "frames_at",
+    "open_clip",
+    "read_pairs",
+    "unusable_where_unreadable",
+]
+
+
+class UnusableVideoError(InputError):
+    """A video that is left out; the message is the reason."""
+
+
+@contextmanager
+def unusable_where_unreadable() -> Iterator[None]:
+    """Raise UnusableVideoError where a video cannot be read."""
+    try:
+        yield
+    except UnusableVideoError:
+        raise
+    except (InputError, OSError) as error:
+        raise UnusableVideoError(f"cannot be read: {error}") from error
+
+
+def open_clip(path: Path) -> FrameAccess:
+    """Open a video; raises InputError where it cannot be read."""
+    try:
+        return open_frames(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
@@ -39,6 +73,14 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """The (source, driving) names of a csv file, see `motion_core.media.layouts.read_pairs`."""
     return layouts.read_pairs(path, f"{path}:", " ({})")
+
+
+def frames_at(access: FrameAccess, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames of an open video by their numbers, ``(H, W, 3)`` uint8; raises InputError where it is damaged."""
+    try:
+        yield from access.frames_at(wanted)
+    except OSError as error:
+        raise InputError(f"{access.path}: cannot be read ({error.strerror or error})") from error
 
 
 class FrameSequence(Sequence[np.ndarray]):

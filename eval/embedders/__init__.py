@@ -32,14 +32,12 @@ class IdentityEmbedder(Protocol):
 
 EMBEDDERS = {
     "dlib": "eval.embedders.dlib:DlibFace",
-    "timm": "eval.embedders.timm:TimmModel",
-    "onnx": "eval.embedders.onnx:OnnxModel",
     "benchmark": "eval.rendered_people.identity_embedder:IdentityEmbedder",
 }
 
 
 def open_embedder(spec: str, device: str = "cpu") -> IdentityEmbedder:
-    """The embedder of that name: ``dlib``, ``onnx:FILE`` or ``timm:MODEL:FILE``.
+    """The embedder of that name: ``dlib``, ``benchmark`` or ``benchmark:FILE``.
 
     Args:
         spec: a key of `EMBEDDERS`, and what follows it.

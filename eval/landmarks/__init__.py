@@ -44,9 +44,7 @@ DETECTORS = {
     "mediapipe-face": "eval.landmarks.mediapipe:face",
     "dlib": "eval.landmarks.dlib:Dlib68",
     "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
-    "keypointrcnn": "eval.landmarks.keypointrcnn:KeypointRCNN",
     "benchmark": "eval.rendered_people.joint_detector:JointDetector",
-    "onnx": "eval.landmarks.rtmpose:RTMPose",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.framing import Placement, from_network, place_in, to_network
-from motion_core.media import FrameAccess, open_frames, to_float, to_uint8
+from motion_core.media import FrameAccess, to_float, to_uint8
 
 from ..rendered_people.pairs import Pair
-from ..videos import find_videos
+from ..videos import find_videos, frames_at, open_clip
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
         if pair.video not in videos:
             raise InputError(f"pairs: must be of clips in {root / split}, but there is no {pair.video!r}")
         if pair.video not in clips:
-            clips[pair.video] = opened(videos[pair.video])
+            clips[pair.video] = open_clip(videos[pair.video])
         last = clips[pair.video].count - 1
         for name, frame in (("source_frame", pair.source), ("driving_frame", pair.driving)):
             if not 0 <= frame <= last:
@@ -84,14 +84,6 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
         if not 0 <= pair.displacement < np.inf:
             raise InputError(f"pairs: displacement must be 0 or more, got {pair.displacement} for {pair.video}")
     return clips
-
-
-def opened(path: Path) -> FrameAccess:
-    """Open a clip; raises InputError where it cannot be read."""
-    try:
-        return open_frames(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_frames(
@@ -110,14 +102,7 @@ def read_frames(
         own = [(place, pair) for place, pair in enumerate(pairs) if pair.video == video]
         wanted = {frame for _, pair in own for frame in (pair.source, pair.driving)}
         fitted = {
-            number: to_network(to_float(pixels[None]), placement) for number, pixels in _readable(access, wanted)
+            number: to_network(to_float(pixels[None]), placement) for number, pixels in frames_at(access, wanted)
         }  # each (1, 3, h, w)
         for place, pair in own:
             yield place, PairFrames(pair, placement, fitted[pair.source], fitted[pair.driving])
-
-
-def _readable(access: FrameAccess, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    try:
-        yield from access.frames_at(wanted)
-    except OSError as error:
-        raise InputError(f"{access.path}: cannot be read ({error.strerror or error})") from error

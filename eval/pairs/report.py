@@ -1,18 +1,19 @@
-"""All pairs together and by quartile of displacement: means with standard errors, and what is not defined."""
+"""The report on pairs: means and standard errors over all of them and by quartile of displacement, and what is not defined."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..measuring import NOBODY_REAL
-from .rows import NOBODY_BETWEEN, Row
+import pandas as pd
+
+from ..evaluation import NOBODY_REAL
+from ..tables import Figure, number, statistics
+from .records import figures_of, reasons, rows_json
 
 GROUPS = ("all", "q1", "q2", "q3", "q4")
-_NOT_AVERAGED = ("video", "source_frame", "driving_frame", "quartile", "side", "undefined", "interpolation")
+_NOT_AVERAGED = ("video", "source_frame", "driving_frame", "quartile", "side")
 # Of the table; what was not measured is left out.
 _LABELS = {
     "displacement_percent": "displacement, %",
@@ -38,7 +39,7 @@ _LABELS = {
     "hopped": "interpolated image used",
     "t": "t",
 }
-# Of which it is said why they are not defined; the others follow from these.
+# Whose reasons are printed; the others follow from these.
 _EXPLAINED = {
     "psnr": "PSNR",
     "akd_percent": "AKD",
@@ -48,26 +49,67 @@ _EXPLAINED = {
     "copy_aed": "AED of the source itself",
     "epe_percent": "EPE",
 }
-Figure = dict[str, Any]
+Summary = dict[str, dict[str, Figure]]
+
+
+def by_group(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of all pairs and of each quartile of displacement."""
+    return {group: rows if group == "all" else rows[rows["quartile"] == int(group[1])] for group in GROUPS}
+
+
+def summarise(rows: pd.DataFrame) -> Summary:
+    """Of each group and column of `pair_record`s the `statistics`; "mkr_pooled" is over all joints of all pairs."""
+    columns = [column for column in figures_of(rows) if column not in _NOT_AVERAGED]
+    result = {}
+    for group, own in by_group(rows).items():
+        result[group] = {column: statistics(own[column], reasons(own, column)) for column in columns}
+        if "missing" in columns:
+            result[group]["mkr_pooled"] = _pooled(own)
+    return result
+
+
+def _pooled(rows: pd.DataFrame) -> Figure:
+    """The share of missing joints over all joints of the pairs."""
+    count, empty = int((rows["to_find"] > 0).sum()), int((rows["to_find"] == 0).sum())
+    mean = number(rows["missing"].sum() / rows["to_find"].sum()) if count else None
+    return {"mean": mean, "stderr": None, "count": count, "undefined": {NOBODY_REAL: empty} if empty else {}}
+
+
+def summarise_interpolation(between: pd.DataFrame) -> dict[str, Summary]:
+    """By time and group the statistics of "keypoints_percent" and "identity" of `between_record`s."""
+    names = [name for name in ("keypoints_percent", "identity") if name in between]
+    return {
+        f"{t:g}": {
+            group: {name: statistics(own[name], own.get(f"undefined {name}")) for name in names}
+            for group, own in by_group(images).items()
+        }
+        for t, images in between.groupby("t")
+    }
 
 
 @dataclass(frozen=True)
 class PairReport:
-    """What was measured of a list of pairs.
+    """The measured pairs.
 
     Attributes:
-        rows: of each pair, in the order of the list; None where a figure is not defined, and "undefined" says why.
-        summary: by group ("all", "q1" to "q4") and column: "mean", "stderr" (None for fewer than two pairs), "count" of the
-            pairs that it is defined for, and "undefined", of how many it is not, by reason.
-        interpolation: by time ("0.125" to "0.875") and group, the same of "keypoints_percent" and "identity"; empty where it
-            was not measured.
+        rows: a row per pair in the order of the list, see `records.pair_record`.
+        between: a row per interpolated image, see `records.between_record`; empty where these were not measured.
         about: model, data, detector, embedder, settings and times.
     """
 
-    rows: list[Row]
-    summary: dict[str, dict[str, Figure]]
-    interpolation: dict[str, dict[str, dict[str, Figure]]]
+    rows: pd.DataFrame
+    between: pd.DataFrame
     about: dict[str, Any]
+
+    @property
+    def summary(self) -> Summary:
+        """See `summarise`."""
+        return summarise(self.rows)
+
+    @property
+    def interpolation(self) -> dict[str, Summary]:
+        """See `summarise_interpolation`."""
+        return summarise_interpolation(self.between)
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as values that JSON has."""
@@ -76,30 +118,29 @@ class PairReport:
             "about": self.about,
             "summary": self.summary,
             "interpolation": self.interpolation,
-            "rows": self.rows,
+            "rows": rows_json(self.rows, self.between),
         }
 
     def table(self) -> str:
-        """What people want to see."""
-        counts = Counter(f"q{row['quartile']}" for row in self.rows) | Counter(all=len(self.rows))
+        """The report as text."""
+        summary, interpolation = self.summary, self.interpolation
         lines = [f"  {name}: {value}" for name, value in self.about.items() if not isinstance(value, dict)]
-        lines.append(f"{'':28}" + "".join(f"{group:>20}" for group in GROUPS))
-        lines.append(f"{'pairs':28}" + "".join(f"{counts[group]:>20}" for group in GROUPS))
+        lines.append(_line("", GROUPS))
+        lines.append(_line("pairs", [str(len(rows)) for rows in by_group(self.rows).values()]))
         lines += [
-            f"{label:28}" + "".join(f"{_text(self.summary[group][column]):>20}" for group in GROUPS)
+            _line(label, [_text(summary[group][column]) for group in GROUPS])
             for column, label in _LABELS.items()
-            if column in self.summary["all"]
+            if column in summary["all"]
         ]
         for name, label in (("keypoints_percent", "keypoints off, %"), ("identity", "identity distance")):
             lines += [
-                f"{f't = {t}: {label}':28}" + "".join(f"{_text(groups[group][name]):>20}" for group in GROUPS)
-                for t, groups in self.interpolation.items()
+                _line(f"t = {t}: {label}", [_text(groups[group][name]) for group in GROUPS])
+                for t, groups in interpolation.items()
                 if name in groups["all"]
             ]
-        figures = {label: self.summary["all"].get(column, {}) for column, label in _EXPLAINED.items()}
+        figures = {label: summary["all"].get(column, {}) for column, label in _EXPLAINED.items()}
         figures |= {
-            f"identity distance at t = {t}": groups["all"].get("identity", {})
-            for t, groups in self.interpolation.items()
+            f"identity distance at t = {t}": groups["all"].get("identity", {}) for t, groups in interpolation.items()
         }
         lines += [
             f"  {label}: not defined for {count} pairs: {reason}"
@@ -110,57 +151,12 @@ class PairReport:
         return "\n".join(lines)
 
 
+def _line(label: str, cells: Sequence[str]) -> str:
+    return f"{label:28}" + "".join(f"{cell:>20}" for cell in cells)
+
+
 def _text(figure: Figure) -> str:
     if figure["mean"] is None:
         return "-"
     error = "" if figure["stderr"] is None else f" +- {figure['stderr']:.4f}"
     return f"{figure['mean']:.4f}{error}"
-
-
-def summarise(rows: Sequence[Row]) -> dict[str, dict[str, Figure]]:
-    """The `PairReport.summary` of rows that have the same columns."""
-    columns = [name for name in rows[0] if name not in _NOT_AVERAGED]
-    result = {}
-    for group in GROUPS:
-        own = _of(rows, group)
-        result[group] = {
-            name: _figure([row[name] for row in own], [row["undefined"].get(name) for row in own]) for name in columns
-        }
-        if "missing" in columns:
-            result[group]["mkr_pooled"] = _pooled(own)
-    return result
-
-
-def summarise_interpolation(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, Figure]]]:
-    """The `PairReport.interpolation` of rows."""
-    return {
-        t: {group: _between(_of(rows, group), t, list(figures)) for group in GROUPS}
-        for t, figures in rows[0].get("interpolation", {}).items()
-    }
-
-
-def _between(rows: Sequence[Row], t: str, names: Sequence[str]) -> dict[str, Figure]:
-    values: Callable[[str], list[float | None]] = lambda name: [row["interpolation"][t][name] for row in rows]  # noqa: E731
-    return {name: _figure(values(name), [NOBODY_BETWEEN] * len(rows)) for name in names}
-
-
-def _of(rows: Sequence[Row], group: str) -> list[Row]:
-    return [row for row in rows if group in ("all", f"q{row['quartile']}")]
-
-
-def _figure(values: Sequence[float | None], reasons: Sequence[str | None]) -> Figure:
-    there = [value for value in values if value is not None]
-    mean = math.fsum(there) / len(there) if there else None
-    error = None
-    if mean is not None and len(there) > 1:
-        error = math.sqrt(math.fsum((value - mean) ** 2 for value in there) / (len(there) - 1) / len(there))
-    missing = Counter(str(why) for value, why in zip(values, reasons, strict=True) if value is None)
-    return {"mean": mean, "stderr": error, "count": len(there), "undefined": dict(missing)}
-
-
-def _pooled(rows: Sequence[Row]) -> Figure:
-    """The share of missing joints over all joints of the pairs."""
-    counted = [row for row in rows if row["to_find"]]
-    missing, wanted = (sum(row[name] for row in counted) for name in ("missing", "to_find"))
-    reasons = {} if len(counted) == len(rows) else {NOBODY_REAL: len(rows) - len(counted)}
-    return {"mean": missing / wanted if wanted else None, "stderr": None, "count": len(counted), "undefined": reasons}

@@ -30,7 +30,7 @@ _MARK = "installed.txt"  # written last; it holds the digest of the requirements
 
 
 def environment_folder(name: str) -> Path:
-    """Where the environment of a worker is: under the folder that MOTION_CORE_CACHE names, or ~/.cache/motion-core."""
+    """The folder of a worker's environment: under the folder that MOTION_CORE_CACHE names, or ~/.cache/motion-core."""
     root = os.environ.get(_CACHE)
     return (Path(root) if root else Path.home() / ".cache" / "motion-core") / "workers" / name
 

@@ -6,8 +6,11 @@ import math
 
 import numpy as np
 
+from motion_core import media
+
 SKIN, DARK = (224, 172, 140), (50, 35, 25)
 DOTS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
+PLACES = ((20, 20), (30, 24), (40, 20), (22, 36))  # of dots
 
 
 def capsule(image, start, end, radius, color):
@@ -93,6 +96,20 @@ def draw_dots(points, height=48, width=64):
             x, y = point
             image[y - 1 : y + 2, x - 1 : x + 2] = color
     return image
+
+
+def dots(step, height=48, width=64, but=()):
+    """The dots at `PLACES`, moved by a step (x, y), without those whose numbers are given."""
+    places = [None if k in but else (x + step[0], y + step[1]) for k, (x, y) in enumerate(PLACES)]
+    return draw_dots(places, height, width)
+
+
+def write_clip(path, frames):
+    """Write a clip as a folder of frames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with media.VideoWriter(f"{path}/", 12) as writer:
+        for frame in frames:
+            writer.write(frame)
 
 
 class Dots:

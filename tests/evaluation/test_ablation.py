@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -17,19 +18,20 @@ from motion_core import InputError
 from train.config_file import load_config
 
 
-def planted(label, akd, variant=None, ts=(None,) * 8, interpolation=None, training=None):
+def planted(label, akd, name=None, ts=(None,) * 8, interpolation=None):
     """Scores of eight pairs, two of each quartile, whose AKD is given; L1 is a tenth of it."""
     rows = [
-        {"quartile": k // 2 + 1, "displacement_percent": float(k), "akd_percent": value, "l1": value / 10, "t": t}
+        {
+            "quartile": k // 2 + 1,
+            "displacement_percent": float(k),
+            "akd_percent": value,
+            "l1": value and value / 10,
+            "t": t,
+        }
         for k, (value, t) in enumerate(zip(akd, ts, strict=True))
     ]
-    groups = {"all": rows} | {f"q{q}": [row for row in rows if row["quartile"] == q] for q in (1, 2, 3, 4)}
-    summary = {
-        name: {column: {"mean": float(np.mean([row[column] for row in group]))} for column in ("akd_percent", "l1")}
-        for name, group in groups.items()
-    }
-    content = {"rows": rows, "summary": summary, "interpolation": interpolation or {}, "about": {}}
-    return Scores(label, variant or label, content | {"training": training or {}})
+    content = {"rows": rows, "interpolation": interpolation or {}, "about": {}, "training": {}}
+    return Scores(label, label, name or f"{label}-0", content)
 
 
 def cells(text, start, column=None):
@@ -43,7 +45,7 @@ def test_tables_give_means_spread_quartiles_and_paired_differences():
     better = [2.0, 2.0, 4.0, 4.0, 6.0, 6.0, 5.0, 7.0]  # 2 better in q4, with a standard error of 1
     scores = [
         planted("tpsmm", plain),
-        planted("tpsmm", [value + 1 for value in plain]),
+        planted("tpsmm", [value + 1 for value in plain], "tpsmm-1"),
         planted("full", [value + 0.5 for value in better]),
     ]
     text = tables(scores)
@@ -60,12 +62,10 @@ def test_tables_give_means_spread_quartiles_and_paired_differences():
 
 
 def test_a_pair_without_a_figure_in_one_model_is_not_compared():
-    plain, other = planted("tpsmm", [1.0] * 8), planted("int", [3.0] * 8)
-    other.content["rows"][7]["akd_percent"] = None
-    text = tables([plain, other])
-    assert cells(text[text.index("Pair by pair") :], "int", "AKD")[0][6] == "-", "one pair is left of q4"
-    assert spread([None, None], 2) == "-"
-    assert spread([1.0, None], 2) == "1.00"
+    text = tables([planted("tpsmm", [1.0] * 8), planted("int", [3.0] * 7 + [None])])
+    row = cells(text[text.index("Pair by pair") :], "int", "AKD")[0]
+    assert row[5:] == ["+2.000 ± 0.000", "-"], "one pair is left of q4"
+    assert (spread(pd.Series([None, None], dtype=float), 2), spread(pd.Series([1.0, None]), 2)) == ("-", "1.00")
 
 
 def test_plots_show_what_there_is(tmp_path):
@@ -88,20 +88,20 @@ def test_plots_show_what_there_is(tmp_path):
     assert [path.name for path in (tmp_path / "plain").iterdir()] == ["akd.png"]
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
+def test_bad_settings_are_named_and_a_report_needs_scores(tmp_path, capsys):
+    file, settings = tmp_path / "a.yaml", {"output": str(tmp_path), "training": "t.yaml", "data": "root"}
+    for change, name in [
         ({"rows": {"tpsmmm": [0]}}, "rows"),
         ({"rows": {}}, "rows"),
         ({"batch": 0}, "batch"),
         ({"epochs": 3}, "epochs"),
-    ],
-)
-def test_bad_settings_are_named(tmp_path, change, sentence):
-    settings = {"output": "out", "training": "t.yaml", "data": "root", "rows": {"tpsmm": [0]}} | change
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
-    with pytest.raises(InputError, match=sentence):
-        ablation.load_ablation(tmp_path / "a.yaml")
+    ]:
+        file.write_text(yaml.safe_dump(settings | {"rows": {"tpsmm": [0]}} | change))
+        with pytest.raises(InputError, match=name):
+            ablation.load_ablation(file)
+    file.write_text(yaml.safe_dump(settings | {"rows": {"tpsmm": [0]}}))
+    assert ablation.main(["--config", str(file), "--report"]) == 2
+    assert "has no scores yet" in capsys.readouterr().err
 
 
 def test_all_first_seeds_come_before_the_second_ones():
@@ -119,11 +119,11 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
         ablation.write_config(settings.model_copy(update={"overrides": ["schedule.steps=9"]}))
 
 
-@pytest.mark.parametrize("path", sorted(Path("eval/configs").glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_configurations_that_come_along_can_be_used(path):
-    settings = ablation.load_ablation(path)
-    assert {name for _, name, _ in settings.names()} == {"tpsmm", "int", "int_bt", "full", "v2"}
-    load_config(settings.training, settings.overrides)
+def test_the_configurations_that_come_along_can_be_used():
+    for path in Path("eval/configs").glob("*.yaml"):
+        settings = ablation.load_ablation(path)
+        assert {name for _, name, _ in settings.names()} == {"tpsmm", "int", "int_bt", "full", "v2"}
+        load_config(settings.training, settings.overrides)
 
 
 @pytest.mark.slow
@@ -167,6 +167,8 @@ def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
     scores = json.loads((tmp_path / "out" / "scores" / "v2-0-learned.json").read_text())
     assert len(scores["rows"]) == 6
     assert scores["interpolation"]
+    rows = pd.read_csv(tmp_path / "out" / "rows.csv")
+    assert dict(rows["model"].value_counts()) == {"copy": 6, "tpsmm-0": 6, "tpsmm-1": 6, "v2-0-learned": 6}
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "scores").iterdir()}
     assert ablation.main(["--config", str(tmp_path / "ablation.yaml")]) == 0

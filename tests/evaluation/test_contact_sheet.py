@@ -44,21 +44,13 @@ def test_a_row_is_source_driving_image_and_results(rendered, model):
     assert sheet[side : side + GAP].min() == 255
 
 
-def test_images_on_the_way_are_seven_more(rendered, model):
-    pairs = read_pairs(folder_of(rendered, "test") / "pairs.csv")[:1]
-    side = model.config["image_size"][0]
-    assert contact_sheet([model], rendered, "test", pairs, between=True).shape[1] == 10 * side + 9 * GAP
-
-
-def test_nothing_to_show_is_told(rendered, model):
-    with pytest.raises(InputError, match="must be pairs to show"):
-        contact_sheet([model], rendered, "test", [])
-
-
 def test_the_command_line(rendered, model, tmp_path, capsys):
     model.save_pretrained(tmp_path / "model")
     words = ["--model", str(tmp_path / "model"), "--data", str(rendered), "--out", str(tmp_path / "sheet.png")]
-    assert main([*words, "--rows", "1"]) == 0
-    assert media.load_image(tmp_path / "sheet.png").shape[0] == model.config["image_size"][0]
+    assert main([*words, "--rows", "1", "--between"]) == 0
+    side = model.config["image_size"][0]
+    assert media.load_image(tmp_path / "sheet.png").shape == (side, 10 * side + 9 * GAP, 3), "seven more images"
     assert main(["--model", str(tmp_path / "none"), *words[2:]]) == 2
     assert "no such folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="must be pairs to show"):
+        contact_sheet([model], rendered, "test", [])

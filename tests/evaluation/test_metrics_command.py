@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 from evaluation_drawings import Dots, draw_dots
 
@@ -104,56 +103,34 @@ def test_missing_videos_are_an_error_unless_they_are_allowed(folders, capsys):
     assert read(folders)["excluded"] == {"c": "is missing"}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_what_cannot_be_used_is_an_error_in_one_line(folders, capsys):
+    for options, message in [
         (["--detector", "dotz"], "detector must be one of mediapipe-body, .*, got 'dotz'"),
-        (["--embedder", "eye"], "embedder must be one of dlib, timm, onnx, benchmark, dots, got 'eye'"),
+        (["--embedder", "eye"], "embedder must be one of dlib, benchmark, dots, got 'eye'"),
         (["--detector", "failing"], "failing: out of order"),
         (["--embedder", "dots"], r"dots is of no use here, in 6 frames .*: nothing found in the real frame \(6\)"),
         (["--split", "val"], "val: must be a folder with videos, but there is no such folder"),
         (["--device", "abacus"], "device must be auto, cpu, .* got abacus"),
-    ],
-)
-def test_what_cannot_be_used_is_an_error_in_one_line(folders, capsys, options, message):
-    assert run(folders, *options) == 2
-
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("eval.metrics: ")
-    assert re.search(message, line), line
-    assert not (folders / "made" / "metrics.json").exists()
+    ]:
+        assert run(folders, *options) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("eval.metrics: ")
+        assert re.search(message, line), line
+        assert not (folders / "made" / "metrics.json").exists()
 
 
-def test_nothing_found_anywhere_is_an_error(folders, capsys):
+def test_folders_that_do_not_belong_together_are_an_error(folders, capsys):
+    def refused(message, *arguments):
+        assert main([str(each) for each in arguments]) == 2
+        assert message in capsys.readouterr().err
+
+    made, data = folders / "made", folders / "data"
+    refused("has no run.json; say with --data which videos", made)
+    refused("must be a folder with videos to measure", folders / "nowhere")
+    write(made / "z")
+    refused("there is none named 'z'", made, "--data", data)
+    shutil.rmtree(made / "z")
     for name in "ab":
-        for folder in (folders / "data" / "test" / name, folders / "made" / name):
-            for file in folder.iterdir():
-                media.save_image(file, np.full((48, 64, 3), 99, np.uint8))
-
-    assert run(folders, "--detector", "dots") == 2
-    assert "dots is of no use here, in 6 frames there is nothing to measure" in capsys.readouterr().err
-
-
-def test_videos_that_belong_to_none_are_an_error(folders, capsys):
-    write(folders / "made" / "z")
-
-    assert run(folders) == 2
-    assert "there is none named 'z'" in capsys.readouterr().err
-
-
-def test_if_no_video_can_be_used_it_is_an_error(folders, capsys):
-    for name in "ab":
-        write(folders / "data" / "test" / f"{name}2")
-        write(folders / "made" / f"{name}2", count=2)
-        for where in ("made", "data/test"):
-            shutil.rmtree(folders / where / name)
-
-    assert run(folders) == 2
-    assert "none of the 2 videos can be measured; a2: has 2 frames, the real video 3" in capsys.readouterr().err
-
-
-def test_a_folder_of_unknown_origin_needs_the_data(folders, capsys):
-    assert main([str(folders / "made")]) == 2
-    assert "has no run.json; say with --data which videos" in capsys.readouterr().err
-    assert main([str(folders / "nowhere")]) == 2
-    assert "must be a folder with videos to measure" in capsys.readouterr().err
+        shutil.rmtree(made / name)
+        write(made / name, count=2)
+    refused("none of the 2 videos can be measured; a: has 2 frames, the real video 3", made, "--data", data)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import replace
-
 import numpy as np
+import pandas as pd
 import pytest
-from evaluation_drawings import draw_person
+from evaluation_drawings import Dots, draw_person
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
@@ -15,8 +13,8 @@ from scipy.spatial.distance import cdist
 from eval import people
 from eval.landmarks.blaze_pose import BlazePoseInstrument
 from eval.landmarks.bodies import JOINTS
+from eval.people_metrics import COLUMNS, luma_gradient, people_record, summarise
 from eval.people_pairs import AROUND, PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
-from eval.people_scores import luma_gradient, score_pair, summarise
 from eval.photo_pairs import photo_pairs
 from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
@@ -35,41 +33,57 @@ def pair():
     for number, (x, y) in enumerate(((80, 60), (92, 65))):
         pictures[number, y : y + 120, x : x + 60] = noise
         figures[number, y : y + 120, x : x + 60] = True
-    joints = np.stack([np.full(18, 100.0), np.arange(70.0, 160.0, 5.0)], axis=-1)
-    return PeoplePair("noise", *pictures, *map(around, figures), joints)
+    return PeoplePair("noise", *pictures, *map(around, figures))
 
 
-def test_a_copy_has_ratio_one_and_is_as_sharp_as_the_real_picture(pair):
-    copy = score_pair(pair, pair.source, pair.joints - (12, 5), copied=True)
-    summary = summarise([copy], [copy])
-    assert (summary.l1_ratio, summary.figure_ratio) == (1, 1)
-    assert summary.sharpness == pytest.approx(1, abs=0.01)
-    assert summary.akd == pytest.approx(100 * 13 / SIDE)
-    assert summary.mkr == 0
+class Corner(Dots):
+    """The corners of the figure, which stands before a grey wall."""
+
+    joints = 2
+
+    def landmarks(self, image):
+        y, x = np.nonzero((image != 128).any(axis=-1))
+        return np.array([(x.min(), y.min()), (x.max(), y.max())], float)
 
 
-def test_a_perfect_result_a_shifted_and_a_blurred_one(pair):
-    copy = score_pair(pair, pair.source, pair.joints, copied=True)
-    blurred = gaussian_filter(pair.driving, (1, 1, 0))
-    perfect, near, far, soft = (
-        summarise([score_pair(pair, result, pair.joints)], [copy])
-        for result in (pair.driving, np.roll(pair.driving, 1, 1), np.roll(pair.driving, 40, 1), blurred)
+def summary(pair, **results):
+    """The rows of the table: the source itself, and each result."""
+    records = {"copy": people_record(pair, pair.source, Corner(), copied=True)}
+    records |= {name: people_record(pair, result, Corner()) for name, result in results.items()}
+    return summarise(pd.DataFrame([{"model": name} | record for name, record in records.items()]))
+
+
+def test_a_copy_a_perfect_result_a_shifted_and_a_blurred_one(pair):
+    near, far, soft = (
+        np.roll(pair.driving, 1, 1),
+        np.roll(pair.driving, 40, 1),
+        gaussian_filter(pair.driving, (1, 1, 0)),
     )
-    assert (perfect.l1, perfect.figure_ratio, perfect.akd, perfect.sharpness) == (0, 0, 0, 1)
-    assert 0 < near.l1 < far.l1
-    assert near.sharpness == pytest.approx(1, abs=0.01)
-    assert soft.sharpness < 0.4  # of noise, whose neighbours have nothing in common, a Gaussian leaves little
-    assert 0 < soft.figure_ratio < near.figure_ratio
+    rows = summary(pair, perfect=pair.driving, near=near, far=far, soft=soft)
+
+    assert list(rows.loc["copy", ["L1 over copying", "on the figure", "MKR"]]) == [1, 1, 0]
+    assert rows.loc["copy", "sharpness"] == pytest.approx(1, abs=0.01)
+    assert rows.loc["copy", "AKD, %"] == pytest.approx(100 * 13 / SIDE)
+    assert list(rows.loc["perfect", ["L1", "on the figure", "AKD, %", "sharpness"]]) == [0, 0, 0, 1]
+    assert rows.loc["near", "AKD, %"] == pytest.approx(100 / SIDE)
+    assert 0 < rows.loc["near", "L1"] < rows.loc["far", "L1"]
+    assert rows.loc["near", "sharpness"] == pytest.approx(1, abs=0.01)
+    assert (
+        rows.loc["soft", "sharpness"] < 0.4
+    )  # of noise, whose neighbours have nothing in common, a Gaussian leaves little
+    assert 0 < rows.loc["soft", "on the figure"] < rows.loc["near", "on the figure"]
 
 
-def test_means_are_of_pairs_and_ratios_of_means(pair):
-    score = score_pair(pair, pair.source, pair.joints)
-    more = replace(score, l1=3 * score.l1, gradient=3 * score.gradient, akd=np.nan, mkr=0.5)
-    summary = summarise([score, more], [score, replace(score, figure_l1=3 * score.figure_l1)])
-    assert (summary.l1_ratio, summary.figure_ratio) == pytest.approx((2, 0.5))
-    assert summary.sharpness == pytest.approx(2 * score.gradient / score.real_gradient)
-    assert summary.akd == score.akd  # of the one pair that has it
-    assert summary.mkr == 0.25
+def test_means_are_of_pairs_and_ratios_of_means():
+    one = dict(zip(COLUMNS, (0.2, 0.3, 5.0, 0.1, 0.4, 0.5), strict=True))
+    more = one | {"l1": 0.6, "gradient": 1.2, "akd": np.nan, "mkr": 0.5}
+    records = [{"model": "copy"} | one, {"model": "copy"} | one | {"figure_l1": 0.9}]
+    row = summarise(pd.DataFrame([*records, {"model": "m"} | one, {"model": "m"} | more])).loc["m"]
+
+    assert list(row[["L1", "L1 over copying", "on the figure"]]) == pytest.approx([0.4, 2, 0.5])
+    assert row["sharpness"] == pytest.approx(0.8 / 0.5)
+    assert row["AKD, %"] == 5.0  # of the one pair that has it
+    assert row["MKR"] == pytest.approx(0.3)
 
 
 def test_the_gradient_is_that_of_a_slope():
@@ -166,10 +180,10 @@ def test_the_command_prints_a_table_and_writes_rows_and_sheets(rendered, model, 
     rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| `")]
     assert [row[0] for row in rows] == ["| `copy`", f"| `{model}`"]
     assert rows[0][2:4] == ["1.000", "1.000"]
-    with (tmp_path / "out.csv").open(newline="") as file:
-        written = list(csv.DictReader(file))
-    assert [row["model"] for row in written] == ["copy"] * 3 + [str(model)] * 3
-    assert float(rows[1][1]) == pytest.approx(np.mean([float(row["l1"]) for row in written[3:]]), abs=1e-4)
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert list(written) == ["set", "pair", "model", *COLUMNS]
+    assert list(written["model"]) == ["copy"] * 3 + [str(model)] * 3
+    assert float(rows[1][1]) == pytest.approx(written["l1"][3:].mean(), abs=1e-4)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-1.png", "out-2.png"]
     sheet = media.load_image(tmp_path / "out-2.png")
     assert sheet.shape == (SIDE, 3 * SIDE + 2 * 3, 3)  # the third pair: source, driving picture, result
@@ -187,17 +201,16 @@ def test_a_pair_that_a_model_refuses_counts_as_copied(rendered, variant_pipeline
 
     monkeypatch.setattr(pipeline, "stream", refuse)
     measured = people.measure([model], RenderedPairs(rendered, limit=1))
-    assert measured.scores["strict"] == measured.scores["copy"]
-    assert "`strict` refused 1 pairs, which count as copied: nobody is in this picture (" in people.table(
-        measured, [model]
-    )
+    copy, strict = (measured.records.loc[k].drop("model") for k in (0, 1))
+    pd.testing.assert_series_equal(copy, strict, check_names=False)
+    said = people.table(measured, [model])
+    assert "`strict` refused 1 pairs, which count as copied: nobody is in this picture (" in said
 
 
-def test_what_cannot_be_used_is_told_in_one_line(rendered, photos, tmp_path, capsys):
+def test_what_cannot_be_used_is_an_error_in_one_line(rendered, tmp_path, capsys):
     for options, message in [
         ((), "give --rendered, --photos or both"),
         (("--photos", tmp_path), "must be a folder with pairs of photos"),
-        (("--rendered", tmp_path), "there is no such folder"),
         (("--rendered", rendered, "--limit", "0"), "limit must be 1 pair or more, got 0"),
         (("--rendered", rendered, "--model", "copy"), "is measured in any case"),
         (("--rendered", rendered, "--sheet", tmp_path / "sheet.jpg"), "must end in .png, got '.jpg'"),

@@ -17,7 +17,7 @@ from evaluation_drawings import draw_dots
 from eval import animate, metrics, reconstruct
 from eval.landmarks import DETECTORS
 from eval.videos import FrameSequence, first_frame
-from motion_core import AnimationSettings, MotionInterpPipeline, demo, media
+from motion_core import MotionInterpPipeline, demo, media
 
 ROOT = Path(__file__).parents[2]
 VIDEOS = ("ann#1.mp4", "ann#2.gif", "bob#1", "cat.png")
@@ -63,40 +63,30 @@ def without_times(files):
     }
 
 
-def test_every_video_is_what_the_pipeline_makes_of_its_first_frame(model, data, tmp_path):
-    assert run(model, data, tmp_path / "out") == 0
-
-    pipeline = MotionInterpPipeline.from_pretrained(model)
-    for name in VIDEOS:
-        folder = tmp_path / "out" / "videos" / name.removesuffix(Path(name).suffix)
-        frames = list(FrameSequence(media.open_frames(data / "test" / name)))
-        settings = {"mode": "standard", "background": "predicted", "diagnose": True}
-        expected = pipeline(first_frame(data / "test" / name), frames, **settings)
-        made = np.stack(list(FrameSequence(media.open_frames(folder / "frames"))))
-        np.testing.assert_array_equal(made, expected.frames, err_msg=name)
-        result = json.loads((folder / "result.json").read_text())
-        assert [record["selection"]["t"] for record in result["records"]] == [each.t for each in expected.selections]
-        assert result["records"][1]["diagnosis"]["displacement"] == expected.diagnoses[1].displacement
-        assert (result["source"], result["driving"], result["frames"]) == (name, name, len(frames))
-    about = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert (about["model"], about["variant"], about["settings"]["mode"]) == ("full", "full", "standard")
-
-
-def test_options_reach_the_pipeline(model, data, tmp_path):
+def test_videos_are_what_the_pipeline_makes_of_their_first_frames(model, data, tmp_path):
     options = ("--t", "0.5", "--size", "128", "256", "--background", "identity", "--limit", "2", "--batch-size", "2")
+    given = {"t": 0.5, "size": (128, 256), "batch_size": 2}
+    for name, more, settings in (("plain", ("--limit", "3"), {"background": "predicted"}), ("given", options, given)):
+        out, limit = tmp_path / name, int(more[more.index("--limit") + 1])
+        assert run(model, data, out, *more) == 0
 
-    assert run(model, data, tmp_path / "out", *options) == 0
+        pipeline = MotionInterpPipeline.from_pretrained(model)
+        for video in VIDEOS if name == "plain" else ["bob#1"]:
+            folder = out / "videos" / video.removesuffix(Path(video).suffix)
+            frames = list(FrameSequence(media.open_frames(data / "test" / video), limit))
+            expected = pipeline(first_frame(data / "test" / video), frames, mode="standard", diagnose=True, **settings)
+            made = np.stack(list(FrameSequence(media.open_frames(folder / "frames"))))
+            np.testing.assert_array_equal(made, expected.frames, err_msg=video)
+            result = json.loads((folder / "result.json").read_text())
+            times = [record["selection"]["t"] for record in result["records"]]
+            assert times == [each.t for each in expected.selections]
+            assert result["records"][1]["diagnosis"]["displacement"] == expected.diagnoses[1].displacement
+            assert (result["source"], result["driving"], result["frames"]) == (video, video, len(frames))
+        about = json.loads((out / "run.json").read_text())
+        assert (about["model"], about["variant"], about["settings"]["mode"]) == ("full", "full", "standard")
 
-    pipeline = MotionInterpPipeline.from_pretrained(model)
-    frames = list(FrameSequence(media.open_frames(data / "test" / "bob#1"), 2))
-    expected = pipeline(
-        frames[0], frames, AnimationSettings(mode="standard").mode, t=0.5, size=(128, 256), batch_size=2
-    )
-    made = np.stack(list(FrameSequence(media.open_frames(tmp_path / "out/videos/bob#1/frames"))))
-    np.testing.assert_array_equal(made, expected.frames)
 
-
-def test_what_is_finished_is_not_done_again_and_the_rest_is(model, data, tmp_path, capsys):
+def test_what_is_finished_is_not_done_again_and_other_results_are_refused(model, data, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(model, data, out, "--limit", "2") == 0
     before, stamps = without_times(read(out)), {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
@@ -115,19 +105,25 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is(model, data, tmp_pat
     }
     assert not left.exists()
 
-
-def test_a_folder_of_other_results_is_refused(model, data, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(model, data, out, "--limit", "2") == 0
-
-    assert run(model, data, out, "--limit", "2", "--t", "0.5") == 2
-    assert "holds results of another run, with settings.t None instead of 0.5" in capsys.readouterr().err
-    assert run(model, data, out, "--limit", "3") == 2
-    assert "with limit 2 instead of 3" in capsys.readouterr().err
+    for options, message in [
+        (("--limit", "2", "--t", "0.5"), "holds results of another run, with settings.t None instead of 0.5"),
+        (("--limit", "3"), "with limit 2 instead of 3"),
+    ]:
+        assert run(model, data, out, *options) == 2
+        assert message in capsys.readouterr().err
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("")
     assert run(model, data, tmp_path / "other") == 2
     assert "must be empty, new, or hold results of this program, but holds letter.txt" in capsys.readouterr().err
+
+    (out / "videos" / "cat").rename(tmp_path / "cat")
+    assert metrics.main([str(out), "--device", "cpu"]) == 2
+    assert "1 of 4 videos are missing (cat)" in capsys.readouterr().err
+    assert metrics.main([str(out), "--device", "cpu", "--partial"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["excluded"] == {"cat": "is not made yet"}
+    (tmp_path / "data" / "test" / "x").mkdir(parents=True)
+    assert metrics.main([str(out), "--device", "cpu", "--data", str(tmp_path / "data")]) == 2
+    assert "ann#1 was made from ann#1.mp4, which is not in" in capsys.readouterr().err
 
 
 def test_videos_that_cannot_be_reconstructed_are_reported_and_excluded(model, data, tmp_path, capsys):
@@ -149,9 +145,8 @@ def test_videos_that_cannot_be_reconstructed_are_reported_and_excluded(model, da
     assert list(report["videos"]) == ["good"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_what_cannot_be_used_is_an_error_in_one_line(model, data, tmp_path, capsys):
+    for options, message in [
         (["--size", "100"], "size must be .* in multiples of"),
         (["--size", "1", "2", "3"], "--size must be a side, or height and width, got 3 numbers"),
         (["--t", "2"], r"t must be in \[0, 1\], got 2.0"),
@@ -159,14 +154,11 @@ def test_videos_that_cannot_be_reconstructed_are_reported_and_excluded(model, da
         (["--split", "val"], "val: must be a folder with videos"),
         (["--limit", "1"], "--limit must be 2 frames or more, got 1"),
         (["--model", "nowhere/at/all"], "no such folder"),
-    ],
-)
-def test_what_cannot_be_used_is_an_error_in_one_line(model, data, tmp_path, capsys, options, message):
-    assert run(model, data, tmp_path / "out", *options) == 2
-
-    [line] = capsys.readouterr().err.splitlines()
-    assert re.search(message, line), line
-    assert not (tmp_path / "out").exists()
+    ]:
+        assert run(model, data, tmp_path / "out", *options) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert re.search(message, line), line
+        assert not (tmp_path / "out").exists()
 
 
 def start(command, **environment):
@@ -250,38 +242,13 @@ def make(folder):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
+def test_pairs_that_cannot_be_used(model, data, tmp_path, capsys):
+    for rows, message in [
         ([("dog.png", "ann#1.mp4")], "row 1 must name videos of the split with their endings, got 'dog.png'"),
         ([("ann#1.mp4", "ann#2.gif")], "row 1 must be of two identities, got 'ann#1.mp4' and 'ann#2.gif'"),
         ([("cat.png", "bob#1"), ("cat.png", "bob#1")], "row 2 is there twice"),
         ([], "at least one row"),
-    ],
-)
-def test_pairs_that_cannot_be_used(model, data, tmp_path, capsys, rows, message):
-    pairs = write_pairs(tmp_path / "pairs.csv", *rows)
-
-    assert run(model, data, tmp_path / "out", "--pairs", pairs, program=animate) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_csv_file_without_the_columns(model, data, tmp_path, capsys):
-    (tmp_path / "pairs.csv").write_text("from,to\na,b\n")
-
-    assert run(model, data, tmp_path / "out", "--pairs", tmp_path / "pairs.csv", program=animate) == 2
-    assert "must have the columns source and driving, got from, to" in capsys.readouterr().err
-
-
-def test_results_and_data_that_do_not_belong_together(model, data, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(model, data, out, "--limit", "2") == 0
-    (out / "videos" / "cat").rename(tmp_path / "cat")
-
-    assert metrics.main([str(out), "--device", "cpu"]) == 2
-    assert "1 of 4 videos are missing (cat)" in capsys.readouterr().err
-    assert metrics.main([str(out), "--device", "cpu", "--partial"]) == 0
-    assert json.loads((out / "metrics.json").read_text())["excluded"] == {"cat": "is not made yet"}
-    (tmp_path / "data" / "test" / "x").mkdir(parents=True)
-    assert metrics.main([str(out), "--device", "cpu", "--data", str(tmp_path / "data")]) == 2
-    assert "ann#1 was made from ann#1.mp4, which is not in" in capsys.readouterr().err
+    ]:
+        pairs = write_pairs(tmp_path / "pairs.csv", *rows)
+        assert run(model, data, tmp_path / "out", "--pairs", pairs, program=animate) == 2
+        assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Detectors and embedders that look at each real frame once, also over several runs, and at small pictures enlarged."""
+"""Detectors and embedders that look at each image once, and keep what they find in real frames for other runs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.media import to_float, to_uint8
 
-from ..embedders import IdentityEmbedder
-from ..landmarks import LandmarkDetector
+from .embedders import IdentityEmbedder
+from .landmarks import LandmarkDetector
 
 
 def resized(image: np.ndarray, side: int | None) -> np.ndarray:
@@ -27,41 +27,37 @@ def resized(image: np.ndarray, side: int | None) -> np.ndarray:
     return to_uint8(pixels)[0]
 
 
-class RememberedDetector:
+class CachedDetector:
     """A `LandmarkDetector` in front of another one; landmarks are in pixels of the image that was given.
 
     Args:
         detector: the one that finds them.
-        side: the longer side that it gets images with; None is as they are.
-        folder: where `keep` puts its answers; None is nowhere.
+        side: the longer side that images are resized to for it; None leaves them.
+        folder: of files with the answers that are kept; None keeps them in memory only.
+
+    Raises:
+        InputError: a side below 1.
     """
 
     def __init__(self, detector: LandmarkDetector, side: int | None = None, folder: Path | None = None) -> None:
         self.name, self.version, self.joints = detector.name, detector.version, detector.joints
-        self._side = side
+        self._side = check_side(side)
         self._answers = _Answers(detector.landmarks, f"landmarks {detector.name} {detector.version}", folder)
 
-    def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
-        return self._find(image, keep=False)
-
-    def keep(self, image: np.ndarray) -> np.ndarray:
-        """The same for a real frame, which other runs will ask for again."""
-        return self._find(image, keep=True)
-
-    def _find(self, image: np.ndarray, keep: bool) -> np.ndarray:
-        shown = resized(image, self._side)
-        points = self._answers(shown, keep)  # (J, 2)
-        scale = np.array([image.shape[1] / shown.shape[1], image.shape[0] / shown.shape[0]])  # (x, y)
+    def landmarks(self, image: np.ndarray, keep: bool = False) -> np.ndarray:
+        """See `eval.landmarks.LandmarkDetector`; `keep` is for real frames, which other runs will ask for again."""
+        given = resized(image, self._side)
+        points = self._answers(given, keep)  # (J, 2)
+        scale = np.array([image.shape[1] / given.shape[1], image.shape[0] / given.shape[0]])  # (x, y)
         return (points + 0.5) * scale - 0.5  # (0, 0) is the middle of the first pixel
 
 
-class RememberedEmbedder:
+class CachedEmbedder:
     """The same for an `IdentityEmbedder`."""
 
     def __init__(self, embedder: IdentityEmbedder, side: int | None = None, folder: Path | None = None) -> None:
         self.name, self.version = embedder.name, embedder.version
-        self._side = side
+        self._side = check_side(side)
 
         def embed(image: np.ndarray) -> np.ndarray:
             embedding = embedder.embed(image)
@@ -69,21 +65,24 @@ class RememberedEmbedder:
 
         self._answers = _Answers(embed, f"identity {embedder.name} {embedder.version}", folder)
 
-    def embed(self, image: np.ndarray) -> np.ndarray | None:
-        """See `eval.embedders.IdentityEmbedder`."""
-        return self._find(image, keep=False)
-
-    def keep(self, image: np.ndarray) -> np.ndarray | None:
-        """The same for a real frame, which other runs will ask for again."""
-        return self._find(image, keep=True)
-
-    def _find(self, image: np.ndarray, keep: bool) -> np.ndarray | None:
+    def embed(self, image: np.ndarray, keep: bool = False) -> np.ndarray | None:
+        """See `eval.embedders.IdentityEmbedder`; `keep` is for real frames."""
         embedding = self._answers(resized(image, self._side), keep)
         return embedding if embedding.size else None
 
 
+def check_side(side: int | None) -> int | None:
+    """The size of images for a detector, or None; raises InputError where it is below 1."""
+    if side is not None and side < 1:
+        raise InputError(f"detector_size must be 1 pixel or more, got {side}")
+    return side
+
+
 class _Answers:
-    """What was computed of images, by their bytes; in memory, and what is to be kept in files."""
+    """The results of a function of images, by the images' bytes; in memory, and in files what is to be kept.
+
+    joblib.Memory is no substitute: its key would hold the network, and it writes every result.
+    """
 
     def __init__(self, compute: Callable[[np.ndarray], np.ndarray], key: str, folder: Path | None) -> None:
         self._compute = compute

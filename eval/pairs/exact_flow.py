@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from motion_core.errors import InputError
-from motion_core.framing import Placement, picture_points
+from motion_core.framing import Placement, network_points, picture_points
 from motion_core.geometry import identity_grid, identity_grid_like, sample
 from motion_core.media import FrameAccess
 
@@ -23,15 +23,15 @@ class ExactFlows:
     """The exact flow of pairs of annotated clips; clip by clip is quick, since the last clip is kept.
 
     Attributes:
-        there: whether the data has any annotations.
-        astray: how many pairs so far had another displacement than the annotated joints have.
+        annotated: whether the data has any annotations.
+        contradictions: how many pairs so far had another displacement than the annotated joints have.
     """
 
     def __init__(self, root: Path, split: str, clips: dict[str, FrameAccess]) -> None:
         self._root, self._split, self._clips = root, split, clips
         self._last: tuple[str, Annotations] | None = None
-        self.there = any(folder_of(root, split).glob("*.npz"))
-        self.astray = 0
+        self.annotated = any(folder_of(root, split).glob("*.npz"))
+        self.contradictions = 0
 
     def of(self, pair: Pair) -> Flow | None:
         """The flow from the driving frame to the source frame; None where the data has no annotations.
@@ -39,11 +39,11 @@ class ExactFlows:
         Raises:
             InputError: the data has annotations, but of this clip none, or those of another one.
         """
-        if not self.there:
+        if not self.annotated:
             return None
         clip = self._annotations(pair.video)
         if not abs(mean_displacement(clip, pair.source, pair.driving) - pair.displacement) < _ROUNDED:
-            self.astray += 1
+            self.contradictions += 1
         return flow(clip, pair.driving, pair.source)
 
     def _annotations(self, video: str) -> Annotations:
@@ -58,30 +58,10 @@ class ExactFlows:
         return self._last[1]
 
 
-def network_points(points: Tensor, placement: Placement) -> Tensor:
-    """Take points of the picture into the networks' image; the inverse of `motion_core.framing.picture_points`.
-
-    Args:
-        points: ``(..., 2)``, (x, y) in [-1, 1] of the picture, corner-aligned.
-
-    Returns:
-        ``(..., 2)``, (x, y) of the networks' image, corner-aligned.
-    """
-
-    def swapped(size: tuple[int, ...]) -> Tensor:
-        return points.new_tensor([size[1], size[0]])  # (x, y) where sizes are (h, w)
-
-    content, crop = placement.content, placement.crop
-    pixels = (points + 1) / 2 * (swapped(placement.picture_size) - 1) + 0.5  # from the picture's corner
-    share = (pixels - swapped(crop[:2])) / swapped(crop[2:])
-    pixels = share * swapped(content[2:]) + swapped(content[:2])
-    return (pixels - 0.5) / (swapped(placement.network_size) - 1) * 2 - 1
-
-
 def in_picture(deformation: Tensor, placement: Placement) -> Tensor:
     """A deformation of the networks' image as one of the picture.
 
-    The two have their pixels elsewhere: a picture is resized by its area, so that its first pixel is not the networks' first.
+    Their pixels do not coincide: a picture is resized by its area, so that its first pixel is not the networks' first.
 
     Args:
         deformation: ``(h, w, 2)``, absolute backward grid of any size, corner-aligned with the networks' image.
@@ -91,12 +71,12 @@ def in_picture(deformation: Tensor, placement: Placement) -> Tensor:
     """
     grid = deformation.double()[None]  # (1, h, w, 2)
     places = network_points(identity_grid(*placement.picture_size, grid), placement)[None]  # (1, H, W, 2)
-    # The displacement is sampled, not the place: beyond the outermost pixels' centres it goes on as it is there.
+    # The displacement is sampled, not the place: beyond the outermost pixels' centres it continues unchanged.
     motion = (grid - identity_grid_like(grid)).movedim(-1, 1)  # (1, 2, h, w)
     moved = places + sample(motion, places, padding="border").movedim(1, -1)  # (1, H, W, 2)
     return picture_points(moved[0], placement)
 
 
-def copied(placement: Placement) -> Tensor:
-    """The deformation of the picture that leaves everything where it is, ``(H, W, 2)`` float64."""
+def unmoved(placement: Placement) -> Tensor:
+    """The deformation of the picture that moves nothing, ``(H, W, 2)`` float64."""
     return identity_grid(*placement.picture_size, torch.zeros(1, dtype=torch.float64))
