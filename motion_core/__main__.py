@@ -207,7 +207,7 @@ def _add_animate(subparsers: Any) -> None:
         choices=get_args(OnDamage),
         default=default.on_damage,
         help="what becomes of frames that cannot be decoded; hold: the last good one is shown for them; skip: they are left out, "
-        "and so is the missing end of a file that was cut off; stop: no video is made",
+        "with their sound, and so is the missing end of a file that was cut off; stop: no video is made",
     )
 
     result = parser.add_argument_group("result")

@@ -214,7 +214,7 @@ class AnimationOutput:
     def save(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> None:
         """Write ``.mp4`` with the driving video's sound, ``.gif``, or a folder of PNG files (a name that ends in /).
 
-        Frames with transparency are written as ``.webm`` (VP9, without sound), ``.mov`` (ProRes 4444) or a folder of PNG files.
+        Frames with transparency are written as ``.webm`` (VP9), ``.mov`` (ProRes 4444) or a folder of PNG files.
 
         Args:
             path: where to; it is written beside it first, so that there is never half a video.

@@ -217,6 +217,7 @@ def media_lines(about: media.MediaInfo) -> list[str]:
         sound = "with sound" if about.has_audio else "without sound"
         rate, seconds = float(about.frame_rate), float(about.duration)
         lines.append(f"{about.frame_count} frames, {rate:.3f} frames/s{variable}, {seconds:.2f} s, {sound}")
+    lines += [track.describe() for track in about.sound_tracks]
     if about.damage:
         lines.append(about.damage)
     return lines

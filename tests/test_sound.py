@@ -68,6 +68,7 @@ def write_driving(
         video.width, video.height, video.pix_fmt = files.WIDTH, files.HEIGHT, "yuv420p"
         tracks = [add_sound(output, codec, rate, layout) for _ in beeps]
         for number, track in enumerate(tracks):
+            track.metadata.update(language="deu", title="Comments")
             if default is not None:
                 track.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
         frames = [av.VideoFrame.from_ndarray(files.numbered(k), format="rgb24") for k in range(COUNT)]
@@ -178,6 +179,47 @@ def test_time_stamps_of_sound_are_made_to_rise(tmp_path, caplog, step):
     assert all(before < after for before, after in pairwise(stamps))
 
 
+def test_two_recordings_joined_with_cat_have_both_their_sounds(tmp_path):
+    path = write_driving(tmp_path / "a.ts", "mp2")
+    path.write_bytes(2 * path.read_bytes())
+    out = render(path, tmp_path / "out.mp4")
+    loud = np.flatnonzero(np.abs(files.ffmpeg_sound(out)) > 0.1) / 48000
+    second = loud[loud > 1]
+    assert abs(loud[0] - BEEP) < SYNC
+    assert abs(second[0] - (COUNT / RATE + BEEP)) < SYNC
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+@pytest.mark.parametrize("start", [None, 0.2])
+def test_sound_of_frames_that_are_left_out_is_left_out(tmp_path, codec, start):
+    driving = write_driving(tmp_path / "a.mov", codec, options={"g": "1", "bf": "0"})
+    with av.open(str(driving)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(driving.read_bytes())
+    gone = [3, 4, 8, 9, 10, 30]  # frames; all but the last before the beep
+    for number in gone:
+        place, size = packets[number]
+        data[place : place + size] = np.random.default_rng(number).integers(0, 256, size, np.uint8).tobytes()
+    driving.write_bytes(data)
+    out = render(driving, tmp_path / "out.mp4", on_damage="skip", start=start)
+    assert abs(files.first_beep(out) - (BEEP - 5 / RATE - (start or 0))) < SYNC
+    with av.open(str(out)) as container:
+        streams = (container.streams.video[0], container.streams.audio[0])
+        lengths = [float(stream.duration * stream.time_base) for stream in streams]
+    assert abs(lengths[0] - lengths[1]) < SYNC
+
+
+@pytest.mark.parametrize(("codec", "rate"), [("aac", 44100), ("libopus", 48000)])
+def test_transparent_webm_has_sound_in_opus(tmp_path, caplog, codec, rate):
+    driving = write_driving(tmp_path / "a.mkv", codec, rate)
+    source, out = media.open_video(driving), tmp_path / "out.webm"
+    with media.AlphaWriter(out, source.frame_rate, audio_from=source) as writer:
+        for frame in source:
+            writer.write(np.dstack([frame, frame[..., :1]]))
+    assert heard(out, caplog) == ("opus", [])
+    assert abs(files.first_beep(out) - BEEP) < SYNC
+
+
 def test_a_gap_in_sound_is_silence(tmp_path, caplog):
     for codec, kept in (("aac", (3, 8)), ("pcm_s16le", (0, 9))):
         driving = write_driving(
@@ -230,6 +272,8 @@ def test_the_default_track_is_taken_or_the_one_that_is_asked_for(tmp_path):
     for track, beep in ((None, BEEP), (0, 1.2), (1, BEEP)):
         out = render(driving, tmp_path / "out.mp4", audio_track=track)
         assert abs(files.first_beep(out) - beep) < SYNC
+    tracks = [track.describe() for track in media.describe(driving, find_cuts=False).sound_tracks]
+    assert tracks == ["sound track 0: aac, deu, Comments", "sound track 1: aac, deu, Comments (default)"]
     for number, known in ((2, "0 to 1"), (-1, "0 to 1")):
         with pytest.raises(
             InputError, match=f"audio_track must be one of its sound tracks, it has {known}, got {number}"

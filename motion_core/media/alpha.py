@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from ..errors import InputError
 from .mp4 import open_stream
 from .outputs import FRAMES, check_file, check_output
-from .sound import Sound
+from .sound import IN_MP4, IN_WEBM, Sound, SoundCodecs
 from .writing import AudioSource, FolderSink, FrameSink, FrameWriter, audio_part
 
 logger = logging.getLogger(__name__)
@@ -33,21 +33,21 @@ class _Format:
     Attributes:
         container, codec, pixels: FFmpeg's names.
         options: of the encoder.
-        sound: whether the driving video's sound, as it goes into an MP4, fits into it.
+        sound: codecs of the sound that fits into it.
     """
 
     container: str
     codec: str
     pixels: str
     options: Mapping[str, str]
-    sound: bool
+    sound: SoundCodecs
 
 
 # Alpha allows no hidden frames, which are the alternate references.
 _VP9 = {"crf": "18", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4"}
 _FORMATS = {
-    ".webm": _Format("webm", "libvpx-vp9", "yuva420p", _VP9, sound=False),
-    ".mov": _Format("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, sound=True),
+    ".webm": _Format("webm", "libvpx-vp9", "yuva420p", _VP9, IN_WEBM),
+    ".mov": _Format("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, IN_MP4),
 }
 
 
@@ -75,9 +75,9 @@ class AlphaWriter(FrameWriter):
     """Writes a video with transparency; like `VideoWriter`, it is used in a ``with`` statement, and appears whole.
 
     Args:
-        path: ``.webm`` (VP9), ``.mov`` (ProRes 4444, with sound) or a folder for PNG files.
+        path: ``.webm`` (VP9), ``.mov`` (ProRes 4444) or a folder for PNG files.
         frame_rate: frames a second, taken exactly.
-        audio_from: a video whose sound goes along, where the format has it.
+        audio_from: a video whose sound goes along with a file.
         metadata: text to store in the file.
 
     Raises:
@@ -97,9 +97,9 @@ class AlphaWriter(FrameWriter):
         super().__init__(path, check_alpha_output(path), frame_rate, audio_part(audio_from, None, None), metadata)
 
     @property
-    def takes_sound(self) -> bool:
-        """Whether the output can have sound."""
-        return self.kind != FRAMES and _FORMATS[self.kind].sound
+    def sound_codecs(self) -> SoundCodecs | None:
+        """Of the sound that the output can have; None if it has none."""
+        return None if self.kind == FRAMES else _FORMATS[self.kind].sound
 
     def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
         if self.kind == FRAMES:

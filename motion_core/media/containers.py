@@ -92,6 +92,43 @@ def main_audio_stream(container: InputContainer, path: Path, number: int | None 
     return max(playable, key=lambda stream: bool(stream.disposition & Disposition.default), default=None)
 
 
+@dataclass(frozen=True)
+class SoundTrack:
+    """A sound track of a file.
+
+    Attributes:
+        number: from 0, what `open_video` takes as `audio_track`.
+        codec: FFmpeg's name.
+        name: language and title, as far as the file has them.
+        is_default: whether it is the one that is taken without a number.
+    """
+
+    number: int
+    codec: str
+    name: str
+    is_default: bool
+
+    def describe(self) -> str:
+        """One line for people."""
+        name = f", {self.name}" if self.name else ""
+        return f"sound track {self.number}: {self.codec}{name}{' (default)' if self.is_default else ''}"
+
+
+def sound_tracks(path: Path) -> tuple[SoundTrack, ...]:
+    """The sound tracks of a file that can be opened."""
+    with open_container(path) as container:
+        default = main_audio_stream(container, path)
+        return tuple(
+            SoundTrack(
+                number,
+                "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name,
+                ", ".join(stream.metadata[key] for key in ("language", "title") if stream.metadata.get(key)),
+                stream is default,
+            )
+            for number, stream in enumerate(container.streams.audio)
+        )
+
+
 class Packets:
     """The packets of a file in the order in which they lie there; iterate once.
 

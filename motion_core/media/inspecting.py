@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .containers import SoundTrack, sound_tracks
 from .reading import VideoSource, open_video
 
 _THUMBNAIL = (64, 36)  # (w, h): small enough that noise and small movements vanish
@@ -34,6 +35,7 @@ class MediaInfo:
     frame_rate: Fraction  # frames a second; of one with a variable rate, the rate it is resampled to
     duration: Fraction  # seconds
     has_audio: bool
+    sound_tracks: tuple[SoundTrack, ...]
     rotation: int  # degrees counter-clockwise that a player applies
     is_variable: bool
     scene_cuts: tuple[float, ...]  # seconds at which a new scene begins
@@ -56,6 +58,7 @@ def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaIn
         frame_rate=source.frame_rate,
         duration=source.duration,
         has_audio=source.has_audio,
+        sound_tracks=sound_tracks(source.path) if source.has_audio and source.path is not None else (),
         rotation=source.reader.rotation,
         is_variable=source.is_variable,
         scene_cuts=cuts,

@@ -122,8 +122,25 @@ class VideoSource:
         )
         if self.good is None:
             return f"{places}: each shows the last good one"
-        late = f", so that its sound is {float(len(numbers) / self.reader.clock.rate):.2f} s late in the end"
-        return f"{places}: they are left out{late if self.has_audio else ''}"
+        return f"{places}: they are left out{', and so is their sound' if self.has_audio else ''}"
+
+    def parts(self) -> list[tuple[Fraction, Fraction]]:
+        """The parts (begin, end) of the file that are shown, in seconds after its first frame: all but frames left out."""
+        if self.good is None:
+            return [(self.start, self.start + self.duration)]
+        times = [
+            Fraction(round(time * 1_000_000), 1_000_000) for time in (*self.clock.times, float(self.clock.duration))
+        ]
+        found: list[tuple[Fraction, Fraction]] = []
+        for number, begin, end in zip(self.good, times[:-1], times[1:], strict=True):
+            moved = Fraction(round(self.reader.clock.times[number] * 1_000_000), 1_000_000) - begin
+            begin, end = max(begin, self.start) + moved, min(end, self.start + self.duration) + moved
+            if begin >= end:
+                continue
+            if found and abs(begin - found[-1][1]) < Fraction(1, 100_000):
+                begin = found.pop()[0]
+            found.append((begin, end))
+        return found
 
     def __len__(self) -> int:
         return self.frame_count

@@ -1,13 +1,14 @@
-"""The driving video's sound, as a track of an MP4: from the same start as the frames, and never longer than they are.
+"""The driving video's sound, as a track of the output: from the same start as the frames, and never longer than they are.
 
 It is made before the first frame is rendered, as an MP4 of its own. Whatever is wrong with it shows there, and costs no frames.
+What is left out of the frames is left out of the sound.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Self
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.container import OutputContainer
@@ -32,14 +34,31 @@ from .sound_packets import SoundPackets
 AudioSource = VideoSource | str | os.PathLike[str]
 # (what to take it from, seconds to skip if that is a path, seconds to take or None)
 AudioPart = tuple[AudioSource | None, Fraction, Fraction | None]
-_Writing = Callable[[SoundPackets, OutputContainer, Fraction | None], None]
-
 logger = logging.getLogger(__name__)
 
-# Codecs that players accept in MP4, with the seconds of packets before the start that their decoders need to warm up.
-# The muxer marks those with an edit list, so that they are decoded and not played.
-_COPIED = {"aac": 0.05, "mp3": 0.05, "mp3float": 0.05, "opus": 0.08, "ac3": 0.0, "eac3": 0.0, "flac": 0.0, "alac": 0.0}
-_AAC_RATES = (48000, 44100, 32000, 24000, 22050, 16000)
+
+@dataclass(frozen=True)
+class SoundCodecs:
+    """Sound that players accept in a kind of file.
+
+    Attributes:
+        copied: codecs that are taken as they are, with the seconds of packets before the start that their decoders need to
+            warm up. The muxer marks those with an edit list, so that they are decoded and not played.
+        encoder: FFmpeg's name of what all others become.
+        rates: samples a second that it takes; others become the first of these.
+    """
+
+    copied: Mapping[str, float]
+    encoder: str
+    rates: tuple[int, ...]
+
+
+IN_MP4 = SoundCodecs(
+    {"aac": 0.05, "mp3": 0.05, "mp3float": 0.05, "opus": 0.08, "ac3": 0.0, "eac3": 0.0, "flac": 0.0, "alac": 0.0},
+    "aac",
+    (48000, 44100, 32000, 24000, 22050, 16000),
+)
+IN_WEBM = SoundCodecs({"opus": 0.08}, "libopus", (48000,))
 _BIT_RATE = 160_000
 # Seconds that sound may be from its time stamps; beyond, silence is put in or sound left out.
 _JITTER = Fraction(3, 100)
@@ -47,7 +66,7 @@ _IN_MEMORY = 2**23  # bytes
 
 
 class Sound:
-    """A sound track that goes into an MP4 beside its frames. Use `prepare_sound` to make one.
+    """A sound track that goes into a file beside its frames. Use `prepare_sound` to make one.
 
     Args:
         file: an MP4 with one sound track, that of the output; closed with this.
@@ -90,7 +109,7 @@ class Sound:
         self.close()
 
 
-def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
+def prepare_sound(part: AudioPart, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
     """Return the sound of a video, ready to be written, or None if there is none.
 
     Sound that cannot be used is left out with a warning: the frames are worth having without it.
@@ -98,6 +117,7 @@ def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
     Args:
         part: whose sound, and what part of it.
         folder: for an unnamed file, if the sound is too long to be kept in memory.
+        codecs: of the kind of file that it goes into.
 
     Raises:
         OSError: the disk is full.
@@ -108,7 +128,7 @@ def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
     reason: Exception | None = None
     for write in (_copy, _encode):
         try:
-            return _written(wanted, write, folder)
+            return _written(wanted, write, codecs, folder)
         except (InputError, av.FFmpegError, ValueError) as error:
             logger.debug("%s: its sound cannot be written by %s: %s", wanted.path, write.__name__, error)
             reason = error
@@ -118,13 +138,31 @@ def prepare_sound(part: AudioPart, folder: Path) -> Sound | None:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Part of a file's sound."""
+    """Part of a file's sound.
+
+    Attributes:
+        path: the file.
+        number: of the sound track; None is the default one.
+        origin: the time in the file, in seconds, that is time 0 of the output.
+        can_seek: whether a time stands for one place in the file.
+        length: seconds of sound in the output.
+        parts: (begin, end) in seconds after `origin`, ascending: all else is left out. Empty is all.
+    """
 
     path: Path
-    number: int | None  # of the sound track; None is the default one
-    origin: Fraction  # the time in the file, in seconds, that is time 0 of the output
-    can_seek: bool  # whether a time stands for one place in the file
-    length: Fraction | None  # seconds
+    number: int | None
+    origin: Fraction
+    can_seek: bool
+    length: Fraction | None
+    parts: tuple[tuple[Fraction, Fraction], ...] = ()
+
+    @property
+    def end(self) -> Fraction | None:
+        """Seconds after `origin` up to which sound is wanted."""
+        return self.parts[-1][1] if self.parts else self.length
+
+
+_Writing = Callable[[SoundPackets, OutputContainer, _Wanted, SoundCodecs], None]
 
 
 def _wanted(part: AudioPart) -> _Wanted | None:
@@ -137,7 +175,9 @@ def _wanted(part: AudioPart) -> _Wanted | None:
         if not isinstance(reader, ContainerReader) or reader.path is None:
             return None
         length = source.duration if length is None else min(length, source.duration)
-        return _Wanted(reader.path, source.audio_track, reader.origin + source.start, reader.track.can_seek, length)
+        (first, _), *others = parts = source.parts()
+        shown = tuple((begin - first, end - first) for begin, end in parts) if others else ()
+        return _Wanted(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, length, shown)
     path = existing_file(source, "a file with sound")
     try:
         track = measure(path, take_cut_off=True)
@@ -146,7 +186,7 @@ def _wanted(part: AudioPart) -> _Wanted | None:
     return _Wanted(path, None, track.origin + skip, track.can_seek, length)
 
 
-def _written(wanted: _Wanted, write: _Writing, folder: Path) -> Sound | None:
+def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path) -> Sound | None:
     """Write the sound as an MP4 of its own, and open that; None if the file has no sound."""
     with ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
@@ -156,7 +196,7 @@ def _written(wanted: _Wanted, write: _Writing, folder: Path) -> Sound | None:
                 return None
             packets = SoundPackets(container, track, wanted.origin, can_seek=wanted.can_seek)
             with av.open(file, "w", format="mp4") as output:
-                write(packets, output, wanted.length)
+                write(packets, output, wanted, codecs)
         file.seek(0)
         sound = Sound(file, wanted.length)
         for complaint in packets.complaints():
@@ -165,12 +205,14 @@ def _written(wanted: _Wanted, write: _Writing, folder: Path) -> Sound | None:
         return sound
 
 
-def _copy(packets: SoundPackets, output: OutputContainer, length: Fraction | None) -> None:
+def _copy(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, codecs: SoundCodecs) -> None:
     """Write the packets as they are. Raises InputError unless all can be decoded, and that as sound of one kind without gaps."""
-    track = packets.track
-    if track.codec_context.name not in _COPIED:
-        raise InputError(f"{track.codec_context.name} is not for MP4")
-    early = Fraction(_COPIED[track.codec_context.name])
+    track, length = packets.track, wanted.length
+    if track.codec_context.name not in codecs.copied:
+        raise InputError(f"{track.codec_context.name} cannot be copied")
+    if wanted.parts:
+        raise InputError("parts of it are left out")
+    early = Fraction(codecs.copied[track.codec_context.name])
     target = output.add_stream_from_template(track)
     kinds, end = set(), Fraction(0)
     for packet in packets:
@@ -193,19 +235,56 @@ def _copy(packets: SoundPackets, output: OutputContainer, length: Fraction | Non
         raise InputError("it has no packets that can be decoded")
 
 
-def _encode(packets: SoundPackets, output: OutputContainer, length: Fraction | None) -> None:
-    """Write the sound as AAC, cut at the sample, with silence where there is none. Raises InputError if there is none at all."""
-    frames = _decoded(packets, length)
+def _encode(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, codecs: SoundCodecs) -> None:
+    """Write the sound encoded, with silence where there is none. Raises InputError if there is none at all."""
+    frames = _decoded(packets, wanted.end)
     first = next(frames, None)
     if first is None:
         raise InputError("none of it can be decoded")
-    rate = first.sample_rate if first.sample_rate in _AAC_RATES else 48000
+    rate = first.sample_rate if first.sample_rate in codecs.rates else codecs.rates[0]
     layout = "mono" if first.layout.nb_channels == 1 else "stereo"
-    target = output.add_stream("aac", rate=rate, layout=layout, bit_rate=_BIT_RATE)
+    target = output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE)
     target.codec_context.open()
-    for block in _aligned(chain([first], frames), rate, layout, target.codec_context.frame_size):
+    size = target.codec_context.frame_size
+    blocks = _aligned(chain([first], frames), rate, layout, size)
+    if wanted.parts:
+        blocks = _cut(blocks, wanted.parts, rate, size)
+    for block in _in_format(blocks, target.codec_context.format.name, layout, rate, size):
         output.mux(target.encode(block))
     output.mux(target.encode(None))
+
+
+def _in_format(blocks: Iterable[AudioFrame], form: str, layout: str, rate: int, size: int) -> Iterator[AudioFrame]:
+    """Yield the blocks in the sample format that an encoder takes."""
+    converter = AudioResampler(form, layout, rate, size)
+    for block in blocks:
+        yield from converter.resample(block)
+    yield from _rest_of(converter)
+
+
+def _cut(
+    blocks: Iterable[AudioFrame], parts: Iterable[tuple[Fraction, Fraction]], rate: int, size: int
+) -> Iterator[AudioFrame]:
+    """Yield what is in the parts (begin, end), in seconds, one after the other, in blocks of `size` samples from time 0 on."""
+    edges = np.array([round(edge * rate) for part in parts for edge in part])  # samples: a part begins, ends, ...
+    waiting, count, layout = None, 0, "stereo"
+    for block in blocks:
+        layout = block.layout.name
+        at = (block.pts or 0) + np.arange(block.samples)
+        kept = block.to_ndarray()[:, np.searchsorted(edges, at, side="right") % 2 == 1]  # (channels, samples)
+        waiting = kept if waiting is None else np.concatenate([waiting, kept], axis=1)
+        while waiting.shape[1] >= size:
+            yield _block(waiting[:, :size], layout, rate, count)
+            waiting, count = waiting[:, size:], count + size
+    if waiting is not None and waiting.size:
+        yield _block(waiting, layout, rate, count)
+
+
+def _block(samples: np.ndarray, layout: str, rate: int, begin: int) -> AudioFrame:
+    """(channels, samples) float32 as a frame that begins at sample `begin`."""
+    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+    return frame
 
 
 def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFrame]:

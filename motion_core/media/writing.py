@@ -22,7 +22,7 @@ from .gif import GifSink
 from .mp4 import Mp4Sink
 from .outputs import FRAMES, check_file, check_output, naming, written_size
 from .reading import VideoSource
-from .sound import AudioPart, Sound, prepare_sound
+from .sound import IN_MP4, AudioPart, Sound, SoundCodecs, prepare_sound
 from .timing import exact_rate, exact_time
 
 QUALITY = 18  # constant rate factor of H.264: hardly told from the original
@@ -120,7 +120,7 @@ class FrameWriter:
         path: where to.
         kind: of the output, checked.
         frame_rate: frames a second, taken exactly.
-        audio: what sound goes along where `takes_sound`.
+        audio: what sound goes along where there are `sound_codecs`.
         metadata: text to store in the file.
     """
 
@@ -150,15 +150,15 @@ class FrameWriter:
         place = final_path(self.path)
         with naming(self.path), ExitStack() as opened:
             folder = opened.enter_context(hidden_folder(place.parent))
-            if self.takes_sound:
-                self._sound = prepare_sound(self._audio, folder)
+            if codecs := self.sound_codecs:
+                self._sound = prepare_sound(self._audio, folder, codecs)
             self._made = folder / f"made{place.suffix}"
             self._open = opened.pop_all()
         return self
 
     @property
-    def takes_sound(self) -> bool:
-        """Whether the output can have sound."""
+    def sound_codecs(self) -> SoundCodecs | None:
+        """Of the sound that the output can have; None if it has none."""
         raise NotImplementedError
 
     def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
@@ -250,9 +250,9 @@ class VideoWriter(FrameWriter):
         self._quality = check_quality(quality)
 
     @property
-    def takes_sound(self) -> bool:
-        """Whether the output can have sound."""
-        return self.kind == "mp4"
+    def sound_codecs(self) -> SoundCodecs | None:
+        """Of the sound that the output can have; None if it has none."""
+        return IN_MP4 if self.kind == "mp4" else None
 
     def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
         if self.kind == "mp4":
