@@ -15,7 +15,7 @@ from motion_core.structures import Keypoints
 from . import losses
 from .config import TrainingConfig
 from .motion_step import StepOutput
-from .phase import Phase
+from .schedule import Phase
 
 _STREAM = 0xA7D  # keeps these draws apart from the others of the same sample
 SCALES = (0.75, 1.25)
@@ -38,8 +38,7 @@ class AvdStep(nn.Module):
         scaled = Keypoints(driving * axis_scales(self.seed, batch["number"]).to(driving)[:, None, None])
         decoded = self.avd_network(Keypoints(source), scaled)
         error = losses.avd_loss(decoded.points, driving)  # (B,)
-        loss = error.mean()
-        return StepOutput({"avd": loss}, loss, {"error": error.detach()})
+        return StepOutput({"avd": error.mean()}, {"error": error.detach()})
 
 
 def axis_scales(seed: int, numbers: Tensor) -> Tensor:

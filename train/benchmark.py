@@ -26,10 +26,10 @@ from .config_file import load_config
 from .data import PairDataset
 from .export import device_name
 from .networks import build_networks
-from .phase import phase_at
-from .preparation import build_step, compile_networks, pair_options, start_processes
-from .train import numbered_batches
-from .update import StopSignal, build_optimizer, learning_rate_at, update
+from .preparation import build_step, compile_networks, start_processes
+from .schedule import learning_rate_at, phase_at
+from .train import make_loader
+from .update import build_optimizer, take_step
 
 
 def measure(config: TrainingConfig, steps: int, warmup: int) -> list[str]:
@@ -47,25 +47,24 @@ def measure(config: TrainingConfig, steps: int, warmup: int) -> list[str]:
     networks = build_networks(config)
     networks.to(accelerator.device)
     step = build_step(networks, config)
-    dataset = PairDataset(config.data.root, pair_options(config), config.seed)
+    dataset = PairDataset(config.data, config.seed)
     if config.compile:
         compile_networks(networks)
-    take_step = stepper(accelerator, step, networks, config)
     batch_size, device = config.schedule.batch_size, accelerator.device
-
-    enough = config.schedule.model_copy(update={"steps": (warmup + 2 * steps) // config.schedule.accumulation + 1})
-    batches = numbered_batches(dataset, config.model_copy(update={"schedule": enough}), accelerator, 0)
+    numbers = range((warmup + 2 * steps) * batch_size * accelerator.num_processes)
+    batches = iter(accelerator.prepare(make_loader(dataset, config, numbers)))
+    run_step = stepper(accelerator, step, networks, config)
     for batch in islice(batches, warmup):
-        take_step(batch)
+        run_step(batch)
     together, waited = [], []
     for _ in range(steps):
         began = time.perf_counter()
         batch = next(batches)
         waited.append(time.perf_counter() - began)
-        take_step(batch)
+        run_step(batch)
         synchronize(device)
         together.append(time.perf_counter() - began)
-    alone = [seconds_of(lambda: take_step(batch), device) for _ in range(steps)]
+    alone = [seconds_of(lambda: run_step(batch), device) for _ in range(steps)]
     loading = [seconds_of(lambda: next(batches), device) for _ in range(steps)]
 
     def rate(times: list[float]) -> str:
@@ -87,14 +86,15 @@ def stepper(
     accelerator: Accelerator, step: nn.Module, networks: nn.ModuleDict, config: TrainingConfig
 ) -> Callable[[dict[str, Tensor]], None]:
     """One optimiser step on a batch, as a run would take it at its end."""
-    schedule = config.schedule
-    optimizer = build_optimizer(step, networks, schedule)
-    prepared, last = accelerator.prepare_model(step), schedule.steps - 1
+    schedule, last = config.schedule, config.schedule.steps - 1
+    phase, rate = phase_at(config, last), learning_rate_at(schedule, last)
+    prepared, optimizer = accelerator.prepare(step, build_optimizer(step, networks, schedule))
     prepared.train()
-    phase, rate, signal = phase_at(config, last), learning_rate_at(schedule, last), StopSignal()
 
     def take(batch: dict[str, Tensor]) -> None:
-        update(accelerator, prepared, networks, optimizer, [batch], phase, rate, schedule.clip, signal)
+        output = prepared(batch, phase)
+        accelerator.backward(output.total)
+        take_step(accelerator, networks, optimizer, [output], rate, schedule.clip)
 
     return take
 

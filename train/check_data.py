@@ -19,9 +19,13 @@ import numpy as np
 
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
-from train.data import PairDataset, PairOptions, find_videos
+from train.config import DataConfig
+from train.config_file import parse_section
+from train.data import PairDataset, find_videos
 from train.data.layouts import VideoFile, left_out, open_videos
 from train.data.pairs import PairPlan, too_short
+
+SAMPLING = ("root", "id_sampling", "pair_list", "min_stride", "max_stride")  # settings that choose pairs
 
 _GRID = 32  # cells along each side, at most, in which two frames are compared
 _CELL = 8  # pixels along a side of a cell, at least: the mean of fewer is noisy
@@ -44,14 +48,8 @@ class Scan:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        sampling = PairOptions(
-            id_sampling=options.id_sampling,
-            pair_list=options.pair_list,
-            min_stride=options.min_stride,
-            max_stride=options.max_stride,
-            cache_mb=0,
-            skip_broken=True,
-        )
+        given = {name: getattr(options, name) for name in SAMPLING}
+        sampling = parse_section(DataConfig, given | {"cache_mb": 0, "skip_broken": True}, "pairs")
         train = _scan(find_videos(options.root, "train"), options)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -73,8 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="do not decode every frame")
     parser.add_argument("--id-sampling", action="store_true", help="as in the training configuration")
     parser.add_argument("--pair-list", help="as in the training configuration")
-    parser.add_argument("--min-stride", type=int, default=PairOptions.min_stride, help="likewise")
-    parser.add_argument("--max-stride", type=int, default=PairOptions.max_stride, help="likewise")
+    parser.add_argument(
+        "--min-stride", type=int, default=DataConfig.model_fields["min_stride"].default, help="likewise"
+    )
+    parser.add_argument("--max-stride", type=int, help="likewise")
     parser.add_argument("--seed", type=int, default=0, help="of the examples")
     parser.add_argument("--examples", type=int, default=5, help="how many sampled pairs to print")
     return parser
@@ -172,10 +172,10 @@ def _repeated(scans: list[Scan]) -> Iterator[str]:
         yield f"suggested min_stride: {strides[0]} ({share[strides[0]]:.1%} of frames so far apart look the same)"
 
 
-def _examples(options: argparse.Namespace, sampling: PairOptions) -> bool:
+def _examples(options: argparse.Namespace, sampling: DataConfig) -> bool:
     """Print pairs that would be sampled; False if none can be."""
     try:
-        dataset = PairDataset(options.root, sampling, options.seed)
+        dataset = PairDataset(sampling, options.seed)
     except InputError as error:
         print(f"nothing can be sampled: {error}")
         return False

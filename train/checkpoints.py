@@ -1,9 +1,10 @@
 """Checkpoints of a run: folders that appear whole or not at all, safetensors and JSON only.
 
     checkpoint-00001200/state.safetensors   networks.*, ema.*, optimizer.<parameter>.<what Adam keeps>
-    checkpoint-00001200/state.json          progress, configuration, and the files with their sizes
+    checkpoint-00001200/state.json          progress, configuration, fp16's loss scale, and the files with their sizes
 
-Every random number of a step belongs to a sample's number, so this is all that going on exactly needs.
+Every random number of a step belongs to a sample's number, so this is all that going on exactly needs. Accelerate's `save_state`
+writes optimiser, random states and registered objects as pickles, which its `load_state` executes, and in place; it is not used.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim.swa_utils import AveragedModel
 
 from motion_core.atomic import atomic_path
 from motion_core.errors import InputError, first_sentence
@@ -29,7 +32,6 @@ from motion_core.version import __version__
 
 from .config import TrainingConfig
 from .config_file import changed_keys, parse_config
-from .ema import AveragedNetworks
 
 TENSORS, STATE = "state.safetensors", "state.json"
 _NAME = re.compile(r"checkpoint-(\d{8,})")
@@ -94,7 +96,12 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def save_checkpoint(
-    folder: Path, tensors: Mapping[str, Tensor], progress: Progress, config: TrainingConfig, processes: int
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    progress: Progress,
+    config: TrainingConfig,
+    processes: int,
+    scaler: GradScaler | None = None,
 ) -> Path:
     """Write a checkpoint under a temporary name and rename it, then remove all but the newest ``config.output.keep``.
 
@@ -116,6 +123,7 @@ def save_checkpoint(
                 "version": __version__,
                 "processes": processes,
                 "effective_batch": effective_batch(config, processes),
+                "scaler": None if scaler is None else scaler.state_dict(),
                 "files": {TENSORS: (partial / TENSORS).stat().st_size},
             }
             (partial / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
@@ -170,12 +178,12 @@ def read_progress(checkpoint: Path, config: TrainingConfig, processes: int) -> P
 
 
 def collect_tensors(
-    networks: nn.ModuleDict, optimizer: torch.optim.Optimizer, averaged: AveragedNetworks | None
+    networks: nn.ModuleDict, optimizer: torch.optim.Optimizer, averaged: AveragedModel | None
 ) -> dict[str, Tensor]:
     """All tensors of a checkpoint, by name."""
     tensors = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
     if averaged is not None:
-        tensors |= {f"ema.{name}": tensor for name, tensor in averaged.networks.state_dict().items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in averaged.state_dict().items()}
     for name, parameter in networks.named_parameters():
         for key, tensor in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{name}.{key}"] = tensor
@@ -183,7 +191,11 @@ def collect_tensors(
 
 
 def restore(
-    checkpoint: Path, networks: nn.ModuleDict, optimizer: torch.optim.Optimizer, averaged: AveragedNetworks | None
+    checkpoint: Path,
+    networks: nn.ModuleDict,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedModel | None,
+    scaler: GradScaler | None = None,
 ) -> None:
     """Put a checkpoint's tensors back where `collect_tensors` had them.
 
@@ -194,7 +206,7 @@ def restore(
         tensors = load_file(checkpoint / TENSORS)
         networks.load_state_dict(_part(tensors, "networks."))
         if averaged is not None:
-            averaged.networks.load_state_dict(_part(tensors, "ema."))
+            averaged.load_state_dict(_part(tensors, "ema."))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{checkpoint}: cannot be read back: {first_sentence(error)}") from error
     names = {id(parameter): name for name, parameter in networks.named_parameters()}
@@ -202,6 +214,8 @@ def restore(
     state = {index: _part(tensors, f"optimizer.{names[id(parameter)]}.") for index, parameter in enumerate(trained)}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": {index: kept for index, kept in state.items() if kept}, "param_groups": groups})
+    if scaler is not None:
+        scaler.load_state_dict(_state(checkpoint)["scaler"])
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

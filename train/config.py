@@ -35,7 +35,7 @@ class Section(BaseModel):
 
 
 class JitterConfig(Section):
-    """Largest relative change of each, and of the hue in turns; the same for both images of a pair."""
+    """Colour jitter, the same for both images of a pair: factors U(1 - x, 1 + x), and turns of the hue U(-x, x)."""
 
     brightness: Share = 0.1
     contrast: Share = 0.1
@@ -48,14 +48,16 @@ class DataConfig(Section):
 
     root: str
     image_size: tuple[Count, Count] = (256, 256)  # or one number for both
-    id_sampling: bool = False  # draw a person first, then one of the videos of that person
-    fit: Fit = "crop"  # of videos of another aspect
-    pair_list: str | None = (
-        None  # CSV with the columns source and driving: which videos are paired, instead of each with itself
+    id_sampling: bool = False  # one sample per person and pass: draw a person, then one of the videos of that person
+    fit: Fit = (
+        "crop"  # of videos of another aspect: the middle is used, "pad": borders repeated, "stretch": aspect lost
     )
-    min_stride: Steps = 1  # frames between source and driving, at least
+    pair_list: str | None = (
+        None  # CSV with columns source and driving: one sample per row and pass, of these two videos
+    )
+    min_stride: Steps = 1  # frames between source and driving, at least; in shorter videos, the first and the last
     max_stride: Count | None = None  # and at most; null is any
-    flip: bool = True
+    flip: bool = True  # mirror half of the pairs
     jitter: JitterConfig = JitterConfig()
     workers: Annotated[int, Field(ge=0)] = 4  # processes that read data, per training process
     cache_mb: Weight = 2048  # decoded frames that each training process and its workers keep
@@ -69,9 +71,11 @@ class DataConfig(Section):
         return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
-    def _strides_in_order(self) -> Self:
+    def _options_fit(self) -> Self:
         if self.max_stride is not None and self.max_stride < self.min_stride:
             raise ValueError(f"max_stride must be at least min_stride = {self.min_stride}, got {self.max_stride}")
+        if self.id_sampling and self.pair_list is not None:
+            raise ValueError("id_sampling must be off where pair_list says which videos belong together")
         return self
 
 
@@ -134,10 +138,9 @@ class ModelConfig(Section):
         return max(self.motion.shrink * 2**self.motion.num_blocks, 2**self.generator.num_down_blocks)
 
 
-class LossConfig(Section):
-    """Weights of the losses; 0 leaves one out."""
+class LossWeights(Section):
+    """Weights of the losses, which have these names everywhere; 0 leaves one out."""
 
-    scales: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8)  # images are compared at 1/scale
     reconstruction: Weight = 10
     equivariance: Weight = 10
     warp: Weight = 10
@@ -146,7 +149,13 @@ class LossConfig(Section):
     appearance: Weight = 1
     structure: Weight = 0.8
     ranking: Weight = 1
-    ramp_start: Steps = 0  # feature, appearance and structure are 0 before this step
+
+
+class LossConfig(LossWeights):
+    """The losses: weights, scales, and when those begin that compare generated images (`train.schedule.RAMPED`)."""
+
+    scales: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 2, 4, 8)  # images are compared at 1/scale
+    ramp_start: Steps = 0  # these losses are 0 before this step
     ramp_steps: Count = 1  # and have their weights this many steps later
 
 
@@ -216,7 +225,7 @@ class TrainingConfig(Section):
     losses: LossConfig = LossConfig()
     features: FeatureConfig = FeatureConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     compile: bool = False
     sync_batchnorm: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = (

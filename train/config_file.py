@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from motion_core.errors import InputError
 
-from .config import TrainingConfig
+from .config import Section, TrainingConfig
+
+S = TypeVar("S", bound=Section)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -39,13 +41,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConf
 
 
 def parse_config(values: Mapping[str, Any], origin: str = "configuration") -> TrainingConfig:
-    """Check settings as read from YAML or JSON.
+    """Check settings as read from YAML or JSON; see `parse_section`."""
+    return parse_section(TrainingConfig, values, origin)
+
+
+def parse_section(kind: type[S], values: Mapping[str, Any], origin: str) -> S:
+    """Check the settings of a part of the configuration.
 
     Raises:
         InputError: naming `origin`, the key, the rule and the value.
     """
     try:
-        return TrainingConfig.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{origin}: {_sentence(error)}") from None
 

@@ -1,38 +1,31 @@
-"""Averaged weights: a second set of networks that follows the trained ones slowly."""
+"""Averaged weights: torch's `AveragedModel` with a decay that rises."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
-class AveragedNetworks:
-    """Exponential moving average of all weights and running statistics.
+def averaged_model(networks: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of all weights and running statistics; call its `update_parameters` after each step.
 
-    After step s the average moves by 1 - min(decay, (1 + s) / (10 + s)) of the way, so that it is not held at the random
-    beginning for long (the ramp that TensorFlow's ExponentialMovingAverage has).
+    The first update copies. After s of them the next moves by 1 - min(decay, (2 + s) / (11 + s)) of the way, so that the random
+    beginning is soon forgotten (the ramp that TensorFlow's ExponentialMovingAverage has).
 
     Args:
-        networks: what is trained; copied, in evaluation mode.
+        networks: what is trained; ``.module`` of the result is a copy in evaluation mode.
         decay: from 0 to 1; near 1 is slow.
     """
 
-    def __init__(self, networks: nn.ModuleDict, decay: float) -> None:
-        self.decay = decay
-        self.networks = copy.deepcopy(networks).requires_grad_(False).eval()
-
     @torch.no_grad()
-    def update(self, networks: nn.ModuleDict, step: int) -> None:
-        """Move towards `networks` as they are after step `step`, counted from 1."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        averaged, trained = _tensors(self.networks), _tensors(networks)
-        real = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([averaged[name] for name in real], [trained[name] for name in real], 1 - decay)
-        for name in averaged.keys() - set(real):  # counters
-            averaged[name].copy_(trained[name])
+    def move(averaged: Sequence[Tensor], trained: Sequence[Tensor], updates: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, trained, 1 - min(decay, (2 + int(updates)) / (11 + int(updates))))
+        else:  # counters
+            torch._foreach_copy_(averaged, trained)
 
-
-def _tensors(networks: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach() for name, tensor in networks.state_dict().items()}
+    model = AveragedModel(networks, multi_avg_fn=move, use_buffers=True)
+    return model.requires_grad_(False).eval()

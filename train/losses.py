@@ -99,7 +99,7 @@ def warp_loss(source: SourceFeatures, driving: SourceFeatures, motion: DenseMoti
 
 
 def background_loss(forward: Tensor, backward: Tensor) -> Tensor:
-    """|I - A(S,D) A(D,S)| over all nine entries: there and back is where one was.
+    """|I - A(S,D) A(D,S)| over all nine entries: forward and backward together are the identity.
 
     Args:
         forward, backward: background transforms A(S,D) and A(D,S), ``(B, 3, 3)``.
@@ -200,6 +200,29 @@ def ranking_loss(scores: Tensor, errors: Tensor) -> Tensor:
     first_is_worse = errors[:, 0] > errors[:, 1]
     margin = torch.where(first_is_worse, scores[:, 0] - scores[:, 1], scores[:, 1] - scores[:, 0])
     return torch.where(known, F.softplus(margin.float()), 0.0)
+
+
+def weighted_ranking_loss(scores: Tensor, errors: Tensor) -> Tensor:
+    """The ranking loss of all pairs of M candidates, each weighted by how far their errors are apart, 0-d.
+
+    A pair that hardly matters hardly counts: most samples hardly move, and all times serve them alike. The weights are divided by
+    their mean over the batch, so a scale of the errors changes nothing.
+
+    Burges et al., "Learning to rank using gradient descent", ICML 2005, but for the weights.
+
+    Args:
+        scores: ``(B, M)``, higher is preferred.
+        errors: ``(B, M)``, without gradient.
+
+    >>> weighted_ranking_loss(torch.zeros(1, 2), torch.tensor([[1.0, 2.0]]))
+    tensor(0.6931)
+    """
+    errors = errors.detach().float()
+    first, second = torch.triu_indices(errors.shape[1], errors.shape[1], offset=1, device=errors.device)
+    apart = errors[:, first] - errors[:, second]  # (B, M (M - 1) / 2), above 0 where the second is better
+    margin = (scores[:, first] - scores[:, second]).float() * apart.sign()  # above 0 where the worse is preferred
+    weights = apart.abs() / apart.abs().mean().clamp_min(1e-12)
+    return (weights * F.softplus(margin)).mean()
 
 
 def avd_loss(decoded: Tensor, driving: Tensor) -> Tensor:

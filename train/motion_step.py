@@ -1,4 +1,4 @@
-"""One batch of pairs to the losses of the motion networks, in one direction or in both. All five variants are here.
+"""Losses of a batch of pairs for the motion networks, in one direction or in both. All five variants are here.
 
 Wang & Li, "Large displacement motion transfer with unsupervised anytime interpolation", ICML 2025. Per direction:
 
@@ -7,7 +7,7 @@ Wang & Li, "Large displacement motion transfer with unsupervised anytime interpo
    there, and the losses flow through that; the other candidate is generated too, without gradient;
 3. the final errors of both are known now, and the selector learns which one is better.
 
-The way back takes the complementary time, so that both interpolated images show one pose and can be compared.
+The backward direction takes the complementary time, so that both interpolated images show one pose and can be compared.
 """
 
 from __future__ import annotations
@@ -26,39 +26,40 @@ from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
 from .networks import hops_of
-from .phase import Phase
+from .schedule import Phase
 
 BIDIRECTIONAL = ("int_bt", "full", "v2")
 WITH_TRANSFORMER = ("full", "v2")
 
+Losses = dict[str, Tensor]  # by the names of `train.config.LossWeights`, ``(B,)`` each, without weights
+
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What a step says of a batch.
+    """Losses and figures of a batch.
 
     Attributes:
         losses: weighted means over the batch, 0-d, by name.
-        total: their sum.
         figures: one number per sample ``(B,)``, without gradient, by name.
         images: ``(B, C, H, W)`` in [0, 1], without gradient, by name.
     """
 
     losses: dict[str, Tensor]
-    total: Tensor
     figures: dict[str, Tensor] = field(default_factory=dict)
     images: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def total(self) -> Tensor:
+        """The sum of the losses, 0-d."""
+        return torch.stack(tuple(self.losses.values())).sum()
+
 
 @dataclass(frozen=True)
-class _End:
-    """One of the two images of a pair: the source of one direction and the goal of the other."""
+class _Frame:
+    """One frame of a pair: the source of one direction, the target of the other."""
 
     encoded: EncodedSource
-    vgg: tuple[Tensor, ...]
-
-    @property
-    def image(self) -> Tensor:
-        return self.encoded.image
+    vgg: tuple[Tensor, ...]  # empty if it is no target
 
     @property
     def keypoints(self) -> Keypoints:
@@ -66,8 +67,8 @@ class _End:
 
 
 @dataclass(frozen=True)
-class _Way:
-    """What one direction gave: the final image, its VGG features, and how it was made."""
+class _Direction:
+    """A source animated to its target: the final image, that image's VGG features, and its error."""
 
     generated: Generated
     vgg: tuple[Tensor, ...]
@@ -87,6 +88,7 @@ class MotionStep(nn.Module):
     def __init__(self, networks: nn.ModuleDict, config: TrainingConfig, features: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.networks, self.config = networks, config
+        self.bidirectional = config.variant in BIDIRECTIONAL
         self._features = (dict(features),)  # hidden in a tuple, since it is not to be trained, wrapped or saved
 
     def forward(self, batch: dict[str, Tensor], phase: Phase) -> StepOutput:
@@ -96,63 +98,62 @@ class MotionStep(nn.Module):
             batch: "source" and "driving" ``(B, 3, H, W)`` in [0, 1], "number" ``(B,)`` of each sample.
             phase: of the training.
         """
-        source, driving = batch["source"], batch["driving"]
-        drawn = self._draw(batch["number"], source.device)
-        kept = drawn.dropout >= phase.dropout if phase.dropout else None
-        hops = hops_of(self.networks, kept)
-        parts: dict[str, Tensor] = {}
+        images = batch["source"], batch["driving"]
+        drawn = self._draw(batch["number"], images[0].device)
+        hops = hops_of(self.networks, drawn.dropout >= phase.dropout if phase.dropout else None)
 
-        # 1. Both images and their background motion
-        bidirectional = self.config.variant in BIDIRECTIONAL
-        there, back = self._ends(hops, batch, drawn, phase, parts, bidirectional)
-        transform, inverse = background_motion(self.networks, source, driving, phase, parts)
+        # 1. Keypoints, encoded frames, and the background transform of each direction
+        keypoints, of_keypoints = self._keypoints(images, drawn, phase)
+        source, driving = self._encoded(hops, images, keypoints)
+        transform, inverse, of_background = background_motion(self.networks, *images, phase)
 
-        # 2. The way there, over the preferred candidate; in one hop it is the direct motion
+        # 2. Forward, over the preferred candidate; a plain backbone has one hop, the direct motion
+        of_selector: Losses = {}
         if self.config.variant == "tpsmm":
-            t = torch.zeros(len(source), device=source.device)
-            way = self._generate(hops, there, back, transform, t)
-            direct = way.generated.hops[-1]
+            t = torch.zeros(len(batch["number"]), device=images[0].device)  # (B,)
+            forward = self._generate(hops, source, driving, transform, t)
+            direct = forward.generated.hops[-1]
         else:
-            t, way = self._preferred(hops, there, back, transform, drawn, phase, parts)
-            direct = hops.backbone.motion(there.encoded, back.keypoints, transform)
-        parts["reconstruction"] = way.error
+            t, forward, of_selector = self._preferred(hops, source, driving, transform, drawn, phase)
+            direct = hops.backbone.motion(source.encoded, driving.keypoints, transform)
 
-        # 3. What shapes the direct motion, in both directions if both are trained
-        warp = losses.warp_loss(there.encoded.features, back.encoded.features, direct)
-        if bidirectional:
-            returning = hops.backbone.motion(back.encoded, there.keypoints, inverse)
-            warp = (warp + losses.warp_loss(back.encoded.features, there.encoded.features, returning)) / 2
-        parts["warp"] = warp
+        # 3. The loss of the direct motion
+        reconstruction = forward.error  # (B,)
+        warp = losses.warp_loss(source.encoded.features, driving.encoded.features, direct)  # (B,)
 
-        # 4. The way back, over the same pose
-        if bidirectional:
-            # At t = 0 the image animated is the source itself; the way back reaches that pose in one hop.
+        # 4. Backward over the same pose: the mean of both directions, and what their interpolated images must share
+        of_both: Losses = {}
+        if self.bidirectional:
+            direct = hops.backbone.motion(driving.encoded, source.keypoints, inverse)
+            warp = (warp + losses.warp_loss(driving.encoded.features, source.encoded.features, direct)) / 2
+            # At t = 0 the image animated is the source itself; the backward direction reaches that pose in one hop.
             complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
-            other = self._generate(hops, back, there, inverse, complement)
-            parts["reconstruction"] = (way.error + other.error) / 2
-            self._compare(way, other, there, back, t > 0, phase, parts)
+            backward = self._generate(hops, driving, source, inverse, complement)
+            reconstruction = (forward.error + backward.error) / 2
+            of_both = self._consistency(forward, backward, images, t > 0, phase)
 
-        weighted = {name: phase.weights[name] * values.mean() for name, values in parts.items() if phase.weights[name]}
-        with torch.no_grad():
-            figures = {
-                "l1": losses.absolute_difference(way.generated.image, driving),
-                "copy": losses.absolute_difference(source, driving),
-                "t": t,
-                "displacement": displacement(there.keypoints, back.keypoints),
-                "visibility": way.generated.visible.mean(dim=(1, 2, 3)),
-            }
-            images = {
-                "source": source,
-                "driving": driving,
-                "prediction": way.generated.image,
-                "interpolation": way.generated.optimal.image,
-                "visible": way.generated.visible.expand(-1, 3, -1, -1),
-            }
+        # 5. Weighted means, and what is reported
+        parts: Losses = {"reconstruction": reconstruction, "warp": warp}
+        parts |= of_keypoints | of_background | of_selector | of_both
+        result = forward.generated
+        figures = {
+            "l1": losses.absolute_difference(result.image, images[1]),
+            "copy": losses.absolute_difference(*images),
+            "t": t,
+            "displacement": displacement(source.keypoints, driving.keypoints),
+            "visibility": result.visible.mean(dim=(1, 2, 3)),
+        }
+        shown = {
+            "source": images[0],
+            "driving": images[1],
+            "prediction": result.image,
+            "interpolation": result.optimal.image,
+            "visible": result.visible.expand(-1, 3, -1, -1),
+        }
         return StepOutput(
-            weighted,
-            torch.stack(tuple(weighted.values())).sum(),
+            phase.weighted(parts),
             {name: value.detach().float() for name, value in figures.items()},
-            {name: value.detach().float() for name, value in images.items()},
+            {name: value.detach().float() for name, value in shown.items()},
         )
 
     def _draw(self, numbers: Tensor, device: torch.device) -> Draws:
@@ -162,114 +163,94 @@ class MotionStep(nn.Module):
     def _vgg(self, image: Tensor) -> tuple[Tensor, ...]:
         return self._features[0]["vgg"](image)
 
-    def _ends(
-        self,
-        hops: Hops,
-        batch: dict[str, Tensor],
-        drawn: Draws,
-        phase: Phase,
-        parts: dict[str, Tensor],
-        bidirectional: bool,
-    ) -> tuple[_End, _End]:
-        """Both images encoded, and the losses of their keypoints; equivariance of the source's only where it is a goal too."""
-        source, driving = batch["source"], batch["driving"]
-        images = [source, driving]
-        bent = []
-        if phase.weights["equivariance"]:
-            bent = [(driving, drawn.splines[1])] + ([(source, drawn.splines[0])] if bidirectional else [])
-            images += [spline.transform_image(image) for image, spline in bent]
-        points = self.networks["keypoint_detector"](torch.cat(images)).points.split(len(source))  # one BatchNorm batch
-        if bent:
-            found = zip((points[1], points[0]), points[2:], (spline for _, spline in bent), strict=False)
-            terms = [
-                losses.equivariance_loss(here.flatten(1, 2), spline.transform_points(there.flatten(1, 2)))
-                for here, there, spline in found
-            ]
-            parts["equivariance"] = torch.stack(terms).mean(dim=0)
-        there = hops.backbone.encode(source, Keypoints(points[0]))
-        with torch.set_grad_enabled(bidirectional and torch.is_grad_enabled()):
-            back = hops.backbone.encode(driving, Keypoints(points[1]))
-        with torch.no_grad():
-            goals = self._vgg(source) if bidirectional else (), self._vgg(driving)
-        return _End(there, goals[0]), _End(back, goals[1])
+    def _keypoints(
+        self, images: tuple[Tensor, Tensor], drawn: Draws, phase: Phase
+    ) -> tuple[tuple[Keypoints, Keypoints], Losses]:
+        """Keypoints of source and driving, and their equivariance loss; the source's own only if it is a target too."""
+        targets = (1, 0) if self.bidirectional else (1,)
+        bent = targets if phase.weights.equivariance else ()
+        warped = [drawn.splines[index].transform_image(images[index]) for index in bent]
+        found = self.networks["keypoint_detector"](torch.cat((*images, *warped)))  # one batch for BatchNorm
+        points = found.points.split(len(images[0]))  # (B, K, N, 2) each
+        terms = [
+            losses.equivariance_loss(
+                points[index].flatten(1, 2), drawn.splines[index].transform_points(moved.flatten(1, 2))
+            )
+            for index, moved in zip(bent, points[2:], strict=True)
+        ]
+        of_keypoints = {"equivariance": torch.stack(terms).mean(dim=0)} if terms else {}
+        return (Keypoints(points[0]), Keypoints(points[1])), of_keypoints
 
-    def _generate(self, hops: Hops, start: _End, goal: _End, transform: Tensor | None, t: Tensor) -> _Way:
-        generated = hops.generate([start.encoded], goal.keypoints, [transform], t)
+    def _encoded(
+        self, hops: Hops, images: tuple[Tensor, Tensor], keypoints: tuple[Keypoints, Keypoints]
+    ) -> tuple[_Frame, _Frame]:
+        """Source and driving frame; in one direction alone, the driving frame has no gradient and the source is no target."""
+        source = hops.backbone.encode(images[0], keypoints[0])
+        with torch.set_grad_enabled(self.bidirectional and torch.is_grad_enabled()):
+            driving = hops.backbone.encode(images[1], keypoints[1])
+        with torch.no_grad():
+            targets = self._vgg(images[0]) if self.bidirectional else (), self._vgg(images[1])
+        return _Frame(source, targets[0]), _Frame(driving, targets[1])
+
+    def _generate(self, hops: Hops, source: _Frame, target: _Frame, transform: Tensor | None, t: Tensor) -> _Direction:
+        generated = hops.generate([source.encoded], target.keypoints, [transform], t)
         features = self._vgg(generated.image)
-        return _Way(generated, features, losses.perceptual_loss(features, goal.vgg))
+        return _Direction(generated, features, losses.perceptual_loss(features, target.vgg))
 
     def _preferred(
-        self,
-        hops: Hops,
-        start: _End,
-        goal: _End,
-        transform: Tensor | None,
-        drawn: Draws,
-        phase: Phase,
-        parts: dict[str, Tensor],
-    ) -> tuple[Tensor, _Way]:
-        """The preferred candidate's time and what became of it; the selector's loss, if it has one, goes to `parts`."""
-        times = candidate_times(self.config.model.candidates).to(start.image.device)[drawn.candidates]  # (B, 2)
+        self, hops: Hops, source: _Frame, target: _Frame, transform: Tensor | None, drawn: Draws, phase: Phase
+    ) -> tuple[Tensor, _Direction, Losses]:
+        """The preferred candidate's time ``(B,)``, the source animated over it, and the selector's loss."""
+        times = candidate_times(self.config.model.candidates).to(target.keypoints.points.device)[
+            drawn.candidates
+        ]  # (B, 2)
         with torch.no_grad():
-            candidates = hops.candidates(start.encoded, goal.keypoints, transform, times)
-        scores = self.networks["selector"](start.encoded.small_image.detach(), candidates)  # (B, 2)
+            candidates = hops.candidates(source.encoded, target.keypoints, transform, times)
+        scores = self.networks["selector"](source.encoded.small_image.detach(), candidates)  # (B, 2)
         better = drawn.coin if phase.warmup else scores.argmax(dim=1)  # (B,)
         t, rest = (times.gather(1, index[:, None]).squeeze(1) for index in (better, 1 - better))
-        way = self._generate(hops, start, goal, transform, t)
-        if phase.weights["ranking"]:
-            with torch.no_grad():
-                other = self._generate(hops, start, goal, transform, rest)
-            errors = torch.stack((way.error.detach(), other.error), dim=1)  # (B, 2): the preferred one, the other
-            ranked = torch.where(better[:, None] == 0, scores, scores.flip(1))
-            parts["ranking"] = losses.ranking_loss(ranked, errors)
-        return t, way
-
-    def _compare(
-        self,
-        way: _Way,
-        other: _Way,
-        there: _End,
-        back: _End,
-        hopped: Tensor,
-        phase: Phase,
-        parts: dict[str, Tensor],
-    ) -> None:
-        """What the two directions' interpolated images must have in common, for the samples `hopped` ``(B,)`` that have any."""
-        optimal, counterpart = way.generated.optimal.features, other.generated.optimal.features
-        if phase.weights["feature"]:
-            parts["feature"] = hopped * losses.feature_consistency_loss(optimal.pyramid, counterpart.pyramid)
-        vit = self._features[0].get("vit")
-        if (
-            self.config.variant not in WITH_TRANSFORMER
-            or vit is None
-            or not (phase.weights["appearance"] or phase.weights["structure"])
-        ):
-            return
-        count = len(hopped)
-        seen = vit(torch.cat((optimal.image, counterpart.image, way.generated.image, other.generated.image)))
+        direction = self._generate(hops, source, target, transform, t)
+        if not phase.weights.ranking:
+            return t, direction, {}
         with torch.no_grad():
-            real = vit(torch.cat((there.image, back.image)))
-        tokens, real_tokens = seen.class_token.split(count), real.class_token.split(count)
-        keys, real_keys = seen.keys.split(count), real.keys.split(count)
-        if phase.weights["appearance"]:
-            both = (
-                losses.appearance_loss(tokens[0], real_tokens[0], tokens[1])
-                + losses.appearance_loss(tokens[1], real_tokens[1], tokens[0])
-            ) / 2
-            parts["appearance"] = hopped * both
-        if phase.weights["structure"]:
+            other = self._generate(hops, source, target, transform, rest)
+        errors = torch.stack((direction.error.detach(), other.error), dim=1)  # (B, 2): the preferred one, the other
+        ranked = torch.where(better[:, None] == 0, scores, scores.flip(1))
+        return t, direction, {"ranking": losses.ranking_loss(ranked, errors)}
+
+    def _consistency(
+        self, forward: _Direction, backward: _Direction, images: tuple[Tensor, Tensor], hopped: Tensor, phase: Phase
+    ) -> Losses:
+        """What both directions' interpolated images must have in common, for the samples `hopped` ``(B,)`` that have any."""
+        optimal = forward.generated.optimal, backward.generated.optimal
+        weights, found = phase.weights, dict[str, Tensor]()
+        if weights.feature:
+            pyramids = (each.features.pyramid for each in optimal)
+            found["feature"] = hopped * losses.feature_consistency_loss(*pyramids)
+        if self.config.variant not in WITH_TRANSFORMER or not (weights.appearance or weights.structure):
+            return found
+        vit = self._features[0]["vit"]
+        made = vit(torch.cat([each.image for each in (*optimal, forward.generated, backward.generated)]))
+        with torch.no_grad():
+            real = vit(torch.cat(images))
+        tokens, real_tokens = made.class_token.split(len(hopped)), real.class_token.split(len(hopped))  # (B, D) each
+        keys, real_keys = made.keys.split(len(hopped)), real.keys.split(len(hopped))  # (B, T, D) each
+        if weights.appearance:
+            both = losses.appearance_loss(tokens[0], real_tokens[0], tokens[1])
+            both = both + losses.appearance_loss(tokens[1], real_tokens[1], tokens[0])
+            found["appearance"] = hopped * both / 2
+        if weights.structure:
             final = losses.structure_loss(keys[2], real_keys[1]) + losses.structure_loss(keys[3], real_keys[0])
-            parts["structure"] = hopped * losses.structure_consistency_loss(keys[0], keys[1]) + final / 2
+            found["structure"] = hopped * losses.structure_consistency_loss(keys[0], keys[1]) + final / 2
+        return found
 
 
 def background_motion(
-    networks: nn.ModuleDict, source: Tensor, driving: Tensor, phase: Phase, parts: dict[str, Tensor]
-) -> tuple[Tensor | None, Tensor | None]:
-    """The background transform and that of the way back, its inverse and no prediction of its own; the loss goes to `parts`."""
+    networks: nn.ModuleDict, source: Tensor, driving: Tensor, phase: Phase
+) -> tuple[Tensor | None, Tensor | None, Losses]:
+    """The background transform, its inverse for the backward direction, which is no prediction of its own, and the loss."""
     if not phase.background:
-        return None, None
+        return None, None, {}
     predictor = networks["background_predictor"]
-    both = predictor(torch.cat((source, driving)), torch.cat((driving, source)))
-    transform, backward = both.chunk(2)
-    parts["background"] = losses.background_loss(transform, backward)
-    return transform, torch.linalg.inv(transform)
+    transform, backward = predictor(torch.cat((source, driving)), torch.cat((driving, source))).chunk(2)
+    return transform, torch.linalg.inv(transform), {"background": losses.background_loss(transform, backward)}

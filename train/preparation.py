@@ -1,13 +1,13 @@
-"""What a run needs before its first step: processes, its folder, the module that is trained, and the data's options."""
+"""What a run needs before its first step: processes, its folder, and the module that is trained."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 from torch import nn
 
 from motion_core.errors import InputError
@@ -15,10 +15,10 @@ from motion_core.errors import InputError
 from .avd_step import AvdStep
 from .checkpoints import Progress, newest_checkpoint
 from .config import TrainingConfig
-from .data import Jitter, PairOptions
 from .features import load_vgg, load_vit
 from .motion_step import WITH_TRANSFORMER, MotionStep
 from .selector_step import SelectorStep
+from .summaries import JsonLines
 
 RESOLVED = "config.yaml"  # in the run's folder: all settings, defaults included; it marks the folder as a run's
 _CONVOLUTIONS = ("backbone", "encode", "paint", "_hourglass")  # parts of networks that hold nearly all of their work
@@ -30,12 +30,19 @@ def start_processes(config: TrainingConfig) -> Accelerator:
     Raises:
         InputError: the launcher or the device does not go with the configuration.
     """
+    accumulation = config.schedule.accumulation
     accelerator = Accelerator(
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(accumulation, sync_with_dataloader=False),
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),
+        log_with=["tensorboard", JsonLines(Path(config.output.folder))],
+        project_dir=config.output.folder,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],  # not all are used in every phase
     )
-    if accelerator.gradient_accumulation_steps != 1:
+    if os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1") not in ("1", str(accumulation)):
         raise InputError("gradient accumulation must be given as schedule.accumulation, not to the launcher")
+    if config.precision == "fp16" and accelerator.scaler is None:  # accelerate would silently take fp32
+        raise InputError(f"precision must be fp32 or bf16 on this device, {accelerator.device.type}, got fp16")
     if config.sync_batchnorm and accelerator.device.type != "cuda":
         raise InputError(f"sync_batchnorm must be false on this device, {accelerator.device.type}: it needs CUDA")
     return accelerator
@@ -129,12 +136,6 @@ def compile_networks(networks: nn.ModuleDict) -> None:
                 part.compile()
             elif part is not None:
                 setattr(network, name, torch.compile(part))
-
-
-def pair_options(config: TrainingConfig) -> PairOptions:
-    """The data's settings as the dataset takes them."""
-    values = config.data.model_dump(include={field.name for field in fields(PairOptions)} - {"jitter"})
-    return PairOptions(**values, jitter=Jitter(**config.data.jitter.model_dump()))
 
 
 def rank() -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motion_core.hops import displacement
@@ -20,7 +19,7 @@ from . import losses
 from .config import TrainingConfig
 from .motion_step import StepOutput
 from .networks import hops_of
-from .phase import Phase
+from .schedule import Phase
 
 
 class SelectorStep(nn.Module):
@@ -59,7 +58,7 @@ class SelectorStep(nn.Module):
             )  # (B, M)
             candidates = hops.candidates(encoded, pose, background, times)
         scores = self.selector(encoded.small_image, candidates)  # (B, M)
-        loss = weighted_ranking_loss(scores, errors)
+        loss = losses.weighted_ranking_loss(scores, errors)
         chosen = scores.argmax(dim=1)  # (B,)
         figures = {
             "error": errors.gather(1, chosen[:, None]).squeeze(1),
@@ -68,27 +67,4 @@ class SelectorStep(nn.Module):
             "t": times.gather(1, chosen[:, None]).squeeze(1),
             "displacement": displacement(encoded.keypoints, pose),
         }
-        return StepOutput({"ranking": loss}, loss, {name: value.detach().float() for name, value in figures.items()})
-
-
-def weighted_ranking_loss(scores: Tensor, errors: Tensor) -> Tensor:
-    """The ranking loss of all pairs of M candidates, each weighted by how far their errors are apart, 0-d.
-
-    A pair that hardly matters hardly counts: most samples hardly move, and all times serve them alike. The weights are divided by
-    their mean over the batch, so a scale of the errors changes nothing.
-
-    Burges et al., "Learning to rank using gradient descent", ICML 2005, but for the weights.
-
-    Args:
-        scores: ``(B, M)``, higher is preferred.
-        errors: ``(B, M)``, without gradient.
-
-    >>> weighted_ranking_loss(torch.zeros(1, 2), torch.tensor([[1.0, 2.0]]))
-    tensor(0.6931)
-    """
-    errors = errors.detach().float()
-    first, second = torch.triu_indices(errors.shape[1], errors.shape[1], offset=1, device=errors.device)
-    apart = errors[:, first] - errors[:, second]  # (B, M (M - 1) / 2), above 0 where the second is better
-    margin = (scores[:, first] - scores[:, second]).float() * apart.sign()  # above 0 where the worse is preferred
-    weights = apart.abs() / apart.abs().mean().clamp_min(1e-12)
-    return (weights * F.softplus(margin)).mean()
+        return StepOutput({"ranking": loss}, {name: value.detach().float() for name, value in figures.items()})

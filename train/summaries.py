@@ -1,17 +1,18 @@
-"""What a run tells about itself: console lines, a progress bar, metrics.jsonl, and TensorBoard."""
+"""What a run reports: console lines, a progress bar, and through Accelerate's trackers metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker, on_main_process
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -19,9 +20,33 @@ from motion_core.atomic import atomic_path
 
 from .checkpoints import Progress, effective_batch, writing
 from .config import TrainingConfig
+from .motion_step import StepOutput
 
 METRICS, VALIDATION, TENSORBOARD = "metrics.jsonl", "validation.jsonl", "tensorboard"
+_FILES = {"train/": METRICS, "validation/": VALIDATION}
 _SHOWN = 4  # samples in a picture
+
+
+class JsonLines(GeneralTracker):
+    """A tracker: what is logged as "train/NAME" becomes a line of metrics.jsonl, "validation/NAME" one of validation.jsonl."""
+
+    name, requires_logging_directory = "json_lines", False
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    @property
+    def tracker(self) -> Path:
+        return self.folder
+
+    @on_main_process
+    def log(self, values: dict[str, Any], step: int | None = None, **_: Any) -> None:
+        for prefix, file in _FILES.items():
+            line = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+            if line:
+                with (self.folder / file).open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps({"step": step} | line) + "\n")
 
 
 class Window:
@@ -30,17 +55,15 @@ class Window:
     def __init__(self) -> None:
         self.values: dict[str, list[Tensor]] = defaultdict(list)
         self.times: list[Tensor] = []
-        self.samples = 0
         self.seconds = self.waited = 0.0
 
-    def add(self, outputs: list[Any], samples: int, seconds: float, waited: float) -> None:
-        """Count one step: its outputs (none if it was skipped), the samples of all processes, seconds in all and for data."""
+    def add(self, outputs: Sequence[StepOutput], seconds: float, waited: float) -> None:
+        """Count one step: its outputs (none if it was skipped), seconds in all and of waiting for data."""
         for output in outputs:
             for name, value in {"loss": output.total, **output.losses, **output.figures}.items():
                 self.values[name].append(value.detach().float().mean())
             if "t" in output.figures:
-                self.times.append(output.figures["t"].detach().float())
-        self.samples += samples
+                self.times.append(output.figures["t"])
         self.seconds += seconds
         self.waited += waited
 
@@ -55,27 +78,18 @@ class Window:
         """All times that were chosen, of all processes; every process must ask."""
         return accelerator.gather(torch.cat(self.times)).cpu() if self.times else None
 
-    @property
-    def rate(self) -> float:
-        """Samples per second."""
-        return self.samples / max(self.seconds, 1e-9)
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time that was spent waiting for data."""
-        return self.waited / max(self.seconds, 1e-9)
-
 
 class Summaries:
-    """Writes, in the main process only; use as a context.
+    """The progress bar and the trackers of a run; use as a context.
 
     Raises:
         TrainingError: something cannot be written.
     """
 
-    def __init__(self, config: TrainingConfig, progress: Progress, processes: int, active: bool) -> None:
-        self.folder, self.active = Path(config.output.folder), active
-        self.batch = effective_batch(config, processes)
+    def __init__(self, accelerator: Accelerator, config: TrainingConfig, progress: Progress) -> None:
+        self.accelerator, self.folder = accelerator, Path(config.output.folder)
+        self.batch = effective_batch(config, accelerator.num_processes)
+        self.window, self.before = Window(), progress
         self.bar = tqdm(
             total=config.schedule.steps * self.batch,
             initial=progress.step * self.batch,
@@ -83,15 +97,13 @@ class Summaries:
             unit_scale=True,
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30,
-            disable=not active,
+            disable=not accelerator.is_main_process,
         )
-        if active:
-            from torch.utils.tensorboard import SummaryWriter  # here, because importing it takes a second
-
-            with writing(self.folder / TENSORBOARD):
-                self.board: Any = SummaryWriter(str(self.folder / TENSORBOARD), purge_step=progress.step + 1)
-            for name in (METRICS, VALIDATION):
-                _forget_after(self.folder / name, progress.step)
+        with writing(self.folder / TENSORBOARD):
+            if accelerator.is_main_process:
+                for name in _FILES.values():
+                    _forget_after(self.folder / name, progress.step)
+            accelerator.init_trackers(TENSORBOARD, init_kwargs={TENSORBOARD: {"purge_step": progress.step + 1}})
 
     def __enter__(self) -> Self:
         return self
@@ -100,48 +112,46 @@ class Summaries:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.close()
-        if self.active:
-            self.board.close()
+        for tracker in self.accelerator.trackers:  # `end_training` would leave the process group as well
+            tracker.finish()
 
     def say(self, *lines: str) -> None:
-        """Lines on the console, above the progress bar."""
-        if self.active:
+        """Lines on the console of the main process, above the progress bar."""
+        if self.accelerator.is_main_process:
             self.bar.write("\n".join(lines), file=sys.stdout)
             sys.stdout.flush()
 
-    def stepped(self) -> None:
-        """One step done."""
+    def add(self, outputs: Sequence[StepOutput], seconds: float, waited: float) -> None:
+        """Count one step, see `Window.add`."""
+        self.window.add(outputs, seconds, waited)
         self.bar.update(self.batch)
 
-    def log(
-        self, accelerator: Accelerator, window: Window, progress: Progress, learning_rate: float
-    ) -> dict[str, float]:
-        """A line of metrics.jsonl, and the same as curves; returns the means, which all processes must ask for."""
-        means, times = window.means(accelerator), window.chosen(accelerator)
-        if not self.active:
-            return means
-        line = {
-            "step": progress.step,
+    def log(self, progress: Progress, learning_rate: float) -> dict[str, float]:
+        """Log all since the last time and return the means; every process must ask."""
+        window, samples = self.window, progress.samples - self.before.samples
+        self.window, self.before = Window(), progress
+        means, times = window.means(self.accelerator), window.chosen(self.accelerator)
+        seconds = max(window.seconds, 1e-9)
+        values = means | {
             "samples": progress.samples,
-            **means,
             "learning_rate": learning_rate,
-            "samples_per_second": window.rate,
-            "waiting_for_data": window.waiting,
+            "samples_per_second": samples / seconds,
+            "waiting_for_data": window.waited / seconds,
             "skipped": progress.skipped,
         }
-        with writing(self.folder / METRICS):
-            append(self.folder / METRICS, line)
-            for name, value in line.items():
-                self.board.add_scalar(f"train/{name}", value, progress.step)
-            if times is not None:
-                self.board.add_histogram("train/chosen t", times, progress.step)
+        self._log("train/", values, progress.step)
+        if times is not None and self.accelerator.is_main_process:
+            with writing(self.folder / TENSORBOARD):
+                writer = self.accelerator.get_tracker(TENSORBOARD, unwrap=True)
+                writer.add_histogram("train/chosen t", times, progress.step)
         shown = {"loss": f"{means['loss']:.3g}"} if "loss" in means else {}
-        self.bar.set_postfix(shown | {"waiting": f"{window.waiting:.0%}", "skipped": progress.skipped}, refresh=False)
+        waiting = f"{values['waiting_for_data']:.0%}"
+        self.bar.set_postfix(shown | {"waiting": waiting, "skipped": progress.skipped}, refresh=False)
         return means
 
     def images(self, images: dict[str, Tensor], step: int) -> None:
-        """A picture with a row per sample: source, driving, interpolations, masks, prediction, as the step gives them."""
-        if not self.active:
+        """Log a picture with a row per sample: source, driving, interpolations, masks, prediction, as the step gives them."""
+        if not self.accelerator.is_main_process:
             return
         height, width = max(tuple(image.shape[-2:]) for image in images.values())
         columns = [
@@ -149,18 +159,18 @@ class Summaries:
             for image in images.values()
         ]
         rows = torch.cat(columns, dim=3).clamp(0, 1)  # (n, 3, H, columns * W)
+        picture = torch.cat(list(rows), dim=1)[None].cpu()  # (1, 3, n * H, columns * W)
         with writing(self.folder / TENSORBOARD):
-            self.board.add_image(" | ".join(images), torch.cat(list(rows), dim=1).cpu(), step)
+            self.accelerator.get_tracker(TENSORBOARD).log_images({" | ".join(images): picture}, step)
 
     def validated(self, result: dict[str, Any], step: int) -> None:
-        """A line of validation.jsonl, the same as curves, and one for people."""
-        if not self.active:
-            return
-        with writing(self.folder / VALIDATION):
-            append(self.folder / VALIDATION, {"step": step, **result})
-            for name, value in result.items():
-                self.board.add_scalar(f"validation/{name}", float(value), step)
+        """Log what `train.validation.validate` found, and say it."""
+        self._log("validation/", result, step)
         self.say(f"step {step}: {describe_validation(result)}")
+
+    def _log(self, prefix: str, values: dict[str, Any], step: int) -> None:
+        with writing(self.folder / _FILES[prefix]):
+            self.accelerator.log({f"{prefix}{name}": value for name, value in values.items()}, step)
 
 
 def describe_validation(result: dict[str, Any]) -> str:
@@ -173,12 +183,6 @@ def describe_validation(result: dict[str, Any]) -> str:
             + (f", {result[f'straight{what}']:.4f} without interpolation" if result[f"hopped{what}"] else "")
         )
     return "; ".join(parts)
-
-
-def append(path: Path, line: dict[str, Any]) -> None:
-    """One line of JSON more."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 def last_line(path: Path) -> dict[str, Any]:
@@ -198,7 +202,7 @@ def _forget_after(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue
-    with writing(path), atomic_path(path) as partial:
+    with atomic_path(path) as partial:
         partial.write_text("".join(kept), encoding="utf-8")
 
 

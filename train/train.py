@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,9 +17,8 @@ if not __package__:  # run as a file: this folder's train.py must not stand for 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from motion_core.errors import InputError
 from train.checkpoints import (
@@ -34,11 +33,10 @@ from train.checkpoints import (
 )
 from train.config import TrainingConfig
 from train.config_file import load_config
-from train.data import BrokenFrameError, PairDataset, SampleNumbers, ValidationPairs
-from train.ema import AveragedNetworks
+from train.data import BrokenFrameError, PairDataset, ValidationPairs
+from train.ema import averaged_model
 from train.export import PIPELINE, device_name, export, model_card
 from train.networks import build_networks, pipeline_of
-from train.phase import phase_at
 from train.preparation import (
     build_step,
     check_agreement,
@@ -46,18 +44,18 @@ from train.preparation import (
     find_checkpoint,
     make_folder,
     needed_features,
-    pair_options,
     rank,
     start_processes,
 )
-from train.summaries import VALIDATION, Summaries, Window, end_lines, last_line, start_lines
+from train.schedule import learning_rate_at, phase_at
+from train.summaries import VALIDATION, Summaries, end_lines, last_line, start_lines
 from train.update import (
-    StopSignal,
+    BufferBackup,
     build_optimizer,
+    ignore_sigterm,
     in_main_process,
-    learning_rate_at,
-    outlive_sigterm,
-    update,
+    sigterm_as_trigger,
+    take_step,
 )
 from train.validation import validate
 
@@ -73,7 +71,7 @@ def train(
         build_step: makes the module ``step(batch, phase) -> StepOutput`` from the networks.
 
     Returns:
-        The folder of the saved pipeline, or None if the run was told to stop before its end.
+        The folder of the saved pipeline, or None if the run was stopped by SIGTERM before its end.
 
     Raises:
         InputError: something given cannot be used; up to the first step, nothing has been written then.
@@ -83,7 +81,7 @@ def train(
 
     # 1. Processes, and where the run stands
     accelerator = start_processes(config)
-    processes, batch_pairs = accelerator.num_processes, effective_batch(config, accelerator.num_processes)
+    processes = accelerator.num_processes
     checkpoint = find_checkpoint(folder, fresh)
     progress = Progress() if checkpoint is None else read_progress(checkpoint, config, processes)
     check_agreement(accelerator, progress)
@@ -93,13 +91,14 @@ def train(
     networks.to(accelerator.device).eval()
     step = build_step(networks, config)
 
-    # 3. Data
-    dataset = PairDataset(config.data.root, pair_options(config), config.seed)
-    pairs = None
+    # 3. Data: samples by their number, in turn; each process takes its share
+    dataset = PairDataset(config.data, config.seed)
+    step_pairs = effective_batch(config, processes)
+    loader = make_loader(dataset, config, range(progress.step * step_pairs, schedule.steps * step_pairs))
+    validation = None
     if output.validate_every:
-        pairs = ValidationPairs(
-            config.data.root, pair_options(config), config.seed, per_video=output.validation_per_video
-        )
+        pairs = ValidationPairs(config.data, config.seed, per_video=output.validation_per_video)
+        validation = accelerator.prepare(make_loader(pairs, config, range(len(pairs))))
 
     # 4. The run's folder: nothing has been written before this point
     accelerator.wait_for_everyone()
@@ -111,63 +110,70 @@ def train(
     if config.sync_batchnorm:
         nn.SyncBatchNorm.convert_sync_batchnorm(networks)
     optimizer = build_optimizer(step, networks, schedule)
-    averaged = AveragedNetworks(networks, config.ema) if config.ema else None
+    averaged = averaged_model(networks, config.ema) if config.ema else None
+    result = networks if averaged is None else averaged.module  # what is validated and saved
     if checkpoint is not None:
-        restore(checkpoint, networks, optimizer, averaged)
+        restore(checkpoint, networks, optimizer, averaged, accelerator.scaler)
     if config.compile:
         compile_networks(networks)
-    step = accelerator.prepare_model(step)  # autocast, and gradients averaged over the processes
+    step, optimizer, loader = accelerator.prepare(step, optimizer, loader)
 
     # 6. Steps
-    with StopSignal() as signal, Summaries(config, progress, processes, accelerator.is_main_process) as summary:
-        device = device_name(accelerator.device)
+    with Summaries(accelerator, config, progress) as summary, sigterm_as_trigger(accelerator):
+        device, means = device_name(accelerator.device), dict[str, float]()
         summary.say(*start_lines(config, accelerator, progress, step, dataset, needed_features(config), device))
-        window, means = Window(), {}
-        batches = numbered_batches(dataset, config, accelerator, progress.step)
         redrawn = torch.zeros((), dtype=torch.int64, device=accelerator.device)
+        batches = iter(loader)
         step.train()
-        for number in range(progress.step, schedule.steps):
+        while progress.step < schedule.steps:
             # 6.1 The batches of this step
             began = time.perf_counter()
             taken = [next(batches) for _ in range(schedule.accumulation)]
             waited = time.perf_counter() - began
+            redrawn += torch.stack([batch.pop("redrawn").sum() for batch in taken]).sum()
+
+            # 6.2 Losses and their gradients, the mean over batches and processes
+            phase, rate = phase_at(config, progress.step), learning_rate_at(schedule, progress.step)
+            backup, outputs = BufferBackup(networks), []
             for batch in taken:
-                redrawn += batch.pop("redrawn").sum()
+                with accelerator.accumulate(step):
+                    outputs.append(step(batch, phase))
+                    accelerator.backward(outputs[-1].total)
 
-            # 6.2 Losses, gradients, new weights; or none, if a number is not finite
-            phase, rate = phase_at(config, number), learning_rate_at(schedule, number)
-            result = update(accelerator, step, networks, optimizer, taken, phase, rate, schedule.clip, signal)
+            # 6.3 New weights; or the old ones, if a number is not finite
+            bad = take_step(accelerator, networks, optimizer, outputs, rate, schedule.clip)
+            if bad:
+                backup.restore()
+            elif averaged is not None:
+                averaged.update_parameters(networks)
             seconds = time.perf_counter() - began
-            progress = progress.after(batch_pairs, seconds, bool(result.bad))
-            if averaged is not None and not result.bad:
-                averaged.update(networks, progress.step)
+            progress = progress.after(step_pairs, seconds, bool(bad))
+            last, stop = progress.step == schedule.steps, accelerator.check_trigger()
 
-            # 6.3 What is told about it
-            window.add(result.outputs, batch_pairs, seconds, waited)
-            summary.stepped()
-            if result.bad:
-                summary.say(f"step {progress.step}: {', '.join(result.bad)} not finite, the step is skipped")
+            # 6.4 What is reported
+            summary.add([] if bad else outputs, seconds, waited)
+            if bad:
+                summary.say(f"step {progress.step}: {', '.join(bad)} not finite, the step is skipped")
             if progress.skipped_in_row >= schedule.max_skipped:
                 raise TrainingError(
-                    f"stopped at step {progress.step}: {', '.join(result.bad)} not finite {progress.skipped_in_row} times in a "
+                    f"stopped at step {progress.step}: {', '.join(bad)} not finite {progress.skipped_in_row} times in a "
                     "row (schedule.max_skipped); try a lower schedule.learning_rate, or precision fp32"
                 )
-            last = progress.step == schedule.steps
-            if progress.step % output.log_every == 0 or last:
-                means = summary.log(accelerator, window, progress, rate)
-                window = Window()
-            if due(output.images_every, progress.step) and result.outputs:
-                summary.images(result.outputs[0].images, progress.step)
-            if pairs is not None and (due(output.validate_every, progress.step) or last) and not result.stop:
-                model = averaged.networks if averaged is not None else networks
-                summary.validated(validate(accelerator, model, config, pairs), progress.step)
+            if due(output.log_every, progress.step) or last:
+                means = summary.log(progress, rate)
+            if due(output.images_every, progress.step) and not bad:
+                summary.images(outputs[0].images, progress.step)
+            if validation is not None and (due(output.validate_every, progress.step) or last) and not stop:
+                summary.validated(validate(accelerator, result, validation), progress.step)
                 step.train()
 
-            # 6.4 What is kept
-            if due(output.checkpoint_every, progress.step) or last or result.stop:
+            # 6.5 What is kept
+            if due(output.checkpoint_every, progress.step) or last or stop:
                 tensors = collect_tensors(networks, optimizer, averaged)
-                in_main_process(accelerator, save_checkpoint, folder, tensors, progress, config, processes)
-            if result.stop and not last:
+                in_main_process(
+                    accelerator, save_checkpoint, folder, tensors, progress, config, processes, accelerator.scaler
+                )
+            if stop and not last:
                 summary.say(f"stopped by SIGTERM after step {progress.step}; the same command goes on from there")
                 return None
 
@@ -178,36 +184,23 @@ def train(
             )
 
     # 7. The saved pipeline
-    model = averaged.networks if averaged is not None else networks
     card = model_card(config, progress, last_line(folder / VALIDATION), len(dataset), device, processes)
-    in_main_process(accelerator, export, pipeline_of(model, config), folder, card)
+    in_main_process(accelerator, export, pipeline_of(result, config), folder, card)
     if accelerator.is_main_process:
         print(*end_lines(folder / PIPELINE, progress, means), sep="\n", flush=True)
     return folder / PIPELINE
 
 
-def numbered_batches(
-    dataset: PairDataset, config: TrainingConfig, accelerator: Accelerator, first_step: int
-) -> Iterator[dict[str, Tensor]]:
-    """This process's batches of all steps from `first_step` to the last, on its device."""
-    schedule, device = config.schedule, accelerator.device
-    numbers = SampleNumbers(
-        schedule.batch_size,
-        accelerator.process_index,
-        accelerator.num_processes,
-        first_step * schedule.accumulation,
-        (schedule.steps - first_step) * schedule.accumulation,
-    )
-    pin = device.type == "cuda"
-    loader = DataLoader(
+def make_loader(dataset: Dataset[dict[str, Tensor]], config: TrainingConfig, numbers: range) -> DataLoader:
+    """Batches of the samples with these numbers, in order; `Accelerator.prepare` deals them out to the processes in turn."""
+    return DataLoader(
         dataset,
-        batch_sampler=numbers,
+        config.schedule.batch_size,
+        sampler=numbers,
         num_workers=config.data.workers,
-        pin_memory=pin,
-        worker_init_fn=outlive_sigterm,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=ignore_sigterm,
     )
-    for batch in loader:
-        yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
 def due(every: int, step: int) -> bool:

@@ -1,118 +1,102 @@
-"""One optimiser step, on all processes together: forward, backward, clipping, and what happens when a number is not finite."""
+"""One optimiser step, on all processes together: clipping, and what happens when a number is not finite; SIGTERM."""
 
 from __future__ import annotations
 
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import nn
 
 from .checkpoints import TrainingError
 from .config import ScheduleConfig
-from .phase import Phase
+from .motion_step import StepOutput
 
 CLIPPED = ("keypoint_detector", "dense_motion_network", "background_predictor")
 
 
-@dataclass(frozen=True)
-class Update:
-    """What became of a step.
+def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:
+    """Adam for what a step trains, with a learning rate of its own for the selector.
 
-    Attributes:
-        outputs: of its batches, those of this process; none if the step was skipped.
-        bad: what was not finite: names of losses, or "gradient"; then the step was skipped, on all processes.
-        stop: whether any process was told to stop.
+    It starts from nearly nothing, and a step of Adam has the size of the rate: a short run moves it too little otherwise.
     """
+    trained = list(step.parameters())
+    rates = dict.fromkeys(trained, 1.0)
+    if "selector" in networks:
+        own = networks["selector"].parameters()
+        rates |= {parameter: schedule.selector_rate for parameter in own if parameter in rates}
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in trained if rates[parameter] == rate], "rate": rate}
+        for rate in sorted(set(rates.values()))
+    ]
+    return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
 
-    outputs: list[Any]
-    bad: tuple[str, ...]
-    stop: bool
 
-
-def update(
+def take_step(
     accelerator: Accelerator,
-    step: nn.Module,
     networks: nn.ModuleDict,
-    optimizer: torch.optim.Optimizer,
-    batches: Sequence[dict[str, Tensor]],
-    phase: Phase,
+    optimizer: AcceleratedOptimizer,
+    outputs: Sequence[StepOutput],
     learning_rate: float,
     clip: float,
-    signal: StopSignal,
-) -> Update:
-    """Take one optimiser step over some batches, or skip it on all processes if a loss or a gradient is not finite.
+) -> tuple[str, ...]:
+    """Move the weights along the gradients; or do not, in all processes, if a loss or a gradient is not finite in one.
 
     Args:
-        step: the prepared `MotionStep` or `AvdStep`; called as ``step(batch, phase)``.
-        networks: inside of it.
-        batches: as many as are accumulated.
-        phase, learning_rate: of this step.
+        optimizer: a prepared one; its learning rates are set, since they follow from the step's number and need no scheduler.
+        outputs: of the batches that the gradients come from.
+        learning_rate: of this step.
         clip: largest gradient entry of the networks in `CLIPPED`; larger ones scale the network's gradient down.
-        signal: whether this process was told to stop, for `Update.stop`.
+
+    Returns:
+        Names of the losses that were not finite, or "gradient"; none if the step was taken.
     """
-    kept = _Statistics(networks)
-    outputs: list[Any] = []
-    bad: tuple[str, ...] = ()
-    stopped = False
-    for index, batch in enumerate(batches):
-        with accelerator.no_sync(step) if index + 1 < len(batches) else nullcontext():
-            output = step(batch, phase)
-            bad, stopped = _agree(accelerator, output.losses, signal.received)
-            if bad:
-                break
-            accelerator.backward(output.total / len(batches))
-            outputs.append(output)
+    accelerator.unscale_gradients(
+        optimizer
+    )  # fp16: once, which `clip_grad_norm_` of accelerate would do for each network
+    for name in CLIPPED:
+        if name in networks:
+            nn.utils.clip_grad_norm_(networks[name].parameters(), clip, norm_type=math.inf)
+    bad = _not_finite(accelerator, networks, outputs)
     if not bad:
-        for name in CLIPPED:
-            if name in networks:
-                accelerator.clip_grad_norm_(networks[name].parameters(), clip, norm_type=math.inf)
-        bad = () if _gradient_is_finite(networks.parameters()) else ("gradient",)
-    if bad:
-        kept.restore()
-    else:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * group.get("rate", 1.0)
         optimizer.step()
+    elif accelerator.scaler is not None:
+        accelerator.scaler.update()  # to a smaller scale
     optimizer.zero_grad(set_to_none=True)
-    return Update([] if bad else outputs, bad, stopped)
+    return bad
 
 
-def _agree(accelerator: Accelerator, losses: dict[str, Tensor], stop: bool) -> tuple[tuple[str, ...], bool]:
-    """Names of the losses that are not finite in any process, and whether any process was told to stop.
-
-    All processes must know before the backward pass: one that left it out alone would keep the others waiting.
-    """
-    first = next(iter(losses.values()))
-    flags = torch.stack([~loss.detach().isfinite() for loss in losses.values()]).float()
-    flags = accelerator.reduce(torch.cat((flags, torch.full_like(first.detach().float().view(1), float(stop)))), "sum")
-    *bad, stopped = (flags > 0).tolist()
-    return tuple(name for name, is_bad in zip(losses, bad, strict=True) if is_bad), stopped
-
-
-def _gradient_is_finite(parameters: Iterable[nn.Parameter]) -> bool:
-    """The same answer in every process, because the gradients have been averaged."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return not gradients or bool(torch.stack(torch._foreach_norm(gradients, math.inf)).isfinite().all())
+def _not_finite(accelerator: Accelerator, networks: nn.Module, outputs: Sequence[StepOutput]) -> tuple[str, ...]:
+    """The same in every process: what is not finite in one has been averaged into the gradients of all."""
+    names = list(outputs[0].losses)
+    finite = [torch.stack([output.losses[name].detach() for output in outputs]).isfinite().all() for name in names]
+    gradients = [parameter.grad for parameter in networks.parameters() if parameter.grad is not None]
+    if gradients:
+        finite.append(torch.stack(torch._foreach_norm(gradients, math.inf)).isfinite().all())
+    counts = accelerator.reduce(torch.stack(finite).float(), "sum").tolist()
+    bad = [name for name, count in zip([*names, "gradient"], counts, strict=False) if count < accelerator.num_processes]
+    return tuple(name for name in bad if name != "gradient") or tuple(bad)
 
 
-class _Statistics:
-    """The running statistics of BatchNorm as they were: the forward pass of a skipped step has changed them."""
+class BufferBackup:
+    """BatchNorm's running statistics as they were: the forward pass of a skipped step has changed them."""
 
     def __init__(self, networks: nn.Module) -> None:
-        self.now = list(networks.buffers())
-        self.before = [buffer.clone() for buffer in self.now]
+        self._buffers = list(networks.buffers())
+        self._before = [buffer.clone() for buffer in self._buffers]
 
     @torch.no_grad()
     def restore(self) -> None:
-        for buffer, value in zip(self.now, self.before, strict=True):
+        """Put them back."""
+        for buffer, value in zip(self._buffers, self._before, strict=True):
             buffer.copy_(value)
 
 
@@ -133,50 +117,20 @@ def in_main_process(accelerator: Accelerator, write: Callable[..., object], *arg
         raise problem or TrainingError("the main process could not write")
 
 
-def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: ScheduleConfig) -> torch.optim.Adam:
-    """Adam for what a step trains, with a learning rate of its own for the selector.
-
-    It starts from nearly nothing, and a step of Adam has the size of the rate: a short run moves it too little otherwise.
-    """
-    trained = list(step.parameters())
-    rates = dict.fromkeys(trained, 1.0)
-    if "selector" in networks:
-        own = networks["selector"].parameters()
-        rates |= {parameter: schedule.selector_rate for parameter in own if parameter in rates}
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trained if rates[parameter] == rate], "rate": rate}
-        for rate in sorted(set(rates.values()))
-    ]
-    return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
+@contextmanager
+def sigterm_as_trigger(accelerator: Accelerator) -> Iterator[None]:
+    """SIGTERM, which preempted machines get, sets the accelerator's trigger instead of ending the process."""
+    if threading.current_thread() is not threading.main_thread():  # nowhere else can a handler be set
+        yield
+        return
+    accelerator.check_trigger()  # makes its flag: a signal during its first check would be lost
+    before = signal.signal(signal.SIGTERM, lambda *_: accelerator.set_trigger())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def learning_rate_at(schedule: ScheduleConfig, step: int) -> float:
-    """The learning rate of step `step`, counted from 0: gamma times smaller from each milestone on."""
-    return schedule.learning_rate * schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
-
-
-class StopSignal:
-    """Remembers SIGTERM, which preempted machines get, instead of ending; use as a context."""
-
-    def __init__(self) -> None:
-        self.received = False
-        self._before: Any = None
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # nowhere else can a handler be set
-            self._before = signal.signal(signal.SIGTERM, self._receive)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
-
-
-def outlive_sigterm(worker: int) -> None:
+def ignore_sigterm(worker: int) -> None:
     """For data workers: schedulers signal every process of a run, and the step that is being taken still needs its data."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -8,27 +8,23 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader
 
 from motion_core.hops import displacement
 from motion_core.selection import candidate_scores
 from motion_core.settings import AnimationSettings
 
-from .config import TrainingConfig
 from .losses import absolute_difference
 from .networks import hops_of
-from .update import outlive_sigterm
 
 
 @torch.inference_mode()
-def validate(
-    accelerator: Accelerator, networks: nn.ModuleDict, config: TrainingConfig, pairs: Dataset[dict[str, Tensor]]
-) -> dict[str, Any]:
+def validate(accelerator: Accelerator, networks: nn.ModuleDict, loader: DataLoader) -> dict[str, Any]:
     """Compare predictions with the driving images, over all processes; every process gets the result.
 
     Args:
         networks: put into evaluation mode.
-        pairs: samples with "source" and "driving".
+        loader: a prepared one, of samples with "source" and "driving".
 
     Returns:
         ``pairs``, how many; ``l1``, ``straight`` and ``copy``, mean absolute differences from the driving images of the
@@ -36,23 +32,18 @@ def validate(
         whose interpolated image is used, and ``t``, its mean time. ``_moved``: over pairs whose keypoints move more than the
         median, ``_changed``: over pairs that differ by more than the median.
     """
-    share = Subset(pairs, range(accelerator.process_index, len(pairs), accelerator.num_processes))  # type: ignore[arg-type]
     for buffer in networks.buffers():  # until its next step, each process has statistics of BatchNorm of its own
         broadcast(buffer)
     detector = networks.eval()["keypoint_detector"]
     rows = []
-    workers = config.data.workers
-    for batch in DataLoader(share, config.schedule.batch_size, num_workers=workers, worker_init_fn=outlive_sigterm):
-        source, driving = (batch[name].to(accelerator.device) for name in ("source", "driving"))
+    for batch in loader:
+        source, driving = batch["source"], batch["driving"]
         with accelerator.autocast():
             image, straight, t = predict(networks, source, driving)
         moved = displacement(detector(source), detector(driving))  # (B,)
         errors = [absolute_difference(given.float(), driving) for given in (image, straight, source)]
-        rows.append(torch.stack((*errors, moved, t), dim=1))  # (B, 5)
-    table = torch.cat(rows) if rows else torch.empty(0, 5, device=accelerator.device)
-    padded = accelerator.pad_across_processes(table, pad_index=-1)
-    table = accelerator.gather(padded).cpu()
-    table = table[table[:, 0] >= 0]  # (pairs, 5), without the padding
+        rows.append(accelerator.gather_for_metrics(torch.stack((*errors, moved, t), dim=1)).cpu())  # (B * processes, 5)
+    table = torch.cat(rows)  # (pairs, 5)
     *errors, moved, t = table.unbind(dim=1)
     result: dict[str, Any] = {"pairs": len(t)}
     everything = torch.ones_like(t, dtype=torch.bool)

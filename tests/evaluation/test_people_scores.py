@@ -20,7 +20,7 @@ from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
 from motion_core import media
 from motion_core.errors import InputError
-from train.pack_data import from_photos
+from train.recipes.people.prepare import photos_for_training
 
 SIDE = 256
 
@@ -127,12 +127,13 @@ def photos(tmp_path_factory, drawn):
     return folder
 
 
-def test_photos_held_back_are_never_packed_for_training(photos):
+def test_photos_held_back_are_never_trained_on(photos):
     pairs = photo_pairs(photos)
     assert [pair.name for pair in pairs if pair.held_back] == ["pose00", "pose10"]
     assert len(pairs) == 11  # one has no second photo
-    packed = {item.name: item.split for item in from_photos(photos, "", "")}
-    assert packed == {f"photo-{pair.name}": "test" if pair.held_back else "train" for pair in pairs}
+    trained = {pair.name for pair in photos_for_training(photos)}
+    assert trained
+    assert not trained & {"pose00", "pose10"}
 
 
 def test_photos_come_with_the_persons_place_and_a_photo_of_nobody_is_left_out(photos):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from media_files import damage, textured, write_video
 from PIL import Image
@@ -100,9 +96,9 @@ def test_a_pair_list_is_checked(root, capsys):
     assert "nothing can be sampled: pair_list" in capsys.readouterr().out
 
 
-def test_an_empty_folder_ends_with_status_2(tmp_path):
-    """Run as people run it, from a clean checkout."""
-    command = [sys.executable, "-m", "train.check_data", str(tmp_path)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == f"data root: {tmp_path} must hold a folder 'train' with the videos, but it has none\n"
+def test_an_empty_folder_ends_with_status_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    sentence = f"data root: {tmp_path} must hold a folder 'train' with the videos, but it has none\n"
+    assert capsys.readouterr().err == sentence
+    assert main([str(tmp_path), "--min-stride", "-1"]) == 2
+    assert "min_stride: must be greater than or equal to 0" in capsys.readouterr().err

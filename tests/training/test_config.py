@@ -20,19 +20,14 @@ def parsed(**sections) -> TrainingConfig:
     return parse_config({**LEAST, **sections})
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "int", "int_bt", "full", "v2"])
-def test_each_variant_has_a_configuration(variant):
-    config = load_config(CONFIGS / f"{variant}.yaml")
-    assert (config.variant, config.stage) == (variant, "motion")
-    assert config.output.folder == f"runs/{variant}"
+VARIANTS = ("tpsmm", "int", "int_bt", "full", "v2")
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "int", "int_bt", "full", "v2"])
-def test_every_variant_can_be_tried_out_small(variant):
-    assert load_config(CONFIGS / "small.yaml", [f"variant={variant}"]).variant == variant
-
-
-def test_the_avd_stage_has_a_configuration():
+def test_each_variant_and_the_avd_stage_have_a_configuration():
+    for variant in VARIANTS:
+        config = load_config(CONFIGS / f"{variant}.yaml")
+        assert (config.variant, config.stage, config.output.folder) == (variant, "motion", f"runs/{variant}")
+        assert load_config(CONFIGS / "small.yaml", [f"variant={variant}"]).variant == variant
     config = load_config(CONFIGS / "avd.yaml")
     assert config.stage == "avd"
     assert config.init_from
@@ -40,7 +35,7 @@ def test_the_avd_stage_has_a_configuration():
 
 def test_the_variants_differ_in_what_makes_them_variants_only():
     """Otherwise their results could not be compared."""
-    plain, *others = (load_config(CONFIGS / f"{name}.yaml") for name in ("tpsmm", "int", "int_bt", "full", "v2"))
+    plain, *others = (load_config(CONFIGS / f"{name}.yaml") for name in VARIANTS)
     for other in others:
         for key in changed_keys(plain, other):
             assert key.startswith(("variant", "losses.", "schedule.selector_warmup", "output.folder")), key
@@ -101,11 +96,9 @@ def test_overrides_are_yaml_and_win(tmp_path):
     ("wrong", "sentence"),
     [
         ({"variant": "best"}, "variant: must be 'tpsmm', 'int', 'int_bt', 'full' or 'v2', got 'best'"),
-        ({"epochs": 3}, "epochs: there is no such key"),
         ({"schedule": {"dropout": {"p": 1}}}, "schedule.dropout.p: there is no such key"),
         ({"data": {}}, "data.root: must be given"),
         ({"schedule": {"steps": "many"}}, "schedule.steps: must be a valid integer, .* got 'many'"),
-        ({"schedule": {"steps": 1.5}}, "schedule.steps: must be a valid integer, .* got '1.5'"),
         ({"schedule": {"steps": True}}, "schedule.steps: must not be true or false"),
         ({"schedule": {"batch_size": 0}}, "schedule.batch_size: must be greater than or equal to 1, got '0'"),
         ({"schedule": {"learning_rate": float("nan")}}, "schedule.learning_rate: must be a finite number, got 'nan'"),
@@ -113,16 +106,16 @@ def test_overrides_are_yaml_and_win(tmp_path):
         ({"schedule": [1]}, "schedule: must have keys of its own, got \\[1\\]"),
         ({"data": {"root": "x", "image_size": 200}}, "data.image_size must be multiples of 128 .* got \\[200, 200\\]"),
         ({"data": {"root": "x", "image_size": True}}, "data.image_size: must not be true or false"),
-        ({"data": {"root": "x", "image_size": [128]}}, "data.image_size.1: must be given"),
         ({"losses": {"scales": [1, 32]}}, "losses.scales must leave 16 pixels .* got 32"),
         (
             {"data": {"root": "x", "min_stride": 5, "max_stride": 2}},
             "data: max_stride must be at least min_stride = 5, got 2",
         ),
         ({"model": {"candidates": 1}}, "model.candidates must be 2 or more for full, got 1"),
+        ({"data": {"root": "x", "id_sampling": True, "pair_list": "a.csv"}}, "data: id_sampling must be off where .*"),
         ({"model": {"composed_view": True}}, "model.composed_view must be false .* got full"),
         ({"stage": "avd"}, "init_from must name the saved pipeline .* got null"),
-        ({"precision": "fp16"}, "precision: must be 'fp32' or 'bf16', got 'fp16'"),
+        ({"precision": "fp8"}, "precision: must be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_key_rule_and_value(wrong, sentence):
@@ -131,9 +124,8 @@ def test_what_is_wrong_is_one_sentence_with_key_rule_and_value(wrong, sentence):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "overrides", "sentence"),
-    [
+def test_files_and_overrides_that_cannot_be_read(tmp_path):
+    for text, overrides, sentence in (
         ("variant: [", [], "must be YAML"),
         ("- 1", [], "must be YAML with keys and values, got list"),
         ("seed: 1\nseed: 2", [], "the key 'seed' stands twice"),
@@ -141,14 +133,9 @@ def test_what_is_wrong_is_one_sentence_with_key_rule_and_value(wrong, sentence):
         ("seed: 1", ["seed.x=1"], "seed is a single value"),
         ("seed: 1", ["data={root: x}"], "must set a single value"),
         ("seed: 1", ["seed=["], "the value must be YAML"),
-    ],
-)
-def test_files_and_overrides_that_cannot_be_read(tmp_path, text, overrides, sentence):
-    (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(InputError, match=sentence):
-        load_config(tmp_path / "c.yaml", overrides)
-
-
-def test_no_such_file(tmp_path):
+    ):
+        (tmp_path / "c.yaml").write_text(text)
+        with pytest.raises(InputError, match=sentence):
+            load_config(tmp_path / "c.yaml", overrides)
     with pytest.raises(InputError, match="No such file"):
-        load_config(tmp_path / "c.yaml")
+        load_config(tmp_path / "none.yaml")

@@ -55,15 +55,15 @@ def inputs_of_every_loss() -> dict[str, list[Tensor]]:
     }
 
 
-@pytest.mark.parametrize("name", inputs_of_every_loss())
-def test_a_batch_gives_what_its_samples_give_alone(name):
+def test_a_batch_gives_what_its_samples_give_alone():
     """So that processes can be averaged."""
-    function, inputs = getattr(losses, name), inputs_of_every_loss()[name]
-    alone = [function(*(value[i : i + 1] for value in inputs)) for i in range(B)]
-    together = function(*inputs)
-    assert together.shape == (B,)
-    torch.testing.assert_close(together, torch.cat(alone))
-    assert together.std() > 0
+    for name, inputs in inputs_of_every_loss().items():
+        function = getattr(losses, name)
+        alone = [function(*(value[i : i + 1] for value in inputs)) for i in range(B)]
+        together = function(*inputs)
+        assert together.shape == (B,)
+        torch.testing.assert_close(together, torch.cat(alone))
+        assert together.std() > 0
 
 
 @pytest.mark.parametrize("function", [losses.perceptual_loss, losses.feature_consistency_loss])
@@ -128,15 +128,14 @@ def test_each_level_of_the_warp_loss_has_its_own_mask():
     assert loss(coarse_mask) == pytest.approx(0.5 * 10 + 0.5 * 1), "a single mask serves all levels"
 
 
-def test_the_background_there_and_back():
-    there, back = random_tensor(1, 3, 3), random_tensor(1, 3, 3)
-    by_hand = np.abs(np.eye(3) - there[0].detach().numpy() @ back[0].detach().numpy()).mean()
+def test_the_background_forward_and_backward():
+    forward, backward = random_tensor(1, 3, 3), random_tensor(1, 3, 3)
+    by_hand = np.abs(np.eye(3) - forward[0].detach().numpy() @ backward[0].detach().numpy()).mean()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = losses.background_loss(there, back)
+        loss = losses.background_loss(forward, backward)
     assert loss.item() == pytest.approx(by_hand, rel=1e-5)
-    assert gradients(loss, there, back) == [True, True]
-    inverse = torch.linalg.inv(there)
-    assert losses.background_loss(there, inverse).item() < 1e-5
+    assert gradients(loss, forward, backward) == [True, True]
+    assert losses.background_loss(forward, torch.linalg.inv(forward)).item() < 1e-5
 
 
 def test_appearance():
@@ -197,13 +196,25 @@ def test_ranking_prefers_the_better_candidate_and_leaves_the_errors_alone():
     assert gradients(loss, errors) == [False]
 
 
-@pytest.mark.parametrize("errors", [(0.5, 0.5), (float("nan"), 0.5), (0.5, float("inf")), (float("inf"),) * 2])
-def test_ranking_says_nothing_where_the_better_candidate_is_not_known(errors):
-    scores = random_tensor(1, 2)
-    loss = losses.ranking_loss(scores, torch.tensor([errors]))
-    assert loss.item() == 0
+def test_ranking_says_nothing_where_the_better_candidate_is_not_known():
+    scores = random_tensor(4, 2)
+    loss = losses.ranking_loss(scores, torch.tensor([(0.5, 0.5), (np.nan, 0.5), (0.5, np.inf), (np.inf, np.inf)]))
+    assert loss.eq(0).all()
     (gradient,) = torch.autograd.grad(loss.sum(), scores)
     assert gradient.eq(0).all()
+
+
+def test_all_pairs_of_candidates_are_ranked_by_how_far_their_errors_are_apart():
+    errors = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    scores = torch.tensor([[0.0, 1.0], [0.0, -2.0]], requires_grad=True)
+    loss = losses.weighted_ranking_loss(scores, errors)
+    expected = (0.5 * F.softplus(torch.tensor(1.0)) + 1.5 * F.softplus(torch.tensor(-2.0))) / 2
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(losses.weighted_ranking_loss(scores, 10 * errors), loss)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert gradient[:, 0].lt(0).all()  # the first is better in both, so its score rises
+    assert gradient[:, 1].gt(0).all()
+    assert losses.weighted_ranking_loss(torch.randn(3, 4), torch.ones(3, 4)) == 0
 
 
 def test_avd_and_equivariance_are_means_over_all_coordinates():

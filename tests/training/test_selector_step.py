@@ -8,44 +8,9 @@ import torch
 from train import losses
 from train.config_file import parse_config
 from train.networks import build_networks, hops_of
-from train.phase import Phase
 from train.preparation import build_step
-from train.selector_step import SelectorStep, weighted_ranking_loss
-
-
-def test_pairs_count_as_much_as_their_errors_differ():
-    errors = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
-    scores = torch.tensor([[0.0, 1.0], [0.0, -2.0]], requires_grad=True)
-
-    loss = weighted_ranking_loss(scores, errors)
-
-    softplus = torch.nn.functional.softplus
-    torch.testing.assert_close(
-        loss, (0.5 * softplus(torch.tensor(1.0)) + 1.5 * softplus(torch.tensor(-2.0))) / 2, rtol=1e-6, atol=0
-    )
-    torch.testing.assert_close(weighted_ranking_loss(scores, 10 * errors), loss)
-    loss.backward()
-    assert scores.grad[:, 0].lt(0).all()  # the first is better in both, so its score rises
-    assert scores.grad[:, 1].gt(0).all()
-
-
-def test_equal_errors_say_nothing():
-    scores = torch.randn(3, 4, requires_grad=True)
-    loss = weighted_ranking_loss(scores, torch.ones(3, 4))
-    loss.backward()
-    assert loss == 0
-    assert scores.grad.eq(0).all()
-
-
-def test_scores_learn_the_order_of_many_candidates():
-    errors = torch.tensor([[3.0, 1.0, 2.0, 5.0]])
-    scores = torch.zeros(1, 4, requires_grad=True)
-    optimizer = torch.optim.SGD([scores], lr=1.0)
-    for _ in range(50):
-        optimizer.zero_grad()
-        weighted_ranking_loss(scores, errors).backward()
-        optimizer.step()
-    assert scores[0].argsort(descending=True).tolist() == errors[0].argsort().tolist()
+from train.schedule import Phase
+from train.selector_step import SelectorStep
 
 
 @pytest.fixture

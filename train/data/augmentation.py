@@ -1,15 +1,18 @@
-"""Changes of the colours of both images of a pair alike."""
+"""Colour jitter of both images of a pair alike.
+
+One matrix instead of torchvision's functions, whose `adjust_hue` goes through HSV: 18 times as long at 256 x 256, 16 ms a pair.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from motion_core.errors import InputError
+from train.config import JitterConfig
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])  # BT.601
 # RGB to YIQ: hue is the angle in the plane of I and Q.
@@ -17,32 +20,8 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115,
 
 
 @dataclass(frozen=True)
-class Jitter:
-    """How far colours vary. Brightness, contrast and saturation are multiplied by U(1 - x, 1 + x).
-
-    Attributes:
-        brightness, contrast, saturation: x, in [0, 1]; 0 is none.
-        hue: in [0, 0.5]; it turns by U(-hue, hue) of a full circle in the YIQ colour space.
-
-    Raises:
-        InputError: a value out of range.
-    """
-
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
-    hue: float = 0.1
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            top, value = (0.5 if field.name == "hue" else 1), getattr(self, field.name)
-            if not 0 <= value <= top:
-                raise InputError(f"jitter: {field.name} must be in [0, {top}], got {value}")
-
-
-@dataclass(frozen=True)
 class Colors:
-    """One draw of a `Jitter`: three factors, and an angle as a share of a full circle."""
+    """A draw: three factors, and a turn of the hue as a share of a full circle in the YIQ colour space."""
 
     brightness: float = 1.0
     contrast: float = 1.0
@@ -50,7 +29,7 @@ class Colors:
     hue: float = 0.0
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, jitter: Jitter) -> Colors:
+    def draw(cls, rng: np.random.Generator, jitter: JitterConfig) -> Colors:
         spans = (jitter.brightness, jitter.contrast, jitter.saturation)
         brightness, contrast, saturation = (rng.uniform(1 - span, 1 + span) for span in spans)
         return cls(brightness, contrast, saturation, rng.uniform(-jitter.hue, jitter.hue))

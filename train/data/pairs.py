@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,11 +13,11 @@ from torch.utils.data import Dataset
 
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
+from train.config import DataConfig
 
 from .augmentation import Colors, change_colors
 from .frames import BrokenFrameError, FrameStore
 from .layouts import VideoFile, find_videos, open_videos, read_pairs
-from .options import PairOptions
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class PairPlan:
 
 
 class PairDataset(Dataset[dict[str, Tensor]]):
-    """Training pairs. ``dataset[n]`` is the same for the same root, options, seed and n, in any process and order.
+    """Training pairs. ``dataset[n]`` is the same for the same configuration, seed and n, in any process and order.
 
     A pass is `len(dataset)` numbers: each video (identity with `id_sampling`, row with `pair_list`) once, in an order of
     its own per pass. n goes on past the first pass without end.
@@ -49,24 +48,24 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         InputError: no videos, a video that cannot be opened (unless `skip_broken`), a pair that names no video.
     """
 
-    def __init__(self, root: str | os.PathLike[str], options: PairOptions, seed: int = 0, split: str = "train") -> None:
-        self.options, self.seed, self._root = options, seed, root
-        rows = None if options.pair_list is None else read_pairs(options.pair_list)
-        files = find_videos(root, split)
+    def __init__(self, config: DataConfig, seed: int = 0, split: str = "train") -> None:
+        self.config, self.seed = config, seed
+        rows = None if config.pair_list is None else read_pairs(config.pair_list)
+        files = find_videos(config.root, split)
         if rows is not None:
-            files = _named_in(rows, files, str(options.pair_list))
-        self.files, videos = _usable(files, root, options.skip_broken, fewest=1 if rows else 2)
-        self._choices = _choices(self.files, rows, options.id_sampling)
+            files = _named_in(rows, files, str(config.pair_list))
+        self.files, videos = _usable(files, config, fewest=1 if rows else 2)
+        self._choices = _choices(self.files, rows, config.id_sampling)
         self._counts = [video.count for video in videos]
         for a, b in (pair for pairs in self._choices for pair in pairs):
             if a == b and self._counts[a] < 2:
                 raise InputError(too_short(videos[a]))
-        short = sum(count <= options.min_stride for count in self._counts)
+        short = sum(count <= config.min_stride for count in self._counts)
         if short and not rows:
             logger.warning(
-                "%d videos have no frames min_stride = %d apart: their ends are used", short, options.min_stride
+                "%d videos have no frames min_stride = %d apart: their ends are used", short, config.min_stride
             )
-        self._store = FrameStore(videos, options.size, options.fit, options.cache_mb)
+        self._store = FrameStore(videos, config.image_size, config.fit, config.cache_mb)
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
 
     def __len__(self) -> int:
@@ -83,11 +82,11 @@ class PairDataset(Dataset[dict[str, Tensor]]):
         choices = self._choices[rng.integers(len(self)) if draw else self._order[1][place]]
         a, b = choices[rng.integers(len(choices))]
         if a == b and self._counts[a] > 1:
-            i, j = _two_frames(rng, self._counts[a], self.options.min_stride, self.options.max_stride)
+            i, j = _two_frames(rng, self._counts[a], self.config.min_stride, self.config.max_stride)
         else:
             i, j = int(rng.integers(self._counts[a])), int(rng.integers(self._counts[b]))
-        flip = bool(rng.random() < 0.5) and self.options.flip
-        colors = Colors.draw(rng, self.options.jitter)
+        flip = bool(rng.random() < 0.5) and self.config.flip
+        colors = Colors.draw(rng, self.config.jitter)
         return PairPlan(a, i, b, j, flip, colors)
 
     def __getitem__(self, n: int) -> dict[str, Tensor]:
@@ -98,7 +97,7 @@ class PairDataset(Dataset[dict[str, Tensor]]):
             BrokenFrameError: a frame cannot be decoded; the message names the file.
         """
         plans = (self.plan(n, draw) for draw in range(_DRAWS))
-        redrawn, plan, images = _first_whole(self._store, plans, self.options.skip_broken, self._root)
+        redrawn, plan, images = _first_whole(self._store, plans, self.config)
         images = change_colors(images, plan.colors)  # (2, 3, H, W)
         if plan.flip:
             images = images.flip(-1)
@@ -114,19 +113,10 @@ class ValidationPairs(Dataset[dict[str, Tensor]]):
     frames are kept under a bound of `cache_mb` of its own.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        options: PairOptions,
-        seed: int = 0,
-        split: str = "test",
-        per_video: int = 4,
-    ) -> None:
-        if per_video < 1:
-            raise InputError(f"per_video: must be 1 or more, got {per_video}")
-        self.files, videos = _usable(find_videos(root, split), root, options.skip_broken, fewest=2)
-        self._skip_broken, self._root = options.skip_broken, root
-        self._store = FrameStore(videos, options.size, options.fit, options.cache_mb, whole_videos=False)
+    def __init__(self, config: DataConfig, seed: int = 0, split: str = "test", per_video: int = 4) -> None:
+        self.config = config
+        self.files, videos = _usable(find_videos(config.root, split), config, fewest=2)
+        self._store = FrameStore(videos, config.image_size, config.fit, config.cache_mb, whole_videos=False)
         self._plans: list[PairPlan] = []
         for index, (file, video) in enumerate(zip(self.files, videos, strict=True)):
             rng = np.random.default_rng((seed, _VALIDATION, *file.name.encode()))
@@ -151,14 +141,12 @@ class ValidationPairs(Dataset[dict[str, Tensor]]):
         if not 0 <= n < len(self):
             raise IndexError(f"there is no pair {n} of {len(self)}")  # which also ends a loop over all of them
         plans = (self._plans[(n + k) % len(self)] for k in range(len(self)))
-        _, plan, images = _first_whole(self._store, plans, self._skip_broken, self._root)  # images (2, 3, H, W)
+        _, plan, images = _first_whole(self._store, plans, self.config)  # images (2, 3, H, W)
         video = torch.tensor(plan.source_video)
         return {"source": images[0], "driving": images[1], "number": torch.tensor(n), "video": video}
 
 
-def _first_whole(
-    store: FrameStore, plans: Iterable[PairPlan], skip_broken: bool, root: str | os.PathLike[str]
-) -> tuple[int, PairPlan, Tensor]:
+def _first_whole(store: FrameStore, plans: Iterable[PairPlan], config: DataConfig) -> tuple[int, PairPlan, Tensor]:
     """Return how many plans were broken, the first that is not (without `skip_broken`, the first) and its images (2, 3, H, W)."""
     last: BrokenFrameError | None = None
     for broken, plan in enumerate(plans):
@@ -166,11 +154,15 @@ def _first_whole(
             return broken, plan, _images(store, plan)
         except BrokenFrameError as error:
             last = error
-            if not skip_broken:
+            if not config.skip_broken:
                 break
             logger.warning("another sample is drawn: %s", error)
-    advice = f"list what is broken with: python -m train.check_data {os.fspath(root)}"
-    also = "; what was drawn instead is broken too" if skip_broken else "; data.skip_broken=true draws other samples"
+    advice = f"list what is broken with: python -m train.check_data {config.root}"
+    also = (
+        "; what was drawn instead is broken too"
+        if config.skip_broken
+        else "; data.skip_broken=true draws other samples"
+    )
     raise BrokenFrameError(f"{last} ({advice}{also})") from last
 
 
@@ -206,9 +198,7 @@ def _named_in(rows: Sequence[tuple[str, str]], files: list[VideoFile], pair_list
     return [file for file in files if file.name in used]
 
 
-def _usable(
-    files: list[VideoFile], root: str | os.PathLike[str], skip_broken: bool, fewest: int
-) -> tuple[list[VideoFile], list[FrameAccess]]:
+def _usable(files: list[VideoFile], config: DataConfig, fewest: int) -> tuple[list[VideoFile], list[FrameAccess]]:
     """Open the videos; return those with at least `fewest` frames. Raises InputError for others, or leaves them out."""
     usable, broken = [], []
     for file, video in zip(files, open_videos(files), strict=True):
@@ -218,9 +208,9 @@ def _usable(
             broken.append(too_short(video))
         else:
             usable.append((file, video))
-    if broken and (not skip_broken or not usable):
+    if broken and (not config.skip_broken or not usable):
         others = f"{len(broken)} of {len(files)} videos cannot be used" if len(files) > 1 else "it cannot be used"
-        advice = f"list them with: python -m train.check_data {os.fspath(root)}; skip_broken leaves them out"
+        advice = f"list them with: python -m train.check_data {config.root}; data.skip_broken=true leaves them out"
         raise InputError(f"{broken[0]} ({others}; {advice})")
     if broken:
         logger.warning(

@@ -12,10 +12,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
-from train.ema import AveragedNetworks
+from train.ema import averaged_model
 
 WARM_UP = 100  # steps
 DECAY = 0.998  # of the averaged weights, each step
@@ -52,7 +53,7 @@ def run(stage: Stage, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = nn.ModuleDict(dict(stage.networks)).to(memory_format=torch.channels_last)
-    averaged = AveragedNetworks(model, DECAY)
+    averaged = averaged_model(model, DECAY)
     optimizer = torch.optim.AdamW(model.parameters(), stage.rate, weight_decay=1e-4)
     done = _resume(stage, folder, model, averaged, optimizer)
     began, first = time.perf_counter(), done
@@ -70,7 +71,7 @@ def run(stage: Stage, folder: Path) -> None:
         if torch.isfinite(norm):
             optimizer.step()
         done += 1
-        averaged.update(model, done)
+        averaged.update_parameters(model)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach()) / REPORTED_EVERY
         if done % REPORTED_EVERY == 0:
@@ -79,7 +80,7 @@ def run(stage: Stage, folder: Path) -> None:
             sums = {}
         if done % SAVED_EVERY == 0 and done < stage.steps:
             _save(stage, folder, model, averaged, optimizer, done)
-    save_weights(averaged.networks, folder / f"{stage.name}.safetensors")
+    save_weights(averaged.module, folder / f"{stage.name}.safetensors")
     (folder / f"{stage.name}.partial.safetensors").unlink(missing_ok=True)
 
 
@@ -116,12 +117,12 @@ def _save(
     stage: Stage,
     folder: Path,
     model: nn.Module,
-    averaged: AveragedNetworks,
+    averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
     done: int,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"averaged.{name}": value for name, value in averaged.networks.state_dict().items()}
+    tensors |= {f"averaged.{name}": value for name, value in averaged.module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     settings = {"done": str(done), "settings": _settings(stage)}
@@ -137,7 +138,7 @@ def _settings(stage: Stage) -> str:
 
 
 def _resume(
-    stage: Stage, folder: Path, model: nn.Module, averaged: AveragedNetworks, optimizer: torch.optim.Optimizer
+    stage: Stage, folder: Path, model: nn.Module, averaged: AveragedModel, optimizer: torch.optim.Optimizer
 ) -> int:
     """Steps that were done, 0 without a file."""
     path = folder / f"{stage.name}.partial.safetensors"
@@ -155,7 +156,8 @@ def _resume(
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     model.load_state_dict(part("model."))
-    averaged.networks.load_state_dict(part("averaged."))
+    averaged.module.load_state_dict(part("averaged."))
+    averaged.n_averaged.fill_(int(about["done"]))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in part("optimizer.").items():
         index, key = name.split(".", 1)
