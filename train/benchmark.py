@@ -22,7 +22,7 @@ from motion_core.errors import InputError
 from motion_core.hardware import synchronize
 
 from .config import TrainingConfig
-from .config_file import load_config
+from .config_file import ConfigParser, load_config
 from .data import PairDataset
 from .export import device_name
 from .networks import build_networks
@@ -99,22 +99,17 @@ def stepper(
     return take
 
 
+def run(options: argparse.Namespace) -> None:
+    if min(options.steps, options.warmup) < 1:
+        raise InputError(f"--steps and --warmup must be 1 or more, got {options.steps} and {options.warmup}")
+    print(*measure(load_config(options.config, options.overrides), options.steps, options.warmup), sep="\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status: 0, or 2 with a sentence for what cannot be used."""
-    parser = argparse.ArgumentParser(description="Measure how fast a configuration trains on this machine.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="as for train/train.py")
+    parser = ConfigParser("python -m train.benchmark", __doc__)
     parser.add_argument("--steps", type=int, default=10, help="that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as precision=bf16")
-    options = parser.parse_intermixed_args(arguments)
-    try:
-        if min(options.steps, options.warmup) < 1:
-            raise InputError(f"--steps and --warmup must be 1 or more, got {options.steps} and {options.warmup}")
-        print(*measure(load_config(options.config, options.overrides), options.steps, options.warmup), sep="\n")
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser.run(run, arguments)
 
 
 if __name__ == "__main__":

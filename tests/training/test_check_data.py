@@ -98,7 +98,7 @@ def test_a_pair_list_is_checked(root, capsys):
 
 def test_an_empty_folder_ends_with_status_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
-    sentence = f"data root: {tmp_path} must hold a folder 'train' with the videos, but it has none\n"
+    sentence = f"train.check_data: data root: {tmp_path} must hold a folder 'train' with the videos, but it has none\n"
     assert capsys.readouterr().err == sentence
     assert main([str(tmp_path), "--min-stride", "-1"]) == 2
     assert "min_stride: must be greater than or equal to 0" in capsys.readouterr().err
