@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def averaged_model(networks: nn.Module, decay: float) -> AveragedModel:
@@ -21,7 +21,7 @@ def averaged_model(networks: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def move(averaged: Sequence[Tensor], trained: Sequence[Tensor], updates: Tensor | int) -> None:
+    def move(averaged: Tensors, trained: Tensors, updates: Tensor | int) -> None:
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, trained, 1 - min(decay, (2 + int(updates)) / (11 + int(updates))))
         else:  # counters

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 if not __package__:  # run as a file: this folder's train.py must not stand for the package
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -113,7 +114,7 @@ def train(
         nn.SyncBatchNorm.convert_sync_batchnorm(networks)
     optimizer = build_optimizer(step, networks, schedule)
     averaged = averaged_model(networks, config.ema) if config.ema else None
-    result = networks if averaged is None else averaged.module  # what is validated and saved
+    result: Any = networks if averaged is None else averaged.module  # the networks that are validated and saved
     if checkpoint is not None:
         restore(checkpoint, networks, optimizer, averaged, accelerator.scaler)
     if config.compile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,31 +11,6 @@ from train.equivariance import RandomSpline
 
 def random_spline(batch: int = 2) -> RandomSpline:
     return RandomSpline.from_noise(torch.randn(batch, 2, 3), torch.randn(batch, 25))
-
-
-def by_hand(theta: np.ndarray, control_params: np.ndarray, point: np.ndarray) -> np.ndarray:
-    result = theta @ [*point, 1]
-    for row in range(5):
-        for column in range(5):
-            square = (point[0] - (column / 2 - 1)) ** 2 + (point[1] - (row / 2 - 1)) ** 2
-            result = result + control_params[0, 5 * row + column] * square * np.log(square + 1e-9)
-    return result
-
-
-def test_points_by_the_formula():
-    spline, points = random_spline(), torch.rand(2, 7, 2) * 2 - 1
-    transformed = spline.transform_points(points)
-    assert transformed.shape == (2, 7, 2)
-    for i in range(2):
-        theta, control_params = spline.theta[i].double().numpy(), spline.control_params[i].double().numpy()
-        expected = [by_hand(theta, control_params, point) for point in points[i].double().numpy()]
-        np.testing.assert_allclose(transformed[i], expected, atol=1e-6)
-
-
-def test_the_same_points_for_all_samples():
-    spline, points = random_spline(), torch.rand(7, 2)
-    expected = spline.transform_points(points.expand(2, 7, 2))
-    torch.testing.assert_close(spline.transform_points(points), expected)
 
 
 def test_no_noise_is_the_identity():

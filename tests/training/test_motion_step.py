@@ -100,7 +100,11 @@ def test_each_variant_has_its_losses_and_every_parameter_learns(variant):
 @pytest.mark.parametrize("variant", ["tpsmm", "v2"])
 def test_gradients_of_a_joint_batch_are_the_mean_of_its_halves(variant):
     """With BatchNorm in eval mode and draws tied to the samples: what makes DDP the same as one process."""
-    config = configuration(variant, schedule={"dropout": {"until": 100, "ramp": 1, "to": 0.5}})
+    resnets = {
+        "keypoints": {},
+        "background_motion": {},
+    }  # the points of smaller networks nearly coincide, and rounding grows
+    config = configuration(variant, model=resnets, schedule={"dropout": {"until": 100, "ramp": 1, "to": 0.5}})
     networks = moving_networks(config).eval()
     step, batch, phase = MotionStep(networks, config, features()), pairs(), phase_at(config, 5)
     assert phase.dropout == 0.5
