@@ -1,4 +1,4 @@
-"""How well a model animates the videos that it is not trained on, beside what copying the source would give."""
+"""Validation on videos that the model is not trained on, beside copying the source."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def validate(accelerator: Accelerator, networks: nn.ModuleDict, loader: DataLoad
 
 
 def _upper_half(amounts: Tensor) -> Tensor:
-    """Which of them are at least the median."""
+    """A mask of those that are at least the median."""
     return amounts >= amounts.median()
 
 
