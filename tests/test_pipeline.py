@@ -156,8 +156,13 @@ def test_strength_zero_stands_still(pipe, picture, video):
     assert not np.array_equal(*pipe(picture, video, strength=1).frames[[0, 2]])
 
 
+@torch.no_grad()
+def detected(pipe, picture):
+    return pipe.keypoint_detector(media.to_float(picture[None])).points[0]
+
+
 def test_relative_motion_starts_at_the_source(pipe, picture, video):
-    source = pipe.encode_source(media.to_float(picture[None])).keypoints.points[0]
+    source = detected(pipe, picture)
 
     for initial in (0, 3):
         keypoints = pipe(picture, video, initial_frame=initial).keypoints
@@ -166,7 +171,7 @@ def test_relative_motion_starts_at_the_source(pipe, picture, video):
 
 def test_automatic_is_relative_but_for_keypoints_that_are_limbs(pipe, picture, video, monkeypatch):
     def keypoints(mode, **settings):
-        return pipe(picture, video[:3], mode, **settings).keypoints
+        return pipe(picture, video[:3], mode=mode, **settings).keypoints
 
     automatic, relative = keypoints("auto"), keypoints("relative")
     np.testing.assert_array_equal(automatic, relative)
@@ -183,7 +188,7 @@ def test_automatic_is_relative_but_for_keypoints_that_are_limbs(pipe, picture, v
 
 def test_best_initial_frame_is_the_one_in_the_sources_pose(pipe, video):
     result = pipe(video[3], video, initial_frame="best")
-    source = pipe.encode_source(media.to_float(video[3:4])).keypoints.points[0]
+    source = detected(pipe, video[3])
 
     np.testing.assert_allclose(result.keypoints[3], source, atol=1e-6)
 
@@ -206,8 +211,8 @@ def test_smoothing_calms_a_trembling_video(pipe, picture):
 
 def test_stream_computes_frames_as_they_are_asked_for(pipe, picture, video, monkeypatch):
     made = []
-    generate = pipe.generate
-    monkeypatch.setattr(pipe, "generate", lambda *args: made.append(1) or generate(*args))
+    paint = pipe.image_generator.paint
+    monkeypatch.setattr(pipe.image_generator, "paint", lambda view: made.append(1) or paint(view))
     animation = pipe.stream(picture, video)
 
     assert made == []
