@@ -330,12 +330,6 @@ def test_a_subject_needs_a_model_that_looks_for_people():
         pipe.stream(frames[0], frames, AnimationSettings(subject=(1, 2)))
 
 
-@pytest.mark.parametrize("subject", [(1.0,), (-1, 3), (float("nan"), 3)])
-def test_a_subject_is_a_place(subject):
-    with pytest.raises(InputError, match="subject must be a place"):
-        AnimationSettings(subject=subject)
-
-
 def test_the_command_says_how_fast_it_was_and_where_nobody_was(folder, small_video, tmp_path, capsys):
     media.save_image(tmp_path / "two.png", picture_on(200, 400, (person(), 0, 0, 200), (person("bent"), 0, 200, 200)))
     with media.VideoWriter(f"{tmp_path}/driving/", 25) as writer:

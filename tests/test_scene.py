@@ -246,12 +246,6 @@ def test_models_without_layers_say_why_not(variant_pipeline, video, chosen):
 
 
 def test_what_a_scene_cannot_be_is_said(pipe, picture, video):
-    with pytest.raises(InputError, match="scene must be source, driving, transparent or a picture's path, got 3"):
-        AnimationSettings(scene=3)
-    with pytest.raises(
-        InputError, match="background 'predicted' moves the picture's own, which scene 'driving' leaves out"
-    ):
-        AnimationSettings(scene="driving", background="predicted")
     with pytest.raises(InputError, match=r"nowhere\.png"):
         pipe.stream(picture, video, AnimationSettings(scene="nowhere.png"))
     with pytest.raises(InputError, match="scene 'driving' needs a video"):
