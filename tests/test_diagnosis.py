@@ -12,6 +12,7 @@ from motion_core.__main__ import main
 from motion_core.diagnosis import diagnose
 from motion_core.geometry import resize_aligned
 from motion_core.records import RecordWriter
+from motion_core.transfer import MotionTransfer
 
 SIZE = 128
 
@@ -242,7 +243,7 @@ def test_an_interrupted_render_leaves_no_diagnosis(files, tmp_path, monkeypatch)
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MotionInterpPipeline, "generate", interrupt)
+    monkeypatch.setattr(MotionTransfer, "generate", interrupt)
 
     assert animate(files, tmp_path / "out.mp4", "--diagnosis", tmp_path / "frames.json") == 130
     assert list(tmp_path.iterdir()) == []
