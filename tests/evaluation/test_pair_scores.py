@@ -237,7 +237,7 @@ def test_the_results_of_a_batch_are_what_the_pipeline_makes_of_each_pair(rendere
     for one, (_, row) in zip(wanted, report.rows.iterrows(), strict=True):
         pictures = dict(media.open_frames(rendered / "test" / one.video).frames_at([one.source, one.driving]))
         source, driving = pictures[one.source], pictures[one.driving]
-        made = pipeline(source, np.stack((driving, driving)), "standard", background="predicted")
+        made = pipeline(source, np.stack((driving, driving)), mode="standard", background="predicted")
         real = media.to_uint8(to_network(media.to_float(driving[None]), place_in((SIDE, SIDE), (128, 128))))[0]
         assert row["t"] == made.selections[0].t
         assert row["l1"] == pytest.approx(l1(made.frames[0], real), abs=1e-5)
