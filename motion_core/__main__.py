@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from . import commands
 from .command_line import CommandParser
-from .settings import AnimationSettings, Backend, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
+from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
 from .version import __version__
 
 
@@ -108,13 +108,6 @@ def _add_dtype(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         default="auto",
         help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
-    )
-    parser.add_argument(
-        "--backend",
-        choices=get_args(Backend),
-        default="auto",
-        help="what computes the networks; packed: faster on a processor, for models of the published kind, the same up to "
-        "rounding; eager: as they were trained; auto: packed where it can be",
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
@@ -14,49 +13,11 @@ import numpy as np
 
 from . import media
 from .check import Check
-from .diagnosis import Diagnosis
+from .diagnosis import FrameDiagnosis
 from .framing import Placement
 from .people import Presence
 from .records import RecordWriter
-from .selection import Selection
-from .structures import Keypoints
-
-
-@dataclass(frozen=True)
-class FrameSelection:
-    """Which interpolated image was animated.
-
-    Attributes:
-        t: its time in [0, 1]; 0 is the picture itself.
-        score: its score; None where it was not chosen by scores.
-        candidates: the times that it was chosen from.
-        candidate_scores: theirs, higher is better; comparable within one strategy only.
-    """
-
-    t: float
-    score: float | None = None
-    candidates: tuple[float, ...] = ()
-    candidate_scores: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class FrameDiagnosis:
-    """What can be measured of a frame without knowing how it should look. Distances are in coordinates: 2 is the image's width.
-
-    Attributes:
-        displacement: mean distance of the keypoints from the picture's to the driving pose's.
-        remaining: what of it is left after the first hop, which is all of it where there is none.
-        visibility: share of the frame that was visible in what was animated (the interpolated image, where there is one; with
-            view fusion, the views together) and did not have to be painted, in [0, 1].
-        fold_over: share of the deformation that is folded over, the larger one of the hops', in [0, 1].
-        cycle_error: mean distance of the keypoints found in the frame from those that it was made for.
-    """
-
-    displacement: float
-    remaining: float
-    visibility: float
-    fold_over: float
-    cycle_error: float
+from .selection import FrameSelection
 
 
 @dataclass(frozen=True)
@@ -84,25 +45,6 @@ def _record(selection: FrameSelection, diagnosis: FrameDiagnosis | None) -> dict
     return {"selection": asdict(selection)} | ({} if diagnosis is None else {"diagnosis": asdict(diagnosis)})
 
 
-def frames(
-    images: np.ndarray, keypoints: Keypoints, selection: Selection, diagnosis: Diagnosis | None
-) -> list[AnimatedFrame]:
-    """The frames of one batch: images ``(B, H, W, 3)`` uint8, and what belongs to each of them."""
-    points = keypoints.points.float().cpu().numpy()
-    chosen = [
-        FrameSelection(t, None if math.isnan(score) else score, tuple(selection.times.tolist()), tuple(scores))
-        for t, score, scores in zip(
-            selection.t.tolist(), selection.score.tolist(), selection.scores.tolist(), strict=True
-        )
-    ]
-    found: list[FrameDiagnosis | None] = [None] * len(images)
-    if diagnosis is not None:
-        names = [each.name for each in fields(FrameDiagnosis)]
-        columns = zip(*(getattr(diagnosis, name).tolist() for name in names), strict=True)
-        found = [FrameDiagnosis(*numbers) for numbers in columns]
-    return [AnimatedFrame(*parts) for parts in zip(images, points, chosen, found, strict=True)]
-
-
 @dataclass(frozen=True)
 class Animation:
     """A video in the making: iterate over it once to compute its frames, one after the other.
@@ -116,7 +58,7 @@ class Animation:
         inputs: the files that it is made from, which a writer does not replace.
         presence: with models of people, in how many of the driving frames looked at so far there was one.
         transparent: whether frames are ``(H, W, 4)``, with transparency.
-        check: looks at the picture once more and says what to expect, with models of people; it may be called before a render.
+        check: says what to expect, with models of people; it may be called before a render.
     """
 
     frame_size: tuple[int, int]

@@ -71,7 +71,7 @@ def measure(
     for dtype in dtypes:
         pipeline = load(dtype)
         image, frames = media.to_float(source[None]), media.to_float(np.stack(driving))  # (1 | T, 3, H, W)
-        encoded = pipeline.encode_source(image)
+        encoded = pipeline.method.encode(image.to(pipeline.device))
         pictures = torch.cat([_frame(pipeline, encoded, frame[None]) for frame in frames]).cpu()
         psnr = None if reference is None else _psnr(pictures, reference)
         reference = pictures if reference is None else reference
@@ -109,7 +109,8 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
 
 
 def _frame(pipeline: MotionInterpPipeline, source: EncodedSource, frame: Tensor) -> Tensor:
-    return pipeline.generate([source], pipeline.analyse_driving(source, frame).keypoints).image
+    poses = pipeline.keypoint_detector(frame.to(pipeline.device))  # (1, K, N, 2)
+    return pipeline.method.generate([source], poses, [None], poses.points.new_zeros(1)).image
 
 
 @torch.inference_mode()
@@ -124,11 +125,12 @@ def _time(
 ) -> Measurement:
     frame = frames[-1:].to(pipeline.device)
     keypoints = pipeline.keypoint_detector(frame)
-    motion = pipeline.hops.backbone.motion(source, keypoints)
+    backbone = pipeline.method.backbone
+    motion = backbone.motion(source, keypoints)
     work: dict[str, Callable[[], object]] = {
-        "encode": lambda: pipeline.encode_source(image),
+        "encode": lambda: pipeline.method.encode(image.to(pipeline.device)),
         "keypoints": lambda: pipeline.keypoint_detector(frame),
-        "dense motion": lambda: pipeline.hops.backbone.motion(source, keypoints),
+        "dense motion": lambda: backbone.motion(source, keypoints),
         "image": lambda: pipeline.image_generator(source.features, motion),
         "frame": lambda: _frame(pipeline, source, frame),
     }

@@ -34,7 +34,7 @@ def animate(options: argparse.Namespace) -> None:
     if options.preview:
         _preview(options, settings)
         return
-    others = _check_outputs(options, settings)
+    kind, others = _check_outputs(options, settings)
     records = _records(options, others)
     pipeline = _load(options)
     inputs = (options.source, options.driving, settings)
@@ -43,7 +43,7 @@ def animate(options: argparse.Namespace) -> None:
     for sentence in check.sentences() if (check := animation.check()) else ():
         print(sentence, file=sys.stderr)
     began, before = perf_counter(), 0
-    with records as record, _writer(options, settings, pipeline, animation) as writer:
+    with records as record, _writer(options, settings, pipeline, animation, kind) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
             before = writer.frames_done
             if writer.finished and options.compare is None:
@@ -79,9 +79,7 @@ def interpolate(options: argparse.Namespace) -> None:
     media.check_output(options.output, [options.source, options.driving])
     times = options.times
     num = options.num if times is None else None
-    result = _load(options).interpolate(
-        options.source, options.driving, times, num=num, path=options.path, settings=settings_of(options)
-    )
+    result = _load(options).interpolate(options.source, options.driving, times, settings_of(options), num=num)
     result.save(options.output, frame_rate=options.frame_rate, provenance=not options.no_provenance)
     for time, fold in zip(result.times, result.fold_over, strict=True):
         print(f"t = {time:.3f}: {100 * fold:.1f} % of the deformation folded over")
@@ -122,7 +120,9 @@ def info(options: argparse.Namespace) -> None:
         print(line)
     pipeline = _load(options)
     if about.kind != "picture":
-        for line in driving_lines(about, pipeline.describe_driving(about.size, settings)):
+        for line in driving_lines(
+            about, pipeline.subject.describe_driving(about.size, pipeline.network_size(settings), settings)
+        ):
             print(line)
     if about.kind in ("picture", "animation"):
         try:
@@ -248,8 +248,8 @@ def _preview(options: argparse.Namespace, settings: AnimationSettings) -> None:
     print(f"{path}: frames from all over the video, and what becomes of them")
 
 
-def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> list[str]:
-    """Raise InputError where an output cannot be written; returns the files that another one must not replace."""
+def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> tuple[str, list[str]]:
+    """Raise InputError where an output cannot be written; returns its kind, and the files that another one must not replace."""
     from . import media
 
     inputs = [
@@ -273,17 +273,21 @@ def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> 
     for other in (options.compare, options.diagnosis):
         if other is not None and kind == "frames" and final_path(other).is_relative_to(final_path(options.output)):
             raise InputError(f"{other}: must not be in {options.output}, which is for the frames alone")
-    return [*inputs, *(path for path in (options.output, options.compare) if path is not None)]
+    return kind, [*inputs, *(path for path in (options.output, options.compare) if path is not None)]
 
 
 def _writer(
-    options: argparse.Namespace, settings: AnimationSettings, pipeline: MotionInterpPipeline, animation: Animation
+    options: argparse.Namespace,
+    settings: AnimationSettings,
+    pipeline: MotionInterpPipeline,
+    animation: Animation,
+    kind: str,
 ) -> media.VideoWriter | media.AlphaWriter | media.SegmentedWriter:
     """Segments where the format allows it, so that an interrupted and resumed render equals an uninterrupted one."""
     from . import media
 
     choice = {"audio": not options.no_audio, "provenance": not options.no_provenance}
-    if settings.scene == "transparent" or media.check_job(options.output, resume=options.resume) == "gif":
+    if settings.scene == "transparent" or kind == "gif":
         return animation.writer(options.output, **choice)
     files = (options.source, options.driving, *options.source_images, *scene_file(settings))
     inputs = [media.fingerprint(path) for path in files]
@@ -329,5 +333,4 @@ def _load(options: argparse.Namespace, dtype: torch.dtype | None = None) -> Moti
     device = choose_device(options.device)
     dtype = dtype or choose_dtype(device, getattr(options, "dtype", "auto"))
     logging.disable_progress_bar()  # it loads in a second
-    backend = getattr(options, "backend", MotionInterpPipeline.backend)
-    return MotionInterpPipeline.from_pretrained(options.model or SHIPPED, dtype=dtype, backend=backend).to(device)
+    return MotionInterpPipeline.from_pretrained(options.model or SHIPPED, dtype=dtype).to(device)

@@ -5,37 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from .backbone import Source
 from .geometry import fold_over_share
-from .hops import Generated, displacement
-from .networks.layered.person_detector import PersonDetector
-from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .structures import Keypoints
+from .transfer import Generated, MotionTransfer, displacement
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """Of B frames, each ``(B,)``; `motion_core.animation.FrameDiagnosis` says what the numbers mean."""
+class FrameDiagnosis:
+    """What can be measured of a frame without knowing how it should look. Distances are in coordinates: 2 is the image's width.
 
-    displacement: Tensor
-    remaining: Tensor
-    visibility: Tensor
-    fold_over: Tensor
-    cycle_error: Tensor
+    Attributes:
+        displacement: mean distance of the keypoints from the picture's to the driving pose's.
+        remaining: what of it is left after the first hop, which is all of it where there is none.
+        visibility: share of the frame that was visible in what was animated (the interpolated image, where there is one; with
+            view fusion, the views together) and did not have to be painted, in [0, 1].
+        fold_over: share of the deformation that is folded over, the larger one of the hops', in [0, 1].
+        cycle_error: mean distance of the keypoints found in the frame from those that it was made for.
+    """
+
+    displacement: float
+    remaining: float
+    visibility: float
+    fold_over: float
+    cycle_error: float
 
 
-def diagnose(
-    detector: KeypointDetector | PersonDetector, source: Source, driving: Keypoints, generated: Generated
-) -> Diagnosis:
-    """Measure images of a source in the poses `driving`."""
-    count = len(driving.points)
+@torch.inference_mode()
+def diagnose(method: MotionTransfer, source: Source, poses: Keypoints, generated: Generated) -> list[FrameDiagnosis]:
+    """Measure B images of a source in the poses ``(B, K, N, 2)``."""
+    count = len(poses.points)
     folds = torch.stack([fold_over_share(hop.deformation).expand(count) for hop in generated.hops])  # (hops, B)
-    return Diagnosis(
-        displacement(source.keypoints, driving),
-        displacement(generated.optimal.keypoints, driving),
+    columns = (
+        displacement(source.keypoints, poses),
+        displacement(generated.optimal.keypoints, poses),
         generated.visible.mean(dim=(1, 2, 3)),
         folds.amax(dim=0),
-        displacement(detector(generated.image), driving),
-    )
+        displacement(method.detector(generated.image), poses),
+    )  # (B,) each
+    return [FrameDiagnosis(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 
 import numpy as np
@@ -36,7 +37,7 @@ def smoothed(
     if settings.smoothing is None:
         return driving
     smooth = OneEuroFilter(settings.smoothing, frame_rate)
-    return (DrivingMotion(smooth(motion.keypoints), motion.background_transform) for motion in driving)
+    return (replace(motion, keypoints=smooth(motion.keypoints)) for motion in driving)
 
 
 def check_video(video: media.VideoSource, settings: AnimationSettings) -> None:

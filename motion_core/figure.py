@@ -10,10 +10,10 @@ from . import motion_modes
 from .driving import FROM_INITIAL
 from .errors import InputError
 from .framing import Box, Placement, Size, network_points, place_in
-from .hops import Generated
 from .networks.layered.composition import enlarged, figure_share, filled
 from .settings import Mode
 from .structures import Keypoints
+from .transfer import Generated
 
 BORDER = 0.02  # of the side: where along the figure's border what is painted may be the scene's
 LIKE = (0.075, 0.225)  # differences from the scene's colour up to which it surely is, and from which it surely is not

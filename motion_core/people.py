@@ -27,9 +27,7 @@ from .framing import (
     room_box,
     roomy,
     subject_box,
-    to_network,
 )
-from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.person_detector import (
     HIPS,
     PRESENT,
@@ -37,14 +35,15 @@ from .networks.layered.person_detector import (
     DetectedPeople,
     PersonDetector,
 )
-from .networks.tpsmm.background_predictor import BackgroundPredictor
-from .settings import AnimationSettings
-from .structures import DrivingMotion, Keypoints, LayeredSource
+from .settings import PictureSettings
+from .structures import DrivingMotion, Keypoints, PackedMask
 
 LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced
 SURVEYED = 8  # driving frames that are looked at before anything is rendered
 SEARCHED = 3  # of those, in so many somebody who is small is searched all over the frame, which takes seconds
 SEARCH_EVERY = 25  # frames of a video in which nobody is seen
+AROUND = 0.06  # of half the side of the person's region: what is hidden around the silhouette
+SILHOUETTE = 0.2  # from which there may be a person
 
 _RULE = "must show a person with both shoulders and a hip in sight"
 
@@ -70,7 +69,7 @@ class Presence:
         )
 
 
-def keeps_own_pixels(settings: AnimationSettings) -> bool:
+def keeps_own_pixels(settings: PictureSettings) -> bool:
     """Whether the part of the picture that is animated is left to the model, and the result put back into the picture."""
     return settings.crop is None and settings.size is None and settings.fit == "pad"
 
@@ -128,7 +127,7 @@ def _suffices(people: DetectedPeople, size: Size) -> bool:
 def place_person(
     detector: PersonDetector,
     picture: Tensor,
-    settings: AnimationSettings,
+    settings: PictureSettings,
     size: Size,
     poses: Callable[[Keypoints], Keypoints] | None,
     name: str,
@@ -238,6 +237,17 @@ def seek(
     return detector.detect(frame, detector.approach(frame)[0], silhouettes)
 
 
+def hidden_by(people: DetectedPeople, size: Size) -> Tensor:
+    """What a person hides of a picture (h, w), with some room around, ``(1, 1, h, w)`` bool; nothing if nobody is found."""
+    if people.silhouette is None or people.score.item() < PRESENT:
+        return people.region.new_zeros(1, 1, *size).bool()
+    reach = max(2, round(AROUND * people.region[0, 2].item()))
+    hidden = (people.silhouette > SILHOUETTE).float()
+    for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        hidden = F.max_pool2d(hidden, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return hidden > 0
+
+
 def driving_frames(video: Iterable[np.ndarray], batch_size: int) -> Iterator[Tensor]:
     """Frames of a video as limbs are looked for in them, ``(B, 3, h, w)`` in [0, 1], in the video's aspect."""
     frames = iter(video)
@@ -266,53 +276,6 @@ def in_square(points: Tensor, size: tuple[int, int]) -> Tensor:
     return network_points(points, place_in(size, (max(size), max(size))))
 
 
-def background_between(
-    predictor: BackgroundPredictor | CameraAligner,
-    source: LayeredSource,
-    images: Tensor,
-    square: Size,
-    silhouettes: Tensor | None = None,
-    content: Box | None = None,
-) -> Tensor:
-    """The background transform ``(B, 3, 3)`` from images to a source, in the coordinates of the squares around both.
-
-    Args:
-        images: ``(B, 3, h, w)`` in [0, 1], of another size and aspect than the source's.
-        square: the size at which both are compared.
-        silhouettes: of the people in the images, ``(B, 1, h, w)``; None: nobody.
-        content: of the source's image, what is no padding; None is all of it.
-    """
-    first, count = source.image, len(images)
-    size, own = ((image.shape[-2], image.shape[-1]) for image in (images, first))
-    around = place_in(size, (max(size), max(size)))
-    pair = (
-        to_network(first, place_in(own, square)).expand(count, -1, -1, -1),
-        to_network(to_network(images, around), place_in(around.network_size, square)),
-    )
-    if not isinstance(predictor, CameraAligner):
-        return predictor(*pair)
-    top, left, height, width = content = content or (0, 0, *own)
-    person = source.keypoints.silhouette
-    if person is not None:
-        person = person[..., top : top + height, left : left + width]
-    people = _left_out(person, own, content, first), _left_out(silhouettes, around.network_size, around.content, images)
-    return predictor(*pair, people[0].expand(count, -1, -1, -1), people[1])
-
-
-def _left_out(silhouette: Tensor | None, size: Size, content: Box, like: Tensor) -> Tensor:
-    """What is not background in images of a size (h, w): people, and all that is not content, ``(B, 1, h, w)`` in [0, 1].
-
-    Args:
-        silhouette: of people in the content, ``(B, 1, height, width)``; None: nobody.
-        content: where it lies in the image.
-        like: images ``(B, 3, ...)``, for how many there are, and where.
-    """
-    top, left, height, width = content
-    made = like.new_ones(len(like), 1, *size)
-    made[..., top : top + height, left : left + width] = 0 if silhouette is None else silhouette
-    return made
-
-
 def follow(
     detector: PersonDetector,
     batches: Iterable[Tensor],
@@ -320,6 +283,7 @@ def follow(
     background: Callable[[Tensor, Tensor | None], Tensor | None],
     presence: Presence,
     silhouettes: bool = False,
+    hidden: bool = False,
 ) -> Iterator[DrivingMotion]:
     """The motion of the person in a driving video, each frame looked at where the person was in the one before.
 
@@ -332,6 +296,7 @@ def follow(
         background: of frames and, if they are wanted, silhouettes ``(B, 1, h, w)``, the transforms ``(B, 3, 3)``, or None.
         presence: counts the frames.
         silhouettes: whether they are wanted, which takes as long again.
+        hidden: whether it is wanted what the person hides of each frame; it needs silhouettes.
 
     Raises:
         InputError: nobody is found in any frame.
@@ -339,18 +304,21 @@ def follow(
     region: Tensor | None = None
     pose: Tensor | None = None
     lost = 0  # frames since the person was seen
-    waiting: list[tuple[int, Tensor | None]] = []  # batches from before the first person: their sizes and backgrounds
+    waiting: list[tuple[int, Tensor | None, tuple[PackedMask, ...]]] = []  # batches from before the first person
     for frames in batches:
         size = (frames.shape[-2], frames.shape[-1])
         poses: list[Tensor | None] = []
         shapes: list[Tensor] = []  # (1, 1, h, w) each
+        masks: list[PackedMask] = []
         with torch.inference_mode():
             for frame in frames.split(1):
-                people = seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes)
+                people = seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes or hidden)
                 presence.frames += 1
                 there = people.score.item() >= PRESENT
                 if people.silhouette is not None:
                     shapes.append(people.silhouette * there)
+                if hidden:
+                    masks.append(PackedMask.of(hidden_by(people, size)))
                 if there:
                     region, pose = people.region, placed(people.keypoints.points, size)  # (1, 3), (1, K, N, 2)
                     lost = 0
@@ -359,14 +327,15 @@ def follow(
                     region = None
                     lost += 1
                 poses.append(pose)
-        transform = background(frames, torch.cat(shapes) if shapes else None)
+            transform = background(frames, torch.cat(shapes) if shapes else None)
         if pose is None:
-            waiting.append((len(frames), transform))
+            waiting.append((len(frames), transform, tuple(masks)))
             continue
         first = next(each for each in poses if each is not None)
-        for count, earlier in waiting:
-            yield DrivingMotion(Keypoints(first.expand(count, -1, -1, -1)), earlier)
+        for count, earlier, kept in waiting:
+            yield DrivingMotion(Keypoints(first.expand(count, -1, -1, -1)), earlier, kept)
         waiting.clear()
-        yield DrivingMotion(Keypoints(torch.cat([first if each is None else each for each in poses])), transform)
+        whole = torch.cat([first if each is None else each for each in poses])  # (B, K, N, 2)
+        yield DrivingMotion(Keypoints(whole), transform, tuple(masks))
     if waiting:
         raise InputError(f"driving video: {_RULE} for more than a moment")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from tqdm.auto import tqdm
 
 from . import media, motion_modes
 from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
-from .animation import frames as animated_frames
-from .components import OPTIONAL, check_components
+from .backbone import Source
+from .check import Check
+from .components import COMPONENTS, OPTIONAL, check_components
+from .diagnosis import diagnose
 from .driving import check_video, initial_keypoints, smoothed
 from .errors import InputError
 from .figure import cut_out
-from .framing import check_box, preview, to_network
+from .framing import Placement, Size, check_box, from_network, paste_back, preview
 from .geometry import fold_over_share
 from .interpolation import requested_times
 from .networks.interpolation_selector import OptimalInterpolationSelector
@@ -40,16 +42,20 @@ from .networks.tpsmm.image_generator import ImageGenerator
 from .networks.tpsmm.keypoint_detector import KeypointDetector
 from .networks.view_fusion import ViewFusion
 from .people import Presence
+from .saved_pipeline import SavedPipeline
+from .scene import scene_of
 from .selection import SteadyChoice
-from .settings import AnimationSettings, KeypointPath, Mode, scene_file
-from .stages import NO_LAYERS, MotionStages, max_pixels
+from .settings import AnimationSettings, PictureSettings, scene_file
+from .structures import Keypoints
+from .subjects import Objects, People
+from .transfer import MotionTransfer
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[["MotionInterpPipeline", int, int, dict[str, Tensor]], dict[str, Tensor] | None]
 
 
-class MotionInterpPipeline(MotionStages):
+class MotionInterpPipeline(SavedPipeline):
     """Animates the object in a picture with the motion of a video.
 
     Args:
@@ -68,6 +74,13 @@ class MotionInterpPipeline(MotionStages):
         ValueError: components that do not belong together, or an image size that they cannot take.
     """
 
+    keypoint_detector: KeypointDetector | PersonDetector
+    dense_motion_network: DenseMotionNetwork | LayoutNetwork
+    image_generator: ImageGenerator | LayerPainter
+    avd_network: AVDNetwork | None
+    background_predictor: BackgroundPredictor | CameraAligner | None
+    selector: OptimalInterpolationSelector | None
+    view_fusion: ViewFusion | None
     _optional_components = list(OPTIONAL)
     _callback_tensor_inputs = ["frames"]
 
@@ -110,11 +123,11 @@ class MotionInterpPipeline(MotionStages):
         self,
         source_image: media.ImageSource,
         driving_video: media.VideoInput,
-        mode: Mode = AnimationSettings.mode,
+        settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
         *,
         source_images: Sequence[media.ImageSource] = (),
         callback_on_step_end: Callback | None = None,
-        **settings: Any,
+        **changes: Any,
     ) -> AnimationOutput:
         """Animate a picture and return all frames at once; `stream` does the same and keeps none.
 
@@ -122,10 +135,11 @@ class MotionInterpPipeline(MotionStages):
             source_image: path, PIL image, ``(H, W, 3)`` array (uint8, or float in [0, 1]) or ``(3, H, W)`` tensor in [0, 1].
             driving_video: path of a video, GIF or folder of frames, ``(T, H, W, 3)`` array, ``(T, 3, H, W)`` tensor, or a
                 list of pictures.
+            settings: what can be chosen, see `AnimationSettings`.
             source_images: more pictures of the same subject, for models of variant "v2": what one does not show, another may.
-            mode, **settings: the attributes of `AnimationSettings`, such as ``fit="crop"``.
             callback_on_step_end: called after each batch as ``callback(pipe, step, frame_index, {"frames": tensor})`` with
                 frames ``(B, 3, H, W)`` in [0, 1]; it may return the dict with other frames, and set ``pipe.interrupt``.
+            **changes: single settings by their names, such as ``mode="pose"``, in place of those in `settings`.
 
         Raises:
             InputError: something given cannot be used; the message says what, and by which rule.
@@ -135,17 +149,23 @@ class MotionInterpPipeline(MotionStages):
             >>> pipe = MotionInterpPipeline.from_pretrained("path-or-hub-id")  # doctest: +SKIP
             >>> pipe(source_image="me.jpg", driving_video="dance.mp4").save("out.mp4")  # doctest: +SKIP
         """
-        chosen = AnimationSettings(mode=mode, **settings)
-        animation = self.stream(source_image, driving_video, chosen, callback_on_step_end, source_images=source_images)
+        animation = self.stream(
+            source_image,
+            driving_video,
+            settings,
+            source_images=source_images,
+            callback_on_step_end=callback_on_step_end,
+            **changes,
+        )
         frames = list(animation)
         detector = self.keypoint_detector
-        images = [frame.image for frame in frames]
-        keypoints = [frame.keypoints for frame in frames]
+        images = [frame.image for frame in frames] or np.zeros((0, *animation.frame_size, 3), np.uint8)
+        keypoints = [frame.keypoints for frame in frames] or np.zeros(
+            (0, detector.num_splines, detector.points_per_spline, 2), np.float32
+        )
         return AnimationOutput(
-            np.stack(images) if frames else np.zeros((0, *animation.frame_size, 3), np.uint8),
-            np.stack(keypoints)
-            if frames
-            else np.zeros((0, detector.num_splines, detector.points_per_spline, 2), np.float32),
+            np.asarray(images),  # (T, H, W, 3)
+            np.asarray(keypoints),  # (T, K, N, 2)
             animation,
             tuple(frame.selection for frame in frames),
             tuple(frame.diagnosis for frame in frames if frame.diagnosis is not None),
@@ -157,9 +177,11 @@ class MotionInterpPipeline(MotionStages):
         source_image: media.ImageSource,
         driving_video: media.VideoInput,
         settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
+        *,
+        source_images: Sequence[media.ImageSource] = (),
         callback_on_step_end: Callback | None = None,
         skip_frames: int = 0,
-        source_images: Sequence[media.ImageSource] = (),
+        **changes: Any,
     ) -> Animation:
         """An animation whose frames are computed as they are asked for; nothing of a frame stays in memory.
 
@@ -167,18 +189,17 @@ class MotionInterpPipeline(MotionStages):
         its keypoints are kept.
 
         Args:
-            source_image, driving_video, callback_on_step_end, source_images: as in `__call__`.
-            settings: what can be chosen.
+            source_image, driving_video, settings, source_images, callback_on_step_end, **changes: as in `__call__`.
             skip_frames: leave out this many frames at the beginning; the others are what they would be without it.
 
         Raises:
             InputError: as in `__call__`. What can be checked is checked here, before any frame is computed.
         """
         # 0. Inputs
-        settings = self.resolved(settings)
-        self.check_settings(settings)
+        settings = self.resolved(settings, **changes)
         if source_images and self.view_fusion is None:
             raise InputError(f"source_images need a model of variant 'v2', this one is {self.config['variant']!r}")
+        behind = next((self.read_picture(file, settings) for file in scene_file(settings)), None)  # (1, 3, h, w)
         picture = self.read_picture(source_image, settings)  # (1, 3, H, W)
         if isinstance(settings.crop, tuple):
             check_box(settings.crop, (picture.shape[-2], picture.shape[-1]))
@@ -193,30 +214,40 @@ class MotionInterpPipeline(MotionStages):
             on_damage=settings.on_damage,
         )
         check_video(video, settings)
-        poses = self.survey(video, settings)
+        method, subject = self.method, self.subject
+        poses = subject.survey(video, settings)  # (S, K, N, 2)
         placement = self.place(picture, settings, poses, _name(source_image, "source_image"))
         others = [
-            (other, self.place_other(other, placement, settings, _name(image, "source_images")))
+            (other, subject.place_other(other, placement, settings, _name(image, "source_images")))
             for other, image in zip(more, source_images, strict=True)
         ]
+        size = self.frame_size(video, placement, settings)
         presence = Presence()
         self._interrupt = False
 
+        @cache
+        @torch.inference_mode()
+        def encoded() -> Source:
+            return subject.encode(picture, placement)
+
+        @torch.inference_mode()
+        def check() -> Check | None:
+            return subject.check(encoded(), placement, video, poses, settings)
+
+        @torch.inference_mode()
         def frames() -> Iterator[AnimatedFrame]:
             # 1. The source, once
-            sources = [
-                self.encode_source(to_network(each, place), place.person)
-                for each, place in [(picture, placement), *others]
-            ]
-            source = sources[0]
-            links = self.link(sources, settings.background)
+            source = encoded()
+            sources = [source, *(subject.encode(other, place) for other, place in others)]
+            links = method.links(sources, settings.background)  # (1, 3, 3) each
 
             # 2. Driving keypoints
-            driving = self.driving_motion(source, video, placement, settings, presence)
+            driving = subject.analyse_video(source, video, placement, settings, presence)
             driving = smoothed(driving, settings, float(video.frame_rate))
-            initial, driving = initial_keypoints(source.keypoints, driving, settings)
+            initial, driving = initial_keypoints(source.keypoints, driving, settings)  # (1, K, N, 2)
             scale = motion_modes.relative_scale(source.keypoints, initial)
-            scene = self.scene(source, initial, video, placement, settings)
+            painter: Any = self.image_generator  # a LayerPainter, where there is a scene
+            scene = scene_of(settings, method, painter, (source, initial), video, placement, size, behind)
 
             steady = SteadyChoice(settings.hysteresis)
             done = 0
@@ -227,44 +258,44 @@ class MotionInterpPipeline(MotionStages):
                     return
 
                 # 3. Transferred keypoints
-                keypoints = self.transfer(source.keypoints, motion.keypoints, settings, initial, scale)
-                transform = motion.background_transform
+                keypoints = method.transfer(
+                    source.keypoints, motion.keypoints, settings, initial, scale
+                )  # (B, K, N, 2)
+                backgrounds = linked(links, motion.background_transform)  # (B, 3, 3) each
 
                 # 4. The optimal interpolated image, which depends on the frames before
-                selection = self.select(source, keypoints, transform, settings, steady)
+                selections = method.select(source, keypoints, backgrounds[0], settings, steady)  # B
 
                 if skipped < count:
                     # 5. Dense motion and image, in one hop or two
-                    generated = self.generate(sources, keypoints, transform, links, selection.t, settings)
+                    t = keypoints.points.new_tensor([selection.t for selection in selections])  # (B,)
+                    generated = method.generate(sources, keypoints, backgrounds, t, settings.path)
 
                     # 6. Frames
                     if scene is None:
                         images = self.finish(generated.image, picture, placement, settings)  # (B, 3, H, W)
                     else:
-                        images = scene.frames(cut_out(generated), done)  # (B, 3 or 4, H, W)
+                        images = scene.frames(cut_out(generated), done, motion.hidden)  # (B, 3 or 4, H, W)
                     if callback_on_step_end is not None:
-                        images = (callback_on_step_end(self, step, done, {"frames": images}) or {}).get(
-                            "frames", images
-                        )
-                    diagnosis = self.diagnose(source, keypoints, generated) if settings.diagnose else None
-                    made = animated_frames(media.to_uint8(images), keypoints, selection, diagnosis)
-                    yield from made[skipped:]
+                        changed = callback_on_step_end(self, step, done, {"frames": images}) or {}
+                        images = changed.get("frames", images)
+                    measured = diagnose(method, source, keypoints, generated) if settings.diagnose else [None] * count
+                    points = keypoints.points.float().cpu().numpy()  # (B, K, N, 2)
+                    made = zip(media.to_uint8(images), points, selections, measured, strict=True)
+                    yield from [AnimatedFrame(*parts) for parts in made][skipped:]
                 done += count
 
+        files = (source_image, driving_video, *source_images, *scene_file(settings))
         return Animation(
-            self.frame_size(video, placement, settings),
+            size,
             placement,
             video,
             self.model_name,
             self._with_progress(frames(), video, skip_frames),
-            tuple(
-                Path(given)
-                for given in (source_image, driving_video, *source_images, *scene_file(settings))
-                if isinstance(given, str | PathLike)
-            ),
+            tuple(Path(given) for given in files if isinstance(given, str | PathLike)),
             presence,
             transparent=settings.scene == "transparent",
-            check=partial(self.check, picture, placement, video, poses, settings),
+            check=check,
         )
 
     @torch.inference_mode()
@@ -273,10 +304,10 @@ class MotionInterpPipeline(MotionStages):
         source_image: media.ImageSource,
         driving_image: media.ImageSource,
         times: Sequence[float] | None = None,
+        settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
         *,
         num: int | None = None,
-        path: KeypointPath = AnimationSettings.path,
-        settings: AnimationSettings = AnimationSettings(mode="standard"),  # noqa: B008 it is frozen
+        **changes: Any,
     ) -> InterpolationOutput:
         """Images at any times between a source and a driving pose, of the same or of different identities.
 
@@ -284,15 +315,16 @@ class MotionInterpPipeline(MotionStages):
             source_image, driving_image: pictures, as in `__call__`.
             times: in [0, 1], in any order, the same ones as often as wanted; what comes out at one does not depend on the
                 others (with ``batch_size=1``, to the bit).
+            settings, **changes: as in `__call__`; `mode` is "standard", which "auto" means here, "pose" or "avd".
             num: instead of `times`, this many equal steps from 0 to 1, both included; 2 or more.
-            path: of the keypoints, see `motion_core.interpolation.interpolate_keypoints`.
-            settings: as for an animation; `mode` is "standard", which "auto" means here, "pose" or "avd".
 
         Raises:
             InputError: something given cannot be used; the message says what, and by which rule.
+            TypeError: a setting that does not exist.
         """
         # 0. Inputs
         chosen = requested_times(times, num)  # (M,)
+        settings = replace(settings, **changes)
         if settings.mode == "auto":
             settings = replace(settings, mode="standard")
         if settings.scene != "source":
@@ -300,22 +332,22 @@ class MotionInterpPipeline(MotionStages):
         if settings.mode == "relative":
             raise InputError("mode 'relative' needs a video: interpolate with 'standard', 'pose' or 'avd'")
         settings = self.resolved(settings)
-        self.check_settings(settings)
-        picture, driving_picture = (self.read_picture(given, settings) for given in (source_image, driving_image))
+        picture, driving = (self.read_picture(given, settings) for given in (source_image, driving_image))
         names = _name(source_image, "source_image"), _name(driving_image, "driving_image")
-        placement = self.place(picture, settings, self.pose_in(driving_picture, names[1]), names[0])
+        method, subject = self.method, self.subject
+        placement = self.place(picture, settings, subject.pose_in(driving, names[1]), names[0])
 
         # 1. Both ends, once
-        source = self.encode_source(to_network(picture, placement), placement.person)
-        motion = self.analyse_picture(source, driving_picture, placement, settings, names[1])
-        end = self.transfer(source.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
+        source = subject.encode(picture, placement)
+        motion = subject.analyse_picture(source, driving, placement, settings, names[1])
+        pose = method.transfer(source.keypoints, motion.keypoints, settings)  # (1, K, N, 2)
 
         images, points, folds = [], [], []
-        for t in chosen.split(self.batch_size_of(settings)):
+        for t in chosen.split(settings.batch_size or 1):
             # 2. Keypoints, background and dense motion at t, and the image
-            frames, keypoints, dense = self.hops.interpolate(
-                source, end, motion.background_transform, t.to(end.points), path
-            )
+            frames, keypoints, dense = method.interpolate(
+                source, pose, motion.background_transform, t.to(pose.points), settings.path
+            )  # (B, 3, h, w), (B, K, N, 2)
             images.append(media.to_uint8(self.finish(frames, picture, placement, settings)))
             points.append(keypoints.points.cpu().numpy())
             folds.append(fold_over_share(dense.deformation).cpu().numpy())
@@ -327,21 +359,36 @@ class MotionInterpPipeline(MotionStages):
         self,
         source_image: media.ImageSource,
         settings: AnimationSettings = AnimationSettings(),  # noqa: B008 it is frozen
+        **changes: Any,
     ) -> np.ndarray:
-        """The picture ``(H, W, 3)`` uint8, dimmed where it will not be used."""
+        """The picture ``(H, W, 3)`` uint8, dimmed where it will not be used; arguments as in `__call__`."""
+        settings = replace(settings, **changes)
         picture = self.read_picture(source_image, settings)
         return media.to_uint8(preview(picture, self.place(picture, settings)))[0]
 
-    def _with_progress(
-        self, frames: Iterator[AnimatedFrame], video: media.VideoSource, done: int
-    ) -> Generator[AnimatedFrame, None, None]:
-        config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
-        yield from tqdm(frames, total=video.frame_count, initial=done, **config)
-        if video.damaged:
-            logger.warning("%s: %s", video.name, video.describe_damage())
+    # What the recipes above are made of
 
-    def check_settings(self, settings: AnimationSettings) -> None:
-        """Raise InputError where settings ask for what this model has not, or for a size that its networks cannot take."""
+    @property
+    def method(self) -> MotionTransfer:
+        """The method over this pipeline's networks."""
+        people = isinstance(self.keypoint_detector, PersonDetector)
+        size = self.check_size(self.config["image_size"]) if people else None
+        return MotionTransfer({name: getattr(self, name) for name in COMPONENTS}, background_size=size)
+
+    @property
+    def subject(self) -> Objects | People:
+        """What the pictures of this model show."""
+        kind = People if isinstance(self.keypoint_detector, PersonDetector) else Objects
+        return kind(self.method, self.device)
+
+    def resolved(self, settings: AnimationSettings, **changes: Any) -> AnimationSettings:
+        """The settings with single ones changed, and with what they leave to this model.
+
+        Raises:
+            InputError: they ask for what this model has not, or for a size that its networks cannot take.
+            TypeError: a setting that does not exist.
+        """
+        settings = replace(settings, **changes)
         self.network_size(settings)
         media.parse_color(settings.matte, "matte")
         if settings.mode == "avd" and self.avd_network is None:
@@ -349,9 +396,10 @@ class MotionInterpPipeline(MotionStages):
                 "mode 'avd' needs a model with an AVD network; this one has none: use 'relative' or 'standard'"
             )
         if settings.scene != "source" and not isinstance(self.image_generator, LayerPainter):
-            raise InputError(NO_LAYERS.format(settings.scene))
-        for path in scene_file(settings):
-            media.load_image(path, max_pixels=max_pixels(settings))
+            raise InputError(
+                f"scene {settings.scene!r} needs a model that makes people of layers, this one does not tell them from their "
+                "background"
+            )
         if settings.subject is not None and not isinstance(self.keypoint_detector, PersonDetector):
             raise InputError(
                 "subject needs a model that looks for people; this one does not: leave it out, or give a crop"
@@ -363,6 +411,89 @@ class MotionInterpPipeline(MotionStages):
             )
         if settings.background == "predicted" and self.background_predictor is None:
             raise InputError("background 'predicted' needs a model with a background predictor; this one has none")
+        subject = self.subject
+        return replace(
+            settings,
+            mode=subject.method.mode_of(settings),
+            paste_back=settings.paste_back or subject.pastes_back(settings),
+            batch_size=settings.batch_size or subject.batch_size,
+        )
+
+    @staticmethod
+    def read_picture(source: media.ImageSource, settings: PictureSettings) -> Tensor:
+        """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
+        return media.image_tensor(source, background=settings.matte, max_pixels=max_pixels(settings))
+
+    def place(
+        self,
+        picture: Tensor,
+        settings: AnimationSettings,
+        poses: Keypoints | None = None,
+        name: str = "the picture",
+    ) -> Placement:
+        """What part of a picture ``(1, 3, H, W)`` in [0, 1] is used, and how it lies in the networks' image.
+
+        Args:
+            poses: for models of people, ``(S, K, N, 2)`` that there must be room for, as `subject.survey` gives them.
+            name: of the picture, for messages.
+
+        Raises:
+            InputError: a size that the networks cannot take, a crop that is not inside the picture, or for models of people,
+                nobody in it.
+        """
+        return self.subject.place(picture, self.network_size(settings), settings, poses, name)
+
+    @staticmethod
+    def frame_size(video: media.VideoSource, placement: Placement, settings: AnimationSettings) -> Size:
+        """(height, width) of the finished frames."""
+        if settings.scene == "driving":
+            return video.size
+        return placement.picture_size if settings.paste_back else placement.content[2:]
+
+    @staticmethod
+    def finish(images: Tensor, picture: Tensor, placement: Placement, settings: PictureSettings) -> Tensor:
+        """Generated images ``(B, 3, h, w)`` as they are shown: without padding, or put back into the picture."""
+        images = from_network(images, placement)  # (B, 3, content_h, content_w)
+        if not settings.paste_back:
+            return images
+        return paste_back(picture.to(images.device), images, placement, settings.feather)  # (B, 3, H, W)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the networks' images must be multiples of this."""
+        networks = (self.keypoint_detector, self.dense_motion_network, self.image_generator)
+        return max(network.size_multiple for network in networks)
+
+    def network_size(self, settings: PictureSettings) -> Size:
+        """(height, width) at which the networks work: the settings' size, or the model's own."""
+        return self.check_size(self.config["image_size"] if settings.size is None else settings.size)
+
+    def check_size(self, size: int | tuple[int, int] | list[int]) -> Size:
+        """A size as (height, width); raises InputError where the networks cannot take it."""
+        multiple = self.size_multiple
+        sides = (size, size) if isinstance(size, int) else size
+        match sides:
+            case (height, width) if all(side >= multiple and side % multiple == 0 for side in sides):
+                return height, width
+        raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
+
+    def _with_progress(
+        self, frames: Iterator[AnimatedFrame], video: media.VideoSource, done: int
+    ) -> Generator[AnimatedFrame, None, None]:
+        config = {"desc": "frames", "unit": "frame", **getattr(self, "_progress_bar_config", {})}
+        yield from tqdm(frames, total=video.frame_count, initial=done, **config)
+        if video.damaged:
+            logger.warning("%s: %s", video.name, video.describe_damage())
+
+
+def max_pixels(settings: PictureSettings) -> int:
+    """The limit that the settings give, or the default."""
+    return media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
+
+
+def linked(links: Sequence[Tensor | None], background: Tensor | None) -> list[Tensor | None]:
+    """Background transforms ``(B, 3, 3)`` from the driving poses to each source, over the first one; None: identity."""
+    return [background if link is None or background is None else link @ background for link in links]
 
 
 def _name(given: media.ImageSource, argument: str) -> str:

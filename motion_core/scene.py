@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,16 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import media
-from .figure import before, put, straight
-from .framing import Box, Size
+from .backbone import Source
+from .figure import before, box_in_frame, put, straight
+from .framing import Box, Placement, Size, free_part, place_in, to_network
 from .networks.layered.composition import enlarged
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.person_detector import PRESENT, PersonDetector
-from .people import driving_frames, seek
+from .people import driving_frames, hidden_by, reduced_size, seek
+from .settings import AnimationSettings
+from .structures import Keypoints, PackedMask
+from .transfer import MotionTransfer
 
 LOOKED_AT = 9  # frames all over a video, of which the empty scene is made
-AROUND = 0.06  # of half the side of the person's region: what is taken out around the silhouette
-SILHOUETTE = 0.2  # from which there may be a person
 STILL = 0.03  # mean difference of two frames' scenes up to which the camera stands still
 NOWHERE = 0.01  # share of what a person hides, below which it is nothing
 ROWS = 64  # of the frames, whose medians are taken at once
@@ -31,11 +33,12 @@ ROWS = 64  # of the frames, whose medians are taken at once
 class Scene(Protocol):
     """Puts figures before what is behind them."""
 
-    def frames(self, figures: Tensor, first: int) -> Tensor:
+    def frames(self, figures: Tensor, first: int, hidden: Sequence[PackedMask]) -> Tensor:
         """Finished frames, of figures ``(B, 4, h, w)`` as `figure.cut_out` gives them.
 
         Args:
             first: the number of the first one, which never goes back.
+            hidden: what the person in the driving frames hides of them.
 
         Returns:
             ``(B, 3, H, W)`` in [0, 1], or ``(B, 4, H, W)`` with transparency.
@@ -59,7 +62,7 @@ class StillScene:
     size: Size
 
     @torch.inference_mode()
-    def frames(self, figures: Tensor, first: int) -> Tensor:
+    def frames(self, figures: Tensor, first: int, hidden: Sequence[PackedMask]) -> Tensor:
         """See `Scene`."""
         placed = put(figures, self.part, self.box, self.size)
         return straight(placed) if self.picture is None else before(placed, self.picture.to(placed))
@@ -85,18 +88,17 @@ class DrivingScene:
         self._part, self._box = part, box
         looked_at = list(self._looked_at())
         self._empty = self._without_person(looked_at) if _camera_stands_still(looked_at) else None  # (1, 3, H, W)
-        self._behind = self._scenes()
+        self._frames = iter(video)
         self._next = 0
 
     @torch.inference_mode()
-    def frames(self, figures: Tensor, first: int) -> Tensor:
+    def frames(self, figures: Tensor, first: int, hidden: Sequence[PackedMask]) -> Tensor:
         """See `Scene`."""
         made = []
-        for figure in figures.split(1):
-            frame, hidden = next(islice(self._behind, first - self._next, None))
-            first += 1
-            self._next = first
-            scene = self._filled(frame.to(figure), hidden)
+        for index, (figure, mask) in enumerate(zip(figures.split(1), hidden, strict=True), first):
+            frame = next(islice(self._frames, index - self._next, None))
+            self._next = index + 1
+            scene = self._filled(media.to_float(frame[None]).to(figure), _soft(mask.tensor().to(figure)))
             made.append(before(put(figure, self._part, self._box, self._video.size), scene))
         return torch.cat(made)
 
@@ -105,26 +107,6 @@ class DrivingScene:
         if self._empty is None:
             return self._painter.background(frame, hidden)
         return torch.lerp(frame, self._empty, enlarged(hidden, *self._video.size))
-
-    def _scenes(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All frames with what their person hides, one after another; people are followed from frame to frame."""
-        region: Tensor | None = None
-        for frame in self._video:
-            hidden, region = self._hidden(frame, region)
-            yield media.to_float(frame[None]), hidden
-
-    def _hidden(self, frame: np.ndarray, region: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What the person hides of a frame, ``(1, 1, h, w)`` in [0, 1], and where the person is; None: nowhere."""
-        with torch.inference_mode():
-            small = next(driving_frames([frame], 1)).to(next(self._detector.parameters()).device)
-            people = seek(self._detector, small, region, search=False, silhouettes=True)
-            if people.silhouette is None or people.score.item() < PRESENT:
-                return small.new_zeros(1, 1, *small.shape[-2:]), None
-            reach = max(2, round(AROUND * people.region[0, 2].item()))
-            hidden = (people.silhouette > SILHOUETTE).float()
-            for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
-                hidden = F.max_pool2d(hidden, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
-            return F.avg_pool2d(hidden, 5, stride=1, padding=2, count_include_pad=False), people.region
 
     def _spread(self) -> list[int]:
         count = self._video.frame_count
@@ -135,8 +117,10 @@ class DrivingScene:
         region: Tensor | None = None
         for index in self._spread():
             frame = next(self._video.frames(index))
-            hidden, region = self._hidden(frame, region)
-            yield frame, hidden
+            small = next(driving_frames([frame], 1)).to(next(self._detector.parameters()).device)  # (1, 3, h, w)
+            people = seek(self._detector, small, region, search=False, silhouettes=True)
+            region = people.region if people.score.item() >= PRESENT else None
+            yield frame, _soft(hidden_by(people, (small.shape[-2], small.shape[-1])).to(small))
 
     def _without_person(self, looked_at: list[tuple[np.ndarray, Tensor]]) -> Tensor:
         """The empty scene ``(1, 3, H, W)`` in [0, 1]: of each pixel the median of those frames in which nobody hides it."""
@@ -154,6 +138,11 @@ class DrivingScene:
         return self._painter.background(picture, never) if bool(never.any()) else picture
 
 
+def _soft(hidden: Tensor) -> Tensor:
+    """What is hidden ``(1, 1, h, w)``, 0 or 1, with a soft edge."""
+    return F.avg_pool2d(hidden, 5, stride=1, padding=2, count_include_pad=False)
+
+
 def _camera_stands_still(looked_at: list[tuple[np.ndarray, Tensor]]) -> bool:
     """Whether frames ``(H, W, 3)`` uint8 show the same beside what their person hides, ``(1, 1, h, w)``."""
     small = [(next(driving_frames([frame], 1)), (hidden < NOWHERE).float().cpu()) for frame, hidden in looked_at]
@@ -164,3 +153,38 @@ def _camera_stands_still(looked_at: list[tuple[np.ndarray, Tensor]]) -> bool:
         if difference > STILL:
             return False
     return True
+
+
+def scene_of(
+    settings: AnimationSettings,
+    method: MotionTransfer,
+    painter: LayerPainter,
+    ends: tuple[Source, Keypoints],
+    video: media.VideoSource,
+    placement: Placement,
+    size: Size,
+    picture: Tensor | None,
+) -> Scene | None:
+    """What is behind the figure; None: its own background.
+
+    Args:
+        settings: `scene`, `mode` and `paste_back`.
+        ends: the source, and the driving pose that its own is compared with, ``(1, K, N, 2)``.
+        placement: of the source.
+        size: (height, width) of the frames.
+        picture: ``(1, 3, H, W)`` in [0, 1], where the scene is one.
+    """
+    source, initial = ends
+    match settings.scene:
+        case "source":
+            return None
+        case "driving":
+            part = free_part(source.keypoints.points, placement)
+            frame = video.size, reduced_size(video.size)
+            poses, parents = (source.keypoints, initial), method.detector.parents
+            box = box_in_frame(part, placement, frame, method.mode_of(settings), poses, parents)
+            return DrivingScene(method.detector, painter, video, part, box)
+    box = placement.crop if settings.paste_back else (0, 0, *size)
+    if picture is not None:
+        picture = to_network(picture, place_in((picture.shape[-2], picture.shape[-1]), size, "crop"))
+    return StillScene(picture, placement.content, box, size)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from .geometry import affine_grid
@@ -132,16 +134,41 @@ class EncodedSource:
 
 
 @dataclass(frozen=True)
+class PackedMask:
+    """A mask in one bit a pixel, since those of a whole video may have to be kept.
+
+    Attributes:
+        bits: all pixels in a row, uint8.
+        size: (height, width).
+    """
+
+    bits: np.ndarray
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: Tensor) -> PackedMask:
+        """A mask ``(1, 1, h, w)`` bool."""
+        return cls(np.packbits(mask.cpu().numpy()), (mask.shape[-2], mask.shape[-1]))
+
+    def tensor(self) -> Tensor:
+        """The mask again, ``(1, 1, h, w)`` bool."""
+        height, width = self.size
+        return torch.from_numpy(np.unpackbits(self.bits, count=height * width).reshape(1, 1, height, width)).bool()
+
+
+@dataclass(frozen=True)
 class DrivingMotion:
-    """All that is kept of some driving frames: a few hundred bytes each.
+    """All that is kept of some driving frames: a few hundred bytes each, and the masks where they are wanted.
 
     Attributes:
         keypoints: ``(B, K, N, 2)``.
         background_transform: ``(B, 3, 3)``, or None for the identity.
+        hidden: what the person hides of each frame; empty unless it is wanted.
     """
 
     keypoints: Keypoints
     background_transform: Tensor | None
+    hidden: tuple[PackedMask, ...] = ()
 
 
 @dataclass(frozen=True)

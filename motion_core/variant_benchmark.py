@@ -16,11 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import media
 from .benchmark import seconds_of
+from .diagnosis import diagnose
 from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.view_fusion import ViewFusion
 from .pipeline import MotionInterpPipeline
 from .selection import SteadyChoice
-from .settings import AnimationSettings, Strategy
+from .settings import InterpolationSettings, Strategy
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,20 @@ def measure_variants(
     """
     device = pipeline.device
     pipelines = variants_of(pipeline)
-    encoded = pipeline.encode_source(media.to_float(source[None]))
+    encoded = pipeline.method.encode(media.to_float(source[None]).to(device))
     frame = media.to_float(driving[None]).to(device)  # (1, 3, H, W)
     pose = pipeline.keypoint_detector(frame)
 
     def score(variant: str, strategy: Strategy) -> object:
-        settings = AnimationSettings(strategy=strategy)
-        return pipelines[variant].select(encoded, pose, None, settings, SteadyChoice(0))
+        settings = InterpolationSettings(strategy=strategy)
+        return pipelines[variant].method.select(encoded, pose, None, settings, SteadyChoice(0))
 
     def make(variant: str, strategy: Strategy, t: float, diagnosed: bool) -> object:
-        chosen = pipelines[variant]
-        keypoints = chosen.analyse_driving(encoded, frame).keypoints
+        method = pipelines[variant].method
+        keypoints = method.detector(frame)  # (1, K, N, 2)
         score(variant, strategy)
-        generated = chosen.generate([encoded], keypoints, t=torch.tensor([t]))
-        return generated, chosen.diagnose(encoded, keypoints, generated) if diagnosed else None
+        generated = method.generate([encoded], keypoints, [None], keypoints.points.new_tensor([t]))
+        return generated, diagnose(method, encoded, keypoints, generated) if diagnosed else None
 
     rows = _rows()
     work: list[Callable[[], object]] = []

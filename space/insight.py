@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core import AnimationSettings, Keypoints, MotionInterpPipeline, media
-from motion_core.framing import Placement, from_network, to_network
+from motion_core.framing import Placement, from_network
 from motion_core.structures import DenseMotion, EncodedSource
 
 from .drawing import COLORS
@@ -56,7 +56,7 @@ class Pair:
     def at(self, t: float) -> View:
         """The view at time t, the same image that `MotionInterpPipeline.interpolate` makes."""
         time = torch.tensor([t]).to(self.end.points)
-        frames, keypoints, motion = self.pipeline.hops.interpolate(
+        frames, keypoints, motion = self.pipeline.method.interpolate(
             self.source, self.end, None, time, self.settings.path
         )
         image = self.pipeline.finish(frames, self.picture, self.placement, self.settings)  # (1, 3, h, w)
@@ -76,12 +76,12 @@ def encode_pair(
 ) -> Pair:
     """Encode two pictures ``(H, W, 3)`` uint8; the first one moves towards the pose of the second."""
     picture, other = (pipeline.read_picture(pixels, settings) for pixels in (first, second))
-    placement = pipeline.place(picture, settings, pipeline.pose_in(other, "the second picture"), "the first picture")
-    source = pipeline.encode_source(to_network(picture, placement), placement.person)
-    motion = pipeline.analyse_picture(source, other, placement, settings, "the second picture")
-    return Pair(
-        pipeline, settings, picture, placement, source, pipeline.transfer(source.keypoints, motion.keypoints, settings)
-    )
+    method, subject = pipeline.method, pipeline.subject
+    placement = pipeline.place(picture, settings, subject.pose_in(other, "the second picture"), "the first picture")
+    source = subject.encode(picture, placement)
+    motion = subject.analyse_picture(source, other, placement, settings, "the second picture")
+    end = method.transfer(source.keypoints, motion.keypoints, settings)
+    return Pair(pipeline, settings, picture, placement, source, end)
 
 
 @torch.inference_mode()
@@ -94,13 +94,15 @@ def interpolated_images(
     """The images that were animated in place of a picture: (t, keypoints ``(K, N, 2)`` of the frame) to ``(H, W, 3)`` uint8."""
     picture = pipeline.read_picture(pixels, settings)
     placement = pipeline.place(picture, settings)
-    source = pipeline.encode_source(to_network(picture, placement))
+    source = pipeline.subject.encode(picture, placement)
     images = []
     for t, points in poses:
         frame = source.image
         if t > 0:
             end = Keypoints(torch.from_numpy(points)[None].to(source.keypoints.points))
-            frame, _, _ = pipeline.hops.interpolate(source, end, None, torch.tensor([t]).to(end.points), settings.path)
+            frame, _, _ = pipeline.method.interpolate(
+                source, end, None, torch.tensor([t]).to(end.points), settings.path
+            )
         images.append(media.to_uint8(from_network(frame, placement))[0])
     return images
 

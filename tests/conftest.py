@@ -16,10 +16,9 @@ import torch
 from published import Case, load_case
 
 import motion_core
-from motion_core.backbone import backbone_of
 from motion_core.checkpoint_conversion import ConvertedNetworks, convert
-from motion_core.hops import Hops
 from motion_core.structures import EncodedSource
+from motion_core.transfer import MotionTransfer
 
 GOLDEN = Path(__file__).parent / "golden"
 CONFORMANCE = "MOTION_CORE_CONFORMANCE"
@@ -70,15 +69,16 @@ class HopCase:
     """A source, and three poses far from it, for the networks of the golden case. Not to be changed.
 
     Attributes:
-        detector, networks: of the golden case.
+        parts: the networks of the golden case, by their names in a pipeline.
+        method: over them.
         image: the source, ``(1, 3, 128, 128)``.
         source: it, encoded.
         poses: ``(3, K, N, 2)``, on average a tenth of the image's width away.
         backgrounds: ``(3, 3, 3)``, predicted.
     """
 
-    detector: motion_core.KeypointDetector
-    networks: Hops
+    parts: dict[str, Any]
+    method: MotionTransfer
     image: torch.Tensor
     source: EncodedSource
     poses: motion_core.Keypoints
@@ -87,14 +87,15 @@ class HopCase:
 
 @pytest.fixture(scope="session")
 def hop_case(golden: Case, golden_networks: ConvertedNetworks) -> HopCase:
-    networks = Hops(backbone_of(golden_networks.dense_motion_network, golden_networks.image_generator))
+    parts = dict(vars(golden_networks))
+    method = MotionTransfer(parts)
     image, frames = golden.image(golden.arrays["source"]), golden.image(golden.arrays["driving"][1]).repeat(3, 1, 1, 1)
     noise = torch.randn(3, 5, 5, 2, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        source = networks.backbone.encode(image, golden_networks.keypoint_detector(image))
+        source = method.encode(image)
         poses = motion_core.Keypoints(golden_networks.keypoint_detector(frames).points + 0.15 * noise)
         backgrounds = golden_networks.background_predictor(image.expand_as(frames), frames)
-    return HopCase(golden_networks.keypoint_detector, networks, image, source, poses, backgrounds)
+    return HopCase(parts, method, image, source, poses, backgrounds)
 
 
 @pytest.fixture(scope="session")

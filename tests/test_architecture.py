@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -63,6 +63,10 @@ def sources(*parts: str) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path] * path.with_suffix(".py").is_file()
 
 
+def everything() -> list[Path]:
+    return [path for package in ("motion_core", "train", "eval", "space") for path in sources(package)]
+
+
 @cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -90,10 +94,10 @@ def imported_on_import(path: Path) -> Iterator[str]:
     outside = ast.Module([node for node in tree(path).body if not isinstance(node, ast.FunctionDef)], [])
     functions = [node for node in ast.walk(outside) if isinstance(node, ast.FunctionDef)]
     inside = [module for function in functions for module in imported(path, function)]
-    everything = list(imported(path, outside))
+    found = list(imported(path, outside))
     for module in inside:
-        everything.remove(module)
-    yield from everything
+        found.remove(module)
+    yield from found
 
 
 def is_part_of(module: str, *parents: str) -> bool:
@@ -122,74 +126,60 @@ def texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
-def ids(path: Path) -> str:
-    return name(path)
+def broken(paths: Iterable[Path], found: Callable[[Path], Iterable[str]], allowed: Callable[[str], bool]) -> list[str]:
+    """What files have of what they may not have, each as "module: what"."""
+    return [f"{name(path)}: {each}" for path in paths for each in found(path) if not allowed(each)]
 
 
-@pytest.mark.parametrize("path", sources("motion_core", "geometry"), ids=ids)
-def test_geometry_imports_torch_only(path):
-    for module in imported(path):
-        assert is_standard(module) or is_part_of(module, "torch", "motion_core.geometry"), module
+def test_geometry_imports_torch_only():
+    own = ("torch", "motion_core.geometry")
+    assert not broken(sources("motion_core", "geometry"), imported, lambda it: is_standard(it) or is_part_of(it, *own))
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in sources("motion_core", "networks") if path.stem != "backbone"], ids=ids
-)
-def test_a_network_imports_no_other_stage(path):
-    rooms = ("geometry", "structures", "errors", "settings", "diffusers_base")
-    ours = tuple(f"motion_core.{room}" for room in rooms)
-    shared = tuple(f"motion_core.{module}" for module in SHARED_BY_NETWORKS)
-    for module in imported(path):
-        assert is_standard(module) or is_part_of(module, "torch", "timm", *ours, *shared), module
+def test_a_network_imports_no_other_stage():
+    rooms = ("geometry", "structures", "errors", "settings", "diffusers_base", *SHARED_BY_NETWORKS)
+    known = ("torch", "timm", *(f"motion_core.{room}" for room in rooms))
+    stages = [path for path in sources("motion_core", "networks") if path.stem != "backbone"]
+    assert not broken(stages, imported, lambda it: is_standard(it) or is_part_of(it, *known))
 
 
-@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
-def test_timm_is_imported_when_it_is_used(path):
-    assert not any(is_part_of(module, "timm") for module in imported_on_import(path))
+def test_timm_is_imported_when_it_is_used():
+    assert not broken(sources("motion_core"), imported_on_import, lambda it: not is_part_of(it, "timm"))
 
 
-@pytest.mark.parametrize(
-    "path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids
-)
-def test_only_geometry_samples(path):
-    if not is_part_of(name(path), "motion_core.geometry"):
-        assert "grid_sample" not in set(identifiers(path))
-        assert not any("grid_sample" in text for text in texts(path))
+def test_only_geometry_samples():
+    outside = [path for path in everything() if not is_part_of(name(path), "motion_core.geometry")]
+    assert not broken(outside, lambda path: [*identifiers(path), *texts(path)], lambda it: "grid_sample" not in it)
 
 
-@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
-def test_only_the_conversion_knows_published_names(path):
-    if name(path) != "motion_core.checkpoint_conversion":
-        assert not set(PUBLISHED_WORDS) & set(identifiers(path))
-        for text in texts(path):
-            assert not any(word in text.replace("num_down_blocks", "") for word in PUBLISHED_WORDS), text
+def test_only_the_conversion_knows_published_names():
+    outside = [path for path in sources("motion_core") if name(path) != "motion_core.checkpoint_conversion"]
+    assert not broken(outside, identifiers, lambda it: it not in PUBLISHED_WORDS)
+    assert not broken(
+        outside, texts, lambda it: not any(word in it.replace("num_down_blocks", "") for word in PUBLISHED_WORDS)
+    )
 
 
-@pytest.mark.parametrize(
-    "path", [*sources("motion_core"), *sources("train"), *sources("eval"), *sources("space")], ids=ids
-)
-def test_only_media_knows_codecs_and_pictures(path):
-    if not is_part_of(name(path), "motion_core.media"):
-        for module in imported(path):
-            assert not is_part_of(module, "av", "PIL", "moviepy"), module
+def test_only_media_knows_codecs_and_pictures():
+    outside = [path for path in everything() if not is_part_of(name(path), "motion_core.media")]
+    assert not broken(outside, imported, lambda it: not is_part_of(it, "av", "PIL", "moviepy"))
 
 
-@pytest.mark.parametrize("path", sources("motion_core"), ids=ids)
-def test_the_package_imports_nothing_that_is_built_on_it(path):
-    for module in imported(path):
-        assert not is_part_of(module, "train", "eval", "space", "app", "tests"), module
+def test_the_package_imports_nothing_that_is_built_on_it():
+    above = ("train", "eval", "space", "app", "tests")
+    assert not broken(sources("motion_core"), imported, lambda it: not is_part_of(it, *above))
 
 
-@pytest.mark.parametrize("folder", ["train", "eval", "space"])
-def test_train_eval_and_space_do_not_import_each_other(folder):
-    for path in sources(folder):
-        # Which photo pairs no training may see is said once; recipes read the formats of rendered people.
-        formats = ("eval.photo_pairs", *(("eval.rendered_people",) if is_part_of(name(path), "train.recipes") else ()))
-        formats = formats if folder == "train" else ()
-        for module in imported(path):
-            assert is_part_of(module, *formats) or not is_part_of(
-                module, *{"train", "eval", "space", "app", "tests"} - {folder}
-            ), f"{name(path)}: {module}"
+def test_train_eval_and_space_do_not_import_each_other():
+    folders = {"train", "eval", "space"}
+    for folder in folders:
+        others = {*folders, "app", "tests"} - {folder}
+        for path in sources(folder):
+            # Which photo pairs no training may see is said once; recipes read the formats of rendered people.
+            formats = ["eval.photo_pairs"] if folder == "train" else []
+            formats += ["eval.rendered_people"] if is_part_of(name(path), "train.recipes") else []
+            found = [it for it in imported(path) if not is_part_of(it, *formats)]
+            assert not [it for it in found if is_part_of(it, *others)], name(path)
 
 
 def test_the_checks_see_imports_of_every_form(tmp_path, monkeypatch):
@@ -259,20 +249,16 @@ def test_a_pipeline_is_loaded_without_what_it_does_not_use_and_diffusers_stays_w
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
-def test_a_saved_pipeline_names_its_components_motion_core(component):
+def test_a_saved_pipeline_names_its_components_motion_core():
     """File and class names of components are a file format: ``["motion_core", "KeypointDetector"]``."""
     import motion_core
-
-    cls = getattr(motion_core, component)
-    assert (cls.__module__, cls.__name__, cls.__qualname__) == ("motion_core", component, component)
-    assert component in motion_core.__all__
-    assert component in dir(motion_core)
-
-
-def test_every_component_of_a_pipeline_is_pinned():
     from motion_core.components import COMPONENTS as USED
 
+    for component in COMPONENTS:
+        cls = getattr(motion_core, component)
+        assert (cls.__module__, cls.__name__, cls.__qualname__) == ("motion_core", component, component)
+        assert component in motion_core.__all__
+        assert component in dir(motion_core)
     assert sorted(cls.__name__ for classes in USED.values() for cls in classes) == sorted(COMPONENTS)
 
 

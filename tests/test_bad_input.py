@@ -34,6 +34,7 @@ if __name__ == "__main__":  # as a program, also where the package is not instal
 
 from motion_core import InputError, MotionInterpPipeline, commands, demo, media
 from motion_core.__main__ import main
+from motion_core.transfer import Generated, MotionTransfer
 
 SIZE = 128  # of the networks' image
 BASE = ("--size", str(SIZE), "--device", "cpu", "--dtype", "float32")
@@ -555,15 +556,15 @@ def without_notices(text: str, source: str) -> list[str]:
 def while_a_frame_is_made(action: Callable[[], None], number: int = 2) -> Iterator[None]:
     """Do something while frame `number` (from 1) is made."""
     made = []
-    generate = MotionInterpPipeline.generate
+    generate = MotionTransfer.generate
 
-    def generate_meanwhile(self: MotionInterpPipeline, *arguments: Any) -> torch.Tensor:
+    def generate_meanwhile(self: MotionTransfer, *arguments: Any) -> Generated:
         made.append(1)
         if len(made) == number:
             action()
         return generate(self, *arguments)
 
-    with mock.patch.object(MotionInterpPipeline, "generate", generate_meanwhile):
+    with mock.patch.object(MotionTransfer, "generate", generate_meanwhile):
         yield
     assert len(made) >= number, "it was refused before a frame was made"
 

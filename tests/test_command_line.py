@@ -13,6 +13,7 @@ from published import write_checkpoint
 from motion_core import MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
 from motion_core.saved_pipeline import SHIPPED
+from motion_core.transfer import MotionTransfer
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 
@@ -69,7 +70,7 @@ def test_resumed_render_equals_the_uninterrupted_one(files, tmp_path, monkeypatc
     command = ["animate", files / "me.png", tmp_path / "long.mp4", "--model", files / "model", "--smooth", "--no-audio"]
     assert run(*command, "-o", tmp_path / "whole.mp4") == 0
 
-    generate, made = MotionInterpPipeline.generate, []
+    generate, made = MotionTransfer.generate, []
 
     def counted(self, *arguments):
         made.append(1)
@@ -77,7 +78,7 @@ def test_resumed_render_equals_the_uninterrupted_one(files, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return generate(self, *arguments)
 
-    monkeypatch.setattr(MotionInterpPipeline, "generate", counted)
+    monkeypatch.setattr(MotionTransfer, "generate", counted)
     resumed = tmp_path / "resumed.mp4"
     assert run(*command, "-o", resumed, "--resume") == 130
     assert not resumed.exists()
@@ -114,7 +115,7 @@ def test_interrupted_render_leaves_nothing_unless_it_is_to_be_resumed(files, tmp
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MotionInterpPipeline, "generate", interrupt)
+    monkeypatch.setattr(MotionTransfer, "generate", interrupt)
     assert animate(files, tmp_path / "out.mp4") == 130
 
     assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,10 @@ import torch
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
+from motion_core.diagnosis import diagnose
 from motion_core.geometry import resize_aligned
 from motion_core.records import RecordWriter
+from motion_core.transfer import MotionTransfer
 
 SIZE = 128
 
@@ -47,7 +49,7 @@ def test_a_frames_diagnosis_equals_the_same_by_hand(variant_pipeline, picture, v
 
     result = pipe(picture, video, t=t, mode="standard", diagnose=True)
 
-    networks = pipe.hops.backbone
+    networks = pipe.method.backbone
     with torch.no_grad():
         image = media.to_float(picture[None])
         source = pipe.keypoint_detector(image)
@@ -93,12 +95,13 @@ def test_diagnosing_changes_no_frame_and_every_frame_has_one(variant_pipeline, p
 def test_a_folded_hop_is_seen_whichever_of_the_two_it_is(variant_pipeline, hop_case):
     pipe = variant_pipeline("full")
     with torch.no_grad():
-        generated = pipe.hops.generate([hop_case.source], hop_case.poses, [None], torch.full((3,), 0.5))
+        generated = pipe.method.generate([hop_case.source], hop_case.poses, [None], torch.full((3,), 0.5))
     for index in (0, 1):
         hops = list(generated.hops)
         hops[index] = dataclasses.replace(hops[index], deformation=hops[index].deformation.flip(2))  # left is right
         mirrored = dataclasses.replace(generated, hops=tuple(hops))
-        assert pipe.diagnose(hop_case.source, hop_case.poses, mirrored).fold_over.min() > 0.5
+        found = diagnose(pipe.method, hop_case.source, hop_case.poses, mirrored)
+        assert min(each.fold_over for each in found) > 0.5
 
 
 # JSON
@@ -240,7 +243,7 @@ def test_an_interrupted_render_leaves_no_diagnosis(files, tmp_path, monkeypatch)
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MotionInterpPipeline, "generate", interrupt)
+    monkeypatch.setattr(MotionTransfer, "generate", interrupt)
 
     assert animate(files, tmp_path / "out.mp4", "--diagnosis", tmp_path / "frames.json") == 130
     assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,14 @@
 """One hop, two hops over an interpolated image, and the candidates, against the same done step by step."""
 
-import dataclasses
-
 import pytest
 import torch
 
 from motion_core import Keypoints, ViewFusion
-from motion_core.backbone import backbone_of
 from motion_core.geometry import identity_grid, sample, warp
-from motion_core.hops import Hops, displacement
 from motion_core.interpolation import interpolate_background, interpolate_keypoints
 from motion_core.networks.tpsmm.backbone import TPSMMBackbone
 from motion_core.structures import DenseMotion
+from motion_core.transfer import MotionTransfer, displacement
 
 CLOSE = {"atol": 2e-5, "rtol": 0}
 
@@ -21,25 +18,25 @@ def times(*values):
 
 
 def with_fusion(hop_case, **options):
-    config = hop_case.networks.backbone.image_generator.config
+    config = hop_case.parts["image_generator"].config
     widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
     fusion = ViewFusion(**widths, **options)
     for parameter in fusion.parameters():  # as after training: every view counts somewhere
         torch.nn.init.normal_(parameter, std=0.3)
-    return dataclasses.replace(hop_case.networks, view_fusion=fusion)
+    return MotionTransfer(hop_case.parts | {"view_fusion": fusion})
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["still", "moving"])
 @torch.no_grad()
 def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
-    case, networks = hop_case, hop_case.networks
+    case, method = hop_case, hop_case.method
     transform = case.backgrounds if background else None
 
-    generated = networks.generate([case.source], case.poses, [transform], times(0.0, 0.0, 0.0))
+    generated = method.generate([case.source], case.poses, [transform], times(0.0, 0.0, 0.0))
 
-    small = networks.backbone.dense_motion_network.shrink_source(case.image)
-    motion = networks.backbone.dense_motion_network(small, case.source.keypoints, case.poses, transform)
-    image = networks.backbone.image_generator(networks.backbone.image_generator.encode(case.image), motion)
+    small = method.backbone.dense_motion_network.shrink_source(case.image)
+    motion = method.backbone.dense_motion_network(small, case.source.keypoints, case.poses, transform)
+    image = method.backbone.image_generator(method.backbone.image_generator.encode(case.image), motion)
     assert generated.image.equal(image)
     assert generated.optimal is case.source
     assert len(generated.hops) == 1
@@ -52,10 +49,10 @@ def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
 @torch.no_grad()
 def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
     case, t = hop_case, times(0.25, 0.5, 0.9)
-    motion_network, generator = case.networks.backbone.dense_motion_network, case.networks.backbone.image_generator
+    motion_network, generator = case.method.backbone.dense_motion_network, case.method.backbone.image_generator
     transform = case.backgrounds if background else None
 
-    generated = case.networks.generate([case.source], case.poses, [transform], t, path)
+    generated = case.method.generate([case.source], case.poses, [transform], t, path)
 
     keypoints = interpolate_keypoints(case.source.keypoints, case.poses, t, path)
     there = interpolate_background(transform, t) if background else None
@@ -71,14 +68,14 @@ def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
     for hop, expected in zip(generated.hops, (first, last), strict=True):
         torch.testing.assert_close(hop.deformation, expected.deformation, **CLOSE)
     torch.testing.assert_close(generated.visible, last.occlusion_masks[-1], **CLOSE)
-    straight = case.networks.generate([case.source], case.poses, [transform], torch.zeros(3)).image
+    straight = case.method.generate([case.source], case.poses, [transform], torch.zeros(3)).image
     assert (image - straight).abs().mean() > 0.01  # so the hop does something
 
 
 @torch.no_grad()
 def test_background_transforms_of_the_two_hops_multiply_to_the_whole(hop_case, monkeypatch):
     case, used = hop_case, []
-    motion_network = case.networks.backbone.dense_motion_network
+    motion_network = case.method.backbone.dense_motion_network
     transformations = motion_network.transformations
     monkeypatch.setattr(
         motion_network,
@@ -88,7 +85,7 @@ def test_background_transforms_of_the_two_hops_multiply_to_the_whole(hop_case, m
         ),
     )
 
-    case.networks.generate([case.source], case.poses, [case.backgrounds], times(0.2, 0.5, 0.8))
+    case.method.generate([case.source], case.poses, [case.backgrounds], times(0.2, 0.5, 0.8))
 
     first, second = used
     assert not torch.allclose(first, case.backgrounds, atol=1e-3)
@@ -103,18 +100,18 @@ def test_background_transforms_of_the_two_hops_multiply_to_the_whole(hop_case, m
 @torch.no_grad()
 def test_a_batch_that_mixes_hops_and_no_hops_equals_its_samples_alone(hop_case, fusion, photos):
     case, t = hop_case, times(0.5, 0.0, 0.25)
-    networks = case.networks if fusion is None else with_fusion(case, **fusion)
+    method = case.method if fusion is None else with_fusion(case, **fusion)
     sources = [case.source]
     if photos == 2:
         mirrored = case.image.flip(-1)
-        sources.append(networks.backbone.encode(mirrored, case.detector(mirrored)))
+        sources.append(method.encode(mirrored))
 
-    mixed = networks.generate(sources, case.poses, [case.backgrounds] * photos, t)
+    mixed = method.generate(sources, case.poses, [case.backgrounds] * photos, t)
 
     for index in range(3):
         one = slice(index, index + 1)
         pose, transform = Keypoints(case.poses.points[one]), case.backgrounds[one]
-        alone = networks.generate(sources, pose, [transform] * photos, t[one])
+        alone = method.generate(sources, pose, [transform] * photos, t[one])
         torch.testing.assert_close(mixed.image[one], alone.image, atol=1e-4, rtol=0)
         torch.testing.assert_close(mixed.visible[one], alone.visible, atol=1e-4, rtol=0)
         deformation = mixed.hops[-1].deformation[one]
@@ -128,16 +125,16 @@ def test_a_batch_that_mixes_hops_and_no_hops_equals_its_samples_alone(hop_case, 
 def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
     """The second hop's motion is held still, so what arrives came through the first hop's image."""
     case = hop_case
-    networks = case.networks
+    method = case.method
     t, pose = times(0.5), Keypoints(case.poses.points[:1])
-    image, keypoints, _ = networks.interpolate(case.source, pose, None, t, "linear")
+    image, keypoints, _ = method.interpolate(case.source, pose, None, t, "linear")
     with torch.no_grad():
-        last = networks.backbone.motion(networks.backbone.encode(image, keypoints), pose)
-    features = networks.backbone.image_generator.encode(image)
-    result = networks.backbone.image_generator.paint(networks.backbone.image_generator.warp(features, last))
+        last = method.backbone.motion(method.backbone.encode(image, keypoints), pose)
+    features = method.backbone.image_generator.encode(image)
+    result = method.backbone.image_generator.paint(method.backbone.image_generator.warp(features, last))
     wanted = [
-        networks.backbone.dense_motion_network.maps.weight,
-        *networks.backbone.dense_motion_network.occlusion.parameters(),
+        method.backbone.dense_motion_network.maps.weight,
+        *method.backbone.dense_motion_network.occlusion.parameters(),
     ]
 
     gradients = torch.autograd.grad(result.square().mean(), wanted)
@@ -148,15 +145,15 @@ def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
 @pytest.mark.parametrize("fusion", [None, {"composed_view": True}], ids=["alone", "fused and composed"])
 def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion):
     case = hop_case
-    networks = case.networks if fusion is None else with_fusion(case, **fusion)
+    method = case.method if fusion is None else with_fusion(case, **fusion)
     points = case.source.keypoints.points.clone().requires_grad_()
-    source = networks.backbone.encode(case.image, Keypoints(points))
+    source = method.backbone.encode(case.image, Keypoints(points))
 
-    generated = networks.generate([source], case.poses, [case.backgrounds], times(0.0, 0.3, 0.7))
+    generated = method.generate([source], case.poses, [case.backgrounds], times(0.0, 0.3, 0.7))
     parameters = [
-        *networks.backbone.dense_motion_network.parameters(),
-        *networks.backbone.image_generator.parameters(),
-        *(networks.view_fusion.parameters() if fusion else ()),
+        *method.backbone.dense_motion_network.parameters(),
+        *method.backbone.image_generator.parameters(),
+        *(method.view_fusion.parameters() if fusion else ()),
         points,
     ]
     gradients = torch.autograd.grad(generated.image.square().mean(), parameters, allow_unused=True)
@@ -170,26 +167,24 @@ def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion)
 @pytest.mark.parametrize("num_masks", [4, 1])
 @torch.no_grad()
 def test_candidates_are_the_first_hops_and_no_image_is_made(hop_case, monkeypatch, background, num_masks):
-    case, networks = hop_case, hop_case.networks
+    case, method = hop_case, hop_case.method
     if num_masks == 1:
-        options = dict(networks.backbone.dense_motion_network.config) | {"num_masks": 1}
+        options = dict(method.backbone.dense_motion_network.config) | {"num_masks": 1}
         options = {name: value for name, value in options.items() if not name.startswith("_")}
-        single = type(networks.backbone.dense_motion_network)(**options)
-        networks = Hops(backbone_of(single.eval(), networks.backbone.image_generator))
+        single = type(method.backbone.dense_motion_network)(**options)
+        method = MotionTransfer(case.parts | {"dense_motion_network": single.eval()})
     grid = times(0.0, 0.25, 0.5, 0.75).expand(3, 4)
     transform = case.backgrounds if background else None
-    monkeypatch.setattr(networks.backbone.image_generator, "paint", None)  # it would be called
+    monkeypatch.setattr(method.backbone.image_generator, "paint", None)  # it would be called
 
-    candidates = networks.candidates(case.source, case.poses, transform, grid)
+    candidates = method.candidates(case.source, case.poses, transform, grid)
 
     assert candidates.deformation.shape == (3, 4, 32, 32, 2)
     assert candidates.visibility.shape == (3, 4, 32, 32)
     for column, t in enumerate(grid[0]):
         keypoints = interpolate_keypoints(case.source.keypoints, case.poses, grid[:, column])
         there = None if transform is None else interpolate_background(transform, grid[:, column])
-        motion = networks.backbone.dense_motion_network(
-            case.source.small_image, case.source.keypoints, keypoints, there
-        )
+        motion = method.backbone.dense_motion_network(case.source.small_image, case.source.keypoints, keypoints, there)
         own = motion.occlusion_masks[1 if num_masks == 4 else 0]  # of the deformation's size
         torch.testing.assert_close(candidates.visibility[:, column], own[:, 0], **CLOSE)
         expected = identity_grid(32, 32, grid).expand(3, -1, -1, -1) if t == 0 else motion.deformation

@@ -27,10 +27,12 @@ from motion_core.__main__ import main
 from motion_core.contact_sheet import contact_sheet, sheet_beside
 from motion_core.figure import before, box_in_frame, cut_out, put, straight
 from motion_core.framing import free_part, network_points, place_in, place_own, roomy, to_network
-from motion_core.hops import Generated
 from motion_core.media.alpha import AlphaWriter, check_alpha_output
 from motion_core.networks.layered.composition import enlarged, figure_share
 from motion_core.networks.layered.limbs import PARENTS
+from motion_core.people import hidden_by
+from motion_core.structures import PackedMask
+from motion_core.transfer import Generated
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 RED, BLUE = (torch.tensor(colour).view(1, 3, 1, 1) for colour in ((0.9, 0.1, 0.1), (0.1, 0.2, 0.9)))
@@ -178,7 +180,9 @@ def empty_frames(pipe, frames, monkeypatch):
     made = scene.DrivingScene(
         pipe.keypoint_detector, pipe.image_generator, media.open_video(frames), (0, 0, 8, 8), (0, 0, 8, 8)
     )
-    return media.to_uint8(made.frames(torch.zeros(3, 4, 8, 8), 1))
+    seen = (find_red(None, media.to_float(frame[None]), None, search=False, silhouettes=True) for frame in frames[1:4])
+    hidden = [PackedMask.of(hidden_by(people, frames.shape[1:3])) for people in seen]
+    return media.to_uint8(made.frames(torch.zeros(3, 4, 8, 8), 1, hidden))
 
 
 def test_behind_the_driving_person_is_what_other_frames_show_where_the_camera_stands_still(pipe, monkeypatch):
@@ -218,6 +222,23 @@ def test_scenes_from_end_to_end(pipe, picture, video, tmp_path, chosen, shape):
     np.testing.assert_array_equal(last, frames[2])
 
 
+def test_nobody_is_looked_for_twice(pipe, picture, video, monkeypatch):
+    looks, detect = [], pipe.keypoint_detector.detect
+    monkeypatch.setattr(pipe.keypoint_detector, "detect", lambda *given, **by: looks.append(1) or detect(*given, **by))
+
+    def count(behind, checked=False):
+        looks.clear()
+        animation = pipe.stream(picture, video, scene=behind)
+        if checked:
+            assert animation.check().looked_at == 3
+        assert len(list(animation)) == 3
+        return len(looks)
+
+    plain = count("source")
+    assert count("source", checked=True) == plain
+    assert count("driving") == plain + len(video)  # in the frames that the empty scene is made of
+
+
 @pytest.mark.parametrize("chosen", ["driving", "transparent", "beach.jpg"])
 def test_models_without_layers_say_why_not(variant_pipeline, video, chosen):
     with pytest.raises(InputError, match=f"scene '{chosen}' needs a model that makes people of layers"):
@@ -225,12 +246,6 @@ def test_models_without_layers_say_why_not(variant_pipeline, video, chosen):
 
 
 def test_what_a_scene_cannot_be_is_said(pipe, picture, video):
-    with pytest.raises(InputError, match="scene must be source, driving, transparent or a picture's path, got 3"):
-        AnimationSettings(scene=3)
-    with pytest.raises(
-        InputError, match="background 'predicted' moves the picture's own, which scene 'driving' leaves out"
-    ):
-        AnimationSettings(scene="driving", background="predicted")
     with pytest.raises(InputError, match=r"nowhere\.png"):
         pipe.stream(picture, video, AnimationSettings(scene="nowhere.png"))
     with pytest.raises(InputError, match="scene 'driving' needs a video"):

@@ -13,13 +13,14 @@ from motion_core import (
     ViewFusion,
     demo,
 )
-from motion_core.hops import displacement
 from motion_core.interpolation import candidate_times, interpolate_keypoints
-from motion_core.selection import SteadyChoice, candidate_scores, image_scores
+from motion_core.selection import FrameSelection, SteadyChoice
 from motion_core.structures import Candidates
+from motion_core.transfer import displacement
 
 SIZE = 128
 SCORED = ("learned", "analytic", "images")
+EIGHTHS = tuple(candidate_times(8).tolist())
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +40,12 @@ def video():
 
 def scores_of(pipe, case, strategy, poses=None, backgrounds=None):
     poses = case.poses if poses is None else poses
-    chosen = (pipe.selector, pipe.hops, pipe.keypoint_detector, case.source, poses, backgrounds, strategy)
     with torch.no_grad():
-        return candidate_scores(*chosen)
+        return pipe.method.scores(case.source, poses, backgrounds, strategy)
 
 
 def painted(pipe, monkeypatch):
     """A list that grows with every image that the generator paints: their number."""
-    monkeypatch.setattr(pipe, "backend", "eager")
     counts, paint = [], pipe.image_generator.paint
     monkeypatch.setattr(pipe.image_generator, "paint", lambda view: counts.append(len(view.image)) or paint(view))
     return counts
@@ -84,7 +83,7 @@ def test_the_oracles_score_is_identity_less_what_is_missed_less_what_is_left(pip
     """Step by step, sampling with another function than the package's."""
     case, times = hop_case, torch.tensor([[0.0, 0.5, 0.75]] * 3)
     with torch.no_grad():
-        scores = image_scores(pipe.hops, case.detector, case.source, case.poses, None, times)
+        scores = pipe.method.image_scores(case.source, case.poses, None, times)
 
         def look(image, keypoints):
             features = pipe.image_generator.encode(image).pyramid[-1]
@@ -102,25 +101,25 @@ def test_the_oracles_score_is_identity_less_what_is_missed_less_what_is_left(pip
             here, there = look(image, keypoints), look(case.image, case.source.keypoints)
             lengths = (here.norm(dim=1) * there.norm(dim=1)).clamp_min(1e-8)  # 0 for a point outside
             identity = (here * there).sum(1) / lengths
-            expected = identity.mean(1) - displacement(case.detector(image), keypoints) - left
+            expected = identity.mean(1) - displacement(pipe.keypoint_detector(image), keypoints) - left
             torch.testing.assert_close(scores[:, column], expected, atol=1e-4, rtol=0)
 
 
 def test_the_learned_scorer_starts_with_no_hop(pipe, hop_case):
-    candidates = pipe.hops.candidates(
+    candidates = pipe.method.candidates(
         hop_case.source, hop_case.poses, hop_case.backgrounds, candidate_times(8).expand(3, -1)
     )
 
     scores = OptimalInterpolationSelector()(hop_case.source.small_image, candidates)
 
     assert scores.eq(scores[:, :1]).all()
-    assert SteadyChoice(0.05)(candidate_times(8), scores.detach()).t.tolist() == [0, 0, 0]
+    assert SteadyChoice(0.05)(candidate_times(8), scores.detach()) == [FrameSelection(0, 0, EIGHTHS, (0,) * 8)] * 3
 
 
 def test_the_learned_scorer_sees_everything_that_it_is_given(pipe, hop_case):
     case = hop_case
     with torch.no_grad():
-        given = pipe.hops.candidates(case.source, case.poses, None, candidate_times(4).expand(3, -1))
+        given = pipe.method.candidates(case.source, case.poses, None, candidate_times(4).expand(3, -1))
     parts = {name: value.clone().requires_grad_() for name, value in vars(given).items()}
     small = case.source.small_image.clone().requires_grad_()
 
@@ -150,7 +149,7 @@ def test_the_analytic_score_is_visible_share_less_motion_left():
 def test_the_larger_the_balance_the_larger_the_analytic_choice(pipe, hop_case):
     """Motion left falls with t, so its price decides how far the hop goes; at no price it is what is visible."""
     made = [
-        pipe.hops.candidates(hop_case.source, hop_case.poses, None, candidate_times(8).expand(3, -1)),
+        pipe.method.candidates(hop_case.source, hop_case.poses, None, candidate_times(8).expand(3, -1)),
         made_up([0.9, 0.86, 0.8, 0.6, 0.5], [0.4, 0.32, 0.24, 0.16, 0.08]),
     ]
     for candidates in made:
@@ -212,13 +211,13 @@ def test_a_steady_choice_follows_its_rule(margin, batch):
     times, scores = candidate_times(5), torch.randn(40, 5) + torch.randn(40, 5).cumsum(dim=0) / 3
     steady = SteadyChoice(margin)
 
-    chosen = [steady(times, part) for part in scores.split(batch)]
+    chosen = [each for part in scores.split(batch) for each in steady(times, part)]
 
     expected = by_the_rule(scores.tolist(), margin)
-    assert torch.cat([part.t for part in chosen]).tolist() == times[expected].tolist()
-    score = torch.cat([part.score for part in chosen])
-    assert score.tolist() == [frame[index] for frame, index in zip(scores.tolist(), expected, strict=True)]
-    assert torch.cat([part.scores for part in chosen]).equal(scores)
+    for each, index, frame in zip(chosen, expected, scores.tolist(), strict=True):
+        assert each == FrameSelection(times[index].item(), frame[index], tuple(times.tolist()), tuple(frame))
+    alone = SteadyChoice(margin, one_video=False)(times, scores)
+    assert alone == [SteadyChoice(margin)(times, frame[None])[0] for frame in scores]
 
 
 def test_a_steady_choice_removes_flicker_and_follows_what_lasts():
@@ -226,7 +225,7 @@ def test_a_steady_choice_removes_flicker_and_follows_what_lasts():
     scores = torch.tensor([even, odd] * 4 + [[0.0, 1.0, 1.4]] * 2)
 
     def choose(margin):
-        return SteadyChoice(margin)(candidate_times(3), scores).t.mul(3).round().int().tolist()
+        return [round(3 * each.t) for each in SteadyChoice(margin)(candidate_times(3), scores)]
 
     assert choose(0) == [2, 1, 2, 1, 2, 1, 2, 1, 2, 2]
     assert choose(0.05) == [2] * 10
@@ -239,8 +238,7 @@ def test_a_steady_choice_removes_flicker_and_follows_what_lasts():
 def test_the_picture_itself_counts_as_the_frame_before_the_first():
     scores = torch.tensor([[0.0, 0.04]])
 
-    assert SteadyChoice(0.05)(candidate_times(2), scores).t.item() == 0
-    assert SteadyChoice(0.03)(candidate_times(2), scores).t.item() == 0.5
+    assert [SteadyChoice(margin)(candidate_times(2), scores)[0].t for margin in (0.05, 0.03)] == [0, 0.5]
 
 
 # In the pipeline
@@ -349,10 +347,10 @@ def test_in_bfloat16_keypoints_grids_and_scores_stay_fp32(golden_networks, varia
     error = np.mean((result.frames.astype(float) - reference.frames) ** 2)
     assert -10 * np.log10(error / 255**2) > 30
     with torch.inference_mode():
-        source = fast.encode_source(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255)
+        source = fast.method.encode(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255)
         pose = Keypoints(source.keypoints.points + 0.1)
-        generated = fast.generate([source], pose, t=torch.tensor([0.5]))
-        candidates = fast.hops.candidates(source, pose, None, candidate_times(4)[None])
+        generated = fast.method.generate([source], pose, [None], torch.tensor([0.5]))
+        candidates = fast.method.candidates(source, pose, None, candidate_times(4)[None])
     for hop in generated.hops:
         assert hop.deformation.dtype == torch.float32
         assert {mask.dtype for mask in hop.occlusion_masks} == {torch.float32}
@@ -366,37 +364,14 @@ def test_in_bfloat16_keypoints_grids_and_scores_stay_fp32(golden_networks, varia
 # What is refused
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"strategy": "best"}, "strategy must be one of learned, analytic, fixed, none, images, got 'best'"),
-        ({"path": "round"}, "path must be one of linear, rigid, got 'round'"),
-        ({"t": 1.5}, r"t must be in \[0, 1\], got 1.5"),
-        ({"t": -0.1}, r"t must be in \[0, 1\], got -0.1"),
-        ({"t": float("nan")}, r"t must be in \[0, 1\], got nan"),
-        (
-            {"t": 0.5, "strategy": "learned"},
-            "give either a time t or a strategy that chooses it, got 0.5 and 'learned'",
-        ),
-        ({"hysteresis": -1}, "hysteresis must be 0 or more, got -1"),
-        ({"hysteresis": float("nan")}, "hysteresis must be 0 or more, got nan"),
-    ],
-)
-def test_wrong_settings_are_refused_before_any_work(pipe, wrong, message):
-    with pytest.raises(InputError, match=message):
-        pipe("no picture", "no video", **wrong)
-
-
-@pytest.mark.parametrize("strategy", ["learned", "analytic", "fixed", "images"])
-def test_a_strategy_needs_a_selector(variant_pipeline, strategy):
-    with pytest.raises(
-        InputError, match=f"strategy '{strategy}' needs a model with a selector; this one is of variant 'tpsmm'"
-    ):
-        variant_pipeline("tpsmm")("no picture", "no video", strategy=strategy)
-
-
-def test_no_strategy_needs_no_selector(variant_pipeline, picture, video):
-    assert len(variant_pipeline("tpsmm")(picture, video[:2], strategy="none").frames) == 2
+def test_a_strategy_needs_a_selector(variant_pipeline, picture, video):
+    pipe = variant_pipeline("tpsmm")
+    for strategy in ("learned", "analytic", "fixed", "images"):
+        with pytest.raises(
+            InputError, match=f"strategy '{strategy}' needs a model with a selector; this one is of variant 'tpsmm'"
+        ):
+            pipe("no picture", "no video", strategy=strategy)
+    assert len(pipe(picture, video[:2], strategy="none").frames) == 2
 
 
 @pytest.mark.parametrize(

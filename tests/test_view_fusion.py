@@ -1,6 +1,5 @@
 """Views of the subject to one: the weights, what it starts with, and several photos."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +8,9 @@ import torch
 
 from motion_core import InputError, MotionInterpPipeline, ViewFusion, demo, media
 from motion_core.networks.view_fusion import START
+from motion_core.pipeline import linked
 from motion_core.structures import WarpedView
+from motion_core.transfer import MotionTransfer
 
 WIDTHS = {"block_expansion": 4, "max_features": 8, "num_down_blocks": 2}
 
@@ -141,17 +142,17 @@ def test_wrong_sizes_are_refused(wrong):
 
 
 def fused_networks(hop_case, **options):
-    config = hop_case.networks.backbone.image_generator.config
+    config = hop_case.parts["image_generator"].config
     widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
-    return dataclasses.replace(hop_case.networks, view_fusion=ViewFusion(**widths, **options))
+    return MotionTransfer(hop_case.parts | {"view_fusion": ViewFusion(**widths, **options)})
 
 
 @pytest.mark.parametrize("composed_view", [False, True])
 @torch.no_grad()
 def test_it_starts_close_to_the_source_alone(hop_case, composed_view):
     case, t = hop_case, torch.tensor([0.25, 0.5, 0.75])
-    plain = case.networks.generate([case.source], case.poses, [None], torch.zeros(3)).image
-    hopped = case.networks.generate([case.source], case.poses, [None], t).image
+    plain = case.method.generate([case.source], case.poses, [None], torch.zeros(3)).image
+    hopped = case.method.generate([case.source], case.poses, [None], t).image
 
     fused = fused_networks(case, composed_view=composed_view).generate([case.source], case.poses, [None], t).image
 
@@ -168,7 +169,7 @@ def test_with_no_weight_on_the_others_it_is_the_source_alone_to_the_bit(hop_case
 
     fused = networks.generate([case.source], case.poses, [case.backgrounds], torch.tensor([0.25, 0.5, 0.75]))
 
-    plain = case.networks.generate([case.source], case.poses, [case.backgrounds], torch.zeros(3))
+    plain = case.method.generate([case.source], case.poses, [case.backgrounds], torch.zeros(3))
     assert fused.image.equal(plain.image)
     assert fused.visible.equal(plain.visible)
 
@@ -226,20 +227,18 @@ def test_photos_of_other_sizes_and_kinds_are_taken(pipe, picture, video, tmp_pat
 def test_a_photo_links_to_the_driving_pose_through_the_first_one(pipe, picture):
     """Coordinates of the driving pose, to the first picture's, to the other's."""
     sources = [
-        pipe.encode_source(media.to_float(image[None])) for image in (picture, demo.source_picture(128)[:, ::-1])
+        pipe.method.encode(media.to_float(image[None])) for image in (picture, demo.source_picture(128)[:, ::-1])
     ]
 
-    links = pipe.link(sources, "predicted")
+    links = pipe.method.links(sources, "predicted")
 
     first, other = (source.image for source in sources)
     assert links[0].equal(torch.eye(3)[None])
     torch.testing.assert_close(links[1], pipe.background_predictor(other, first))
-    assert pipe.link(sources, "identity") == [None, None]
+    assert pipe.method.links(sources, "identity") == [None, None]
     transform = torch.eye(3)[None] + 0.1 * torch.rand(1, 3, 3)
-    pose = sources[0].keypoints
-    generated = pipe.generate(sources, pose, transform, links)
-    by_hand = pipe.hops.generate(sources, pose, [transform, links[1] @ transform], torch.zeros(1))
-    assert generated.image.equal(by_hand.image)
+    assert linked(links, transform)[0].equal(transform)
+    assert linked(links, transform)[1].equal(links[1] @ transform)
 
 
 @pytest.mark.parametrize("variant", ["tpsmm", "int", "int_bt", "full"])

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from motion_core.hops import Generated, Hops, displacement
 from motion_core.interpolation import candidate_times
 from motion_core.structures import EncodedSource, Keypoints
+from motion_core.transfer import Generated, MotionTransfer, displacement
 
 from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
-from .networks import hops_of
+from .networks import method_of
 from .schedule import Phase
 
 BIDIRECTIONAL = ("int_bt", "full", "v2")
@@ -100,22 +100,22 @@ class MotionStep(nn.Module):
         """
         images = batch["source"], batch["driving"]
         drawn = self._draw(batch["number"], images[0].device)
-        hops = hops_of(self.networks, drawn.dropout >= phase.dropout if phase.dropout else None)
+        method = method_of(self.networks, drawn.dropout >= phase.dropout if phase.dropout else None)
 
         # 1. Keypoints, encoded frames, and the background transform of each direction
         keypoints, of_keypoints = self._keypoints(images, drawn, phase)
-        source, driving = self._encoded(hops, images, keypoints)
+        source, driving = self._encoded(method, images, keypoints)
         transform, inverse, of_background = background_motion(self.networks, *images, phase)
 
         # 2. Forward, over the preferred candidate; a plain backbone has one hop, the direct motion
         of_selector: Losses = {}
         if self.config.variant == "tpsmm":
             t = torch.zeros(len(batch["number"]), device=images[0].device)  # (B,)
-            forward = self._generate(hops, source, driving, transform, t)
+            forward = self._generate(method, source, driving, transform, t)
             direct = forward.generated.hops[-1]
         else:
-            t, forward, of_selector = self._preferred(hops, source, driving, transform, drawn, phase)
-            direct = hops.backbone.motion(source.encoded, driving.keypoints, transform)
+            t, forward, of_selector = self._preferred(method, source, driving, transform, drawn, phase)
+            direct = method.backbone.motion(source.encoded, driving.keypoints, transform)
 
         # 3. The loss of the direct motion
         reconstruction = forward.error  # (B,)
@@ -124,11 +124,11 @@ class MotionStep(nn.Module):
         # 4. Backward over the same pose: the mean of both directions, and what their interpolated images must share
         of_both: Losses = {}
         if self.bidirectional:
-            direct = hops.backbone.motion(driving.encoded, source.keypoints, inverse)
+            direct = method.backbone.motion(driving.encoded, source.keypoints, inverse)
             warp = (warp + losses.warp_loss(driving.encoded.features, source.encoded.features, direct)) / 2
             # At t = 0 the image animated is the source itself; the backward direction reaches that pose in one hop.
             complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
-            backward = self._generate(hops, driving, source, inverse, complement)
+            backward = self._generate(method, driving, source, inverse, complement)
             reconstruction = (forward.error + backward.error) / 2
             of_both = self._consistency(forward, backward, images, t > 0, phase)
 
@@ -182,38 +182,46 @@ class MotionStep(nn.Module):
         return (Keypoints(points[0]), Keypoints(points[1])), of_keypoints
 
     def _encoded(
-        self, hops: Hops, images: tuple[Tensor, Tensor], keypoints: tuple[Keypoints, Keypoints]
+        self, method: MotionTransfer, images: tuple[Tensor, Tensor], keypoints: tuple[Keypoints, Keypoints]
     ) -> tuple[_Frame, _Frame]:
         """Source and driving frame; in one direction alone, the driving frame has no gradient and the source is no target."""
-        source = hops.backbone.encode(images[0], keypoints[0])
+        source = method.encode(images[0], keypoints[0])
         with torch.set_grad_enabled(self.bidirectional and torch.is_grad_enabled()):
-            driving = hops.backbone.encode(images[1], keypoints[1])
+            driving = method.encode(images[1], keypoints[1])
         with torch.no_grad():
             targets = self._vgg(images[0]) if self.bidirectional else (), self._vgg(images[1])
         return _Frame(source, targets[0]), _Frame(driving, targets[1])
 
-    def _generate(self, hops: Hops, source: _Frame, target: _Frame, transform: Tensor | None, t: Tensor) -> _Direction:
-        generated = hops.generate([source.encoded], target.keypoints, [transform], t)
+    def _generate(
+        self, method: MotionTransfer, source: _Frame, target: _Frame, transform: Tensor | None, t: Tensor
+    ) -> _Direction:
+        generated = method.generate([source.encoded], target.keypoints, [transform], t)
         features = self._vgg(generated.image)
         return _Direction(generated, features, losses.perceptual_loss(features, target.vgg))
 
     def _preferred(
-        self, hops: Hops, source: _Frame, target: _Frame, transform: Tensor | None, drawn: Draws, phase: Phase
+        self,
+        method: MotionTransfer,
+        source: _Frame,
+        target: _Frame,
+        transform: Tensor | None,
+        drawn: Draws,
+        phase: Phase,
     ) -> tuple[Tensor, _Direction, Losses]:
         """The preferred candidate's time ``(B,)``, the source animated over it, and the selector's loss."""
         times = candidate_times(self.config.model.candidates).to(target.keypoints.points.device)[
             drawn.candidates
         ]  # (B, 2)
         with torch.no_grad():
-            candidates = hops.candidates(source.encoded, target.keypoints, transform, times)
+            candidates = method.candidates(source.encoded, target.keypoints, transform, times)
         scores = self.networks["selector"](source.encoded.small_image.detach(), candidates)  # (B, 2)
         better = drawn.coin if phase.warmup else scores.argmax(dim=1)  # (B,)
         t, rest = (times.gather(1, index[:, None]).squeeze(1) for index in (better, 1 - better))
-        direction = self._generate(hops, source, target, transform, t)
+        direction = self._generate(method, source, target, transform, t)
         if not phase.weights.ranking:
             return t, direction, {}
         with torch.no_grad():
-            other = self._generate(hops, source, target, transform, rest)
+            other = self._generate(method, source, target, transform, rest)
         errors = torch.stack((direction.error.detach(), other.error), dim=1)  # (B, 2): the preferred one, the other
         ranked = torch.where(better[:, None] == 0, scores, scores.flip(1))
         return t, direction, {"ranking": losses.ranking_loss(ranked, errors)}

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from motion_core.backbone import backbone_of
 from motion_core.errors import InputError
-from motion_core.hops import Hops
 from motion_core.networks.interpolation_selector import OptimalInterpolationSelector
 from motion_core.networks.tpsmm.avd_network import AVDNetwork
 from motion_core.networks.tpsmm.background_predictor import BackgroundPredictor
@@ -18,6 +16,7 @@ from motion_core.networks.tpsmm.image_generator import ImageGenerator
 from motion_core.networks.tpsmm.keypoint_detector import KeypointDetector
 from motion_core.networks.view_fusion import ViewFusion
 from motion_core.pipeline import MotionInterpPipeline
+from motion_core.transfer import MotionTransfer
 
 from .config import TrainingConfig
 
@@ -86,8 +85,6 @@ def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterp
     return MotionInterpPipeline(**networks, image_size=list(config.data.image_size), variant=config.variant)
 
 
-def hops_of(networks: nn.ModuleDict, kept_splines: torch.Tensor | None = None) -> Hops:
-    """The networks that images are generated with; `kept_splines` is the dropout of this step."""
-    parts: Any = dict(networks)
-    backbone = backbone_of(parts["dense_motion_network"], parts["image_generator"], kept_splines)
-    return Hops(backbone, parts.get("view_fusion"))
+def method_of(networks: nn.ModuleDict, kept_splines: torch.Tensor | None = None) -> MotionTransfer:
+    """The method over the networks; `kept_splines` is the dropout of this step."""
+    return MotionTransfer(dict(networks.items()), kept_splines)

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from motion_core.hops import displacement
 from motion_core.interpolation import candidate_times
+from motion_core.transfer import displacement
 
 from . import losses
 from .config import TrainingConfig
 from .motion_step import StepOutput
-from .networks import hops_of
+from .networks import method_of
 from .schedule import Phase
 
 
@@ -43,20 +43,15 @@ class SelectorStep(nn.Module):
         source, driving = batch["source"], batch["driving"]
         times = self._times.to(source.device).expand(len(source), -1)  # (B, M)
         with torch.no_grad():
-            hops, detector = hops_of(networks), networks["keypoint_detector"]
-            encoded, pose = hops.backbone.encode(source, detector(source)), detector(driving)
-            background = (
-                networks["background_predictor"](source, driving) if "background_predictor" in networks else None
-            )
-            goal = features["vgg"](driving)
+            method, goal = method_of(networks), features["vgg"](driving)
+            encoded = method.encode(source)
+            motion = method.analyse(encoded, driving, "predicted")
+            pose, background = motion.keypoints, motion.background_transform
+            images = (method.generate([encoded], pose, [background], t).image for t in times.unbind(dim=1))
             errors = torch.stack(
-                [
-                    losses.perceptual_loss(features["vgg"](hops.generate([encoded], pose, [background], t).image), goal)
-                    for t in times.unbind(dim=1)
-                ],
-                dim=1,
+                [losses.perceptual_loss(features["vgg"](image), goal) for image in images], dim=1
             )  # (B, M)
-            candidates = hops.candidates(encoded, pose, background, times)
+            candidates = method.candidates(encoded, pose, background, times)
         scores = self.selector(encoded.small_image, candidates)  # (B, M)
         loss = losses.weighted_ranking_loss(scores, errors)
         chosen = scores.argmax(dim=1)  # (B,)

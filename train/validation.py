@@ -10,12 +10,11 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from motion_core.hops import displacement
-from motion_core.selection import candidate_scores
-from motion_core.settings import AnimationSettings
+from motion_core.settings import AnimationSettings, Strategy
+from motion_core.transfer import displacement
 
 from .losses import absolute_difference
-from .networks import hops_of
+from .networks import method_of
 
 
 @torch.inference_mode()
@@ -73,15 +72,10 @@ def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Ten
     Returns:
         The images ``(B, 3, H, W)`` in [0, 1]; the same without interpolated images; the times that were chosen, ``(B,)``.
     """
-    detector, hops = networks["keypoint_detector"], hops_of(networks)
-    encoded, pose = hops.backbone.encode(source, detector(source)), detector(driving)
-    background = networks["background_predictor"](source, driving) if "background_predictor" in networks else None
-    still = source.new_zeros(len(source))  # (B,)
-    straight = hops.generate([encoded], pose, [background], still).image
-    if "selector" not in networks:
-        return straight, straight, still
-    times, scores = candidate_scores(networks["selector"], hops, detector, encoded, pose, background, "learned")
-    best, index = scores.max(dim=1)
-    t = torch.where(best > scores[:, 0] + AnimationSettings.hysteresis, times[index], still)
-    image = hops.generate([encoded], pose, [background], t).image if t.any() else straight
-    return image, straight, t
+    method = method_of(networks)
+    strategy: Strategy | None = None if method.selector is None else "learned"
+    moved = method.move(source, driving, AnimationSettings(mode="standard", background="predicted", strategy=strategy))
+    image = straight = moved.generated.image
+    if moved.t.any():
+        straight = method.generate([moved.source], moved.poses, [moved.background], torch.zeros_like(moved.t)).image
+    return image, straight, moved.t

@@ -27,7 +27,7 @@ class PairModel:
     def __init__(self, pipeline: MotionInterpPipeline, settings: AnimationSettings) -> None:
         self._pipeline, self._settings = pipeline, settings
         self.size = pipeline.network_size(settings)
-        pipeline.check_settings(pipeline.resolved(settings))
+        pipeline.resolved(settings)
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._gmacs: dict[str, float] = {}
 

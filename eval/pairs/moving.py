@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.framing import Placement
-from motion_core.hops import displacement
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
 from motion_core.structures import EncodedSource, Keypoints
+from motion_core.transfer import displacement
 
 from .frames import PairFrames, shown
 
@@ -101,31 +101,15 @@ def move(pipeline: MotionInterpPipeline, sources: Tensor, driving: Tensor, setti
 
     What becomes of a pair does not depend on the others.
     """
-    source = pipeline.encode_source(sources)
-    motion = pipeline.analyse_driving(source, driving, settings.background)
-    pose = pipeline.transfer(source.keypoints, motion.keypoints, settings)  # (B, K, N, 2)
-    t = _chosen(pipeline, source, pose, motion.background_transform, settings)  # (B,)
-    generated = pipeline.generate([source], pose, motion.background_transform, t=t, settings=settings)
+    method, device = pipeline.method, pipeline.device
+    moved = method.move(sources.to(device), driving.to(device), settings)
+    generated, t = moved.generated, moved.t
     deformation = generated.hops[-1].deformation
     if len(generated.hops) == 2:
-        hopped = (t > 0).to(deformation.device)[:, None, None, None]
+        hopped = (t > 0)[:, None, None, None]
         # Composed with the identity, a motion that points outside of the source would end at its border.
-        deformation = torch.where(hopped, pipeline.hops.backbone.composed(*generated.hops).deformation, deformation)
-    return Moved(generated.image, deformation.float().cpu(), t, source, pose, motion.background_transform)
-
-
-def _chosen(
-    pipeline: MotionInterpPipeline,
-    source: EncodedSource,
-    pose: Keypoints,
-    background: Tensor | None,
-    settings: AnimationSettings,
-) -> Tensor:
-    """The times, each chosen as for the first frame of a video."""
-    selection = pipeline.select(source, pose, background, settings, SteadyChoice(settings.hysteresis))
-    if not len(selection.times):
-        return selection.t
-    return torch.cat([SteadyChoice(settings.hysteresis)(selection.times, each[None]).t for each in selection.scores])
+        deformation = torch.where(hopped, method.backbone.composed(*generated.hops).deformation, deformation)
+    return Moved(generated.image, deformation.float().cpu(), t.cpu(), moved.source, moved.poses, moved.background)
 
 
 @torch.inference_mode()
@@ -133,7 +117,7 @@ def between(pipeline: MotionInterpPipeline, moved: Moved, settings: AnimationSet
     """The interpolated images of the same pairs at the times `BETWEEN`, one time after another."""
     for t in BETWEEN:
         times = torch.full((len(moved.pose.points),), t).to(moved.pose.points)
-        images, keypoints, _ = pipeline.hops.interpolate(
+        images, keypoints, _ = pipeline.method.interpolate(
             moved.source, moved.pose, moved.background, times, settings.path
         )
         found = pipeline.keypoint_detector(images.clamp(0, 1))
@@ -148,15 +132,17 @@ def gmacs(
 
     Choosing t is part of both. As `motion_core.variant_benchmark` counts them; the time is set from outside.
     """
-    encoded = pipeline.encode_source(source)
+    method = pipeline.method
+    source, driving = source.to(pipeline.device), driving.to(pipeline.device)
+    encoded = method.encode(source)
 
     def frame(t: float) -> None:
-        motion = pipeline.analyse_driving(encoded, driving, settings.background)
+        motion = method.analyse(encoded, driving, settings.background)
         pose, background = motion.keypoints, motion.background_transform
-        pipeline.select(encoded, pose, background, settings, SteadyChoice(settings.hysteresis))
-        pipeline.generate([encoded], pose, background, t=torch.tensor([t]), settings=settings)
+        method.select(encoded, pose, background, settings, SteadyChoice(settings.hysteresis))
+        method.generate([encoded], pose, [background], pose.points.new_tensor([t]), settings.path)
 
-    work = {"source": lambda: pipeline.encode_source(source), "one hop": lambda: frame(0.0)}
+    work = {"source": lambda: method.encode(source), "one hop": lambda: frame(0.0)}
     if pipeline.selector is not None or settings.t:
         work["two hops"] = lambda: frame(0.5)
     counted = {}

@@ -237,7 +237,7 @@ def test_the_results_of_a_batch_are_what_the_pipeline_makes_of_each_pair(rendere
     for one, (_, row) in zip(wanted, report.rows.iterrows(), strict=True):
         pictures = dict(media.open_frames(rendered / "test" / one.video).frames_at([one.source, one.driving]))
         source, driving = pictures[one.source], pictures[one.driving]
-        made = pipeline(source, np.stack((driving, driving)), "standard", background="predicted")
+        made = pipeline(source, np.stack((driving, driving)), mode="standard", background="predicted")
         real = media.to_uint8(to_network(media.to_float(driving[None]), place_in((SIDE, SIDE), (128, 128))))[0]
         assert row["t"] == made.selections[0].t
         assert row["l1"] == pytest.approx(l1(made.frames[0], real), abs=1e-5)
@@ -257,14 +257,17 @@ def test_the_deformation_of_two_hops_is_their_composition(rendered, variant_pipe
     moved = move(pipeline, source, driving, pair_settings(pipeline, t=0.5))
     straight = move(pipeline, source, driving, pair_settings(pipeline, t=0.0))
 
-    generated = pipeline.generate([moved.source], moved.pose, moved.background, t=torch.tensor([0.5]))
+    method = pipeline.method
+    with torch.no_grad():
+        generated = method.generate([moved.source], moved.pose, [moved.background], torch.tensor([0.5]))
     first, last = (hop.deformation[0].double().numpy() for hop in generated.hops)
     rows, columns = ((last[..., axis] + 1) / 2 * (len(last) - 1) for axis in (1, 0))
     expected = np.stack(
         [map_coordinates(first[..., k], [rows, columns], order=1, mode="nearest") for k in (0, 1)], axis=-1
     )
     np.testing.assert_allclose(moved.deformation[0].numpy(), expected, atol=1e-5)
-    only = pipeline.generate([straight.source], straight.pose, straight.background).hops
+    with torch.no_grad():
+        only = method.generate([straight.source], straight.pose, [straight.background], torch.zeros(1)).hops
     assert len(only) == 1
     torch.testing.assert_close(straight.deformation, only[0].deformation)
     assert (moved.deformation - straight.deformation).abs().max() > 1e-3

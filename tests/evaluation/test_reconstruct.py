@@ -206,7 +206,7 @@ def test_pairs_are_animated_after_the_relative_protocol(model, data, tmp_path):
 
     pipeline = MotionInterpPipeline.from_pretrained(model)
     source, frames = (data / "test" / name for name in ("bob#1", "ann#2.gif"))
-    expected = pipeline(first_frame(source), list(FrameSequence(media.open_frames(frames))), "relative")
+    expected = pipeline(first_frame(source), list(FrameSequence(media.open_frames(frames))), mode="relative")
     made = np.stack(list(FrameSequence(media.open_frames(tmp_path / "out/videos/bob#1--ann#2/frames"))))
     np.testing.assert_array_equal(made, expected.frames)
     assert sorted(path.name for path in (tmp_path / "out" / "videos").iterdir()) == ["bob#1--ann#2", "cat--ann#1"]

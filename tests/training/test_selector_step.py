@@ -7,7 +7,7 @@ import torch
 
 from train import losses
 from train.config_file import parse_config
-from train.networks import build_networks, hops_of
+from train.networks import build_networks, method_of
 from train.preparation import build_step
 from train.schedule import Phase
 from train.selector_step import SelectorStep
@@ -65,9 +65,9 @@ def test_its_errors_are_those_of_the_final_images(parts):
 
     features = step._frozen[1]["vgg"]
     with torch.no_grad():
-        hops, detector = hops_of(networks), networks["keypoint_detector"]
-        encoded, pose = hops.backbone.encode(batch["source"], detector(batch["source"])), detector(batch["driving"])
+        method, detector = method_of(networks), networks["keypoint_detector"]
+        encoded, pose = method.encode(batch["source"]), detector(batch["driving"])
         transform = networks["background_predictor"](batch["source"], batch["driving"])
-        image = hops.generate([encoded], pose, [transform], torch.zeros(2)).image
+        image = method.generate([encoded], pose, [transform], torch.zeros(2)).image
         expected = losses.perceptual_loss(features(image), features(batch["driving"]))
     torch.testing.assert_close(output.figures["straight"], expected, rtol=1e-4, atol=1e-5)

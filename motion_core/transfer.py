@@ -1,0 +1,409 @@
+"""The method, once: encode a source, transfer a pose to it, select the interpolated image to animate, generate.
+
+The pipeline, training, validation, evaluation and the UI all call it, and none of them knows which backbone it has. Gradients
+flow through everything but the selection. The first hop takes the source to the keypoints of time t, and the image made there is
+the source of the second hop: Wang & Li, "Large displacement motion transfer with unsupervised anytime interpolation", ICML 2025.
+With a fusion ("V2"), the views of all hops are fused before anything is painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import motion_modes
+from .backbone import Motion, Source, View, backbone_of
+from .background import background_between
+from .errors import InputError
+from .framing import Box, Size
+from .geometry import identity_grid_like, sample
+from .interpolation import (
+    KeypointPath,
+    candidate_times,
+    interpolate_background,
+    interpolate_keypoints,
+    remaining_background,
+)
+from .networks.view_fusion import ViewFusion, ViewKind
+from .selection import FrameSelection, SteadyChoice, given_time
+from .settings import AnimationSettings, Background, InterpolationSettings, Mode, MotionSettings, Strategy
+from .structures import Candidates, DrivingMotion, Keypoints
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A source in the driving pose, and how it got there.
+
+    Attributes:
+        image: in the driving pose, ``(B, 3, H, W)`` in [0, 1].
+        optimal: what was animated: the interpolated image, or where t = 0 the source itself; of batch B, or 1 where it is the
+            source of all.
+        hops: the motions, one or two; the last is from `optimal` to the driving pose.
+        visible: what did not have to be painted in `image`, ``(B, 1, H, W)`` in [0, 1].
+        layer_logits: of the background and of each layer before it in `image`, ``(B, K + 1, h, w)``; None without layers.
+    """
+
+    image: Tensor
+    optimal: Source
+    hops: tuple[Motion, ...]
+    visible: Tensor
+    layer_logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """B sources in the poses of as many driving images, and what they were made of.
+
+    Attributes:
+        source: encoded, of batch B.
+        poses: ``(B, K, N, 2)``, transferred.
+        background: ``(B, 3, 3)``, coordinates of the poses to the source's; None for the identity.
+        t: of the interpolated image that was animated, ``(B,)`` in [0, 1].
+        generated: the result.
+    """
+
+    source: Source
+    poses: Keypoints
+    background: Tensor | None
+    t: Tensor
+    generated: Generated
+
+
+class MotionTransfer:
+    """The method over a set of networks.
+
+    Args:
+        networks: by their names in a pipeline, see `motion_core.components`; optional ones may be None or left out.
+        kept_splines: spline dropout of all motions, for training; see `TPSMMBackbone`.
+        background_size: (height, width) at which a source and driving images of other sizes and aspects are compared for the
+            background's motion; None: they are of one size, and compared as they are.
+
+    Raises:
+        InputError: the networks are of no backbone.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, Any],
+        kept_splines: Tensor | None = None,
+        background_size: Size | None = None,
+    ) -> None:
+        self.detector = networks["keypoint_detector"]
+        self.backbone = backbone_of(networks["dense_motion_network"], networks["image_generator"], kept_splines)
+        self.background_predictor = networks.get("background_predictor")
+        self.avd_network = networks.get("avd_network")
+        self.selector: Any = networks.get("selector")
+        self.view_fusion: ViewFusion | None = networks.get("view_fusion")
+        self.background_size = background_size
+
+    # 1. Both ends
+
+    def encode(self, image: Tensor, keypoints: Keypoints | None = None) -> Source:
+        """All that is computed once per source image ``(B, 3, H, W)`` in [0, 1].
+
+        Args:
+            keypoints: in it, ``(B, K, N, 2)``; None looks for them.
+        """
+        return self.backbone.encode(image, self.detector(image) if keypoints is None else keypoints)
+
+    def analyse(self, source: Source, images: Tensor, background: Background = "identity") -> DrivingMotion:
+        """All that is kept of driving images ``(B, 3, H, W)`` in [0, 1] of the source's size."""
+        keypoints = self.detector(images)
+        return DrivingMotion(keypoints, self.background(source, images, background, keypoints.silhouette))
+
+    def background(
+        self,
+        source: Source,
+        images: Tensor,
+        background: Background,
+        silhouettes: Tensor | None = None,
+        content: Box | None = None,
+    ) -> Tensor | None:
+        """The background transform ``(B, 3, 3)`` from images ``(B, 3, h, w)`` in [0, 1] to a source; None: identity.
+
+        Args:
+            silhouettes: of the people in the images, ``(B, 1, h, w)``, for models that look for them.
+            content: of the source's image, what is no padding; None is all of it.
+        """
+        predictor = self.background_predictor
+        if background == "identity" or predictor is None:
+            return None
+        if self.background_size is None:
+            return predictor(source.image.expand(len(images), -1, -1, -1), images)
+        return background_between(predictor, source, images, self.background_size, silhouettes, content)
+
+    def links(self, sources: Sequence[Source], background: Background = "identity") -> list[Tensor | None]:
+        """Of each source, the background transform ``(1, 3, 3)`` from the first one's coordinates to its own; None: identity."""
+        if background == "identity" or self.background_predictor is None:
+            return [None for _ in sources]
+        first, silhouette = sources[0].image, sources[0].keypoints.silhouette
+        eye = torch.eye(3, device=first.device)[None]
+        return [eye, *(self.background(other, first, background, silhouette) for other in sources[1:])]
+
+    # 2. Transferred keypoints
+
+    def mode_of(self, settings: MotionSettings) -> Mode:
+        """The mode that the settings mean with these networks: "auto" is "pose" where keypoints are limbs, else "relative"."""
+        if settings.mode != "auto":
+            return settings.mode
+        return "relative" if self.detector.parents is None else "pose"
+
+    def transfer(
+        self,
+        source: Keypoints,
+        driving: Keypoints,
+        settings: MotionSettings,
+        initial: Keypoints | None = None,
+        scale: float | None = None,
+    ) -> Keypoints:
+        """The driving keypoints carried over to the source's object, ``(B, K, N, 2)``.
+
+        Args:
+            source: ``(1, K, N, 2)``, or with the modes "standard" and "avd" ``(B, K, N, 2)``.
+            driving: ``(B, K, N, 2)``.
+            settings: `mode` and `strength`.
+            initial, scale: for "relative" and "pose", see `motion_modes`; None is the first of the driving poses.
+        """
+        start = Keypoints(driving.points[:1]) if initial is None else initial
+        parents = self.detector.parents
+        match self.mode_of(settings):
+            case "pose":
+                transferred = motion_modes.pose(source, driving, start, parents)
+            case "relative" if parents is None:
+                transferred = motion_modes.relative(source, driving, start, scale)
+            case "relative":
+                transferred = motion_modes.relative_limbs(source, driving, start, parents)
+            case "avd" if self.avd_network is not None:
+                transferred = motion_modes.avd(self.avd_network, source, driving)
+            case _:
+                transferred = motion_modes.standard(driving)
+        return motion_modes.with_strength(source, transferred, settings.strength)
+
+    # 3. The optimal interpolated image
+
+    def select(
+        self,
+        source: Source,
+        poses: Keypoints,
+        background: Tensor | None,
+        settings: InterpolationSettings,
+        steady: SteadyChoice,
+    ) -> list[FrameSelection]:
+        """Which interpolated image is animated, for each of the poses ``(B, K, N, 2)``.
+
+        Args:
+            background: ``(B, 3, 3)``, coordinates of the poses to the source's; None for the identity.
+            settings: `t`, `strategy` and `path`.
+            steady: carries the choice from batch to batch of one video.
+        """
+        count = len(poses.points)
+        if settings.t is not None:
+            return given_time(settings.t, count)
+        if self.selector is None:
+            return given_time(0, count)
+        strategy: Strategy = settings.strategy or self.selector.default_strategy
+        if strategy in ("none", "fixed"):
+            return given_time(self.selector.fixed_time if strategy == "fixed" else 0, count)
+        return steady(*self.scores(source, poses, background, strategy, settings.path))
+
+    def scores(
+        self,
+        source: Source,
+        poses: Keypoints,
+        background: Tensor | None,
+        strategy: Strategy,
+        path: KeypointPath = "linear",
+    ) -> tuple[Tensor, Tensor]:
+        """The candidates' times ``(M,)`` and their scores ``(B, M)``, higher is better; by "learned", "analytic" or "images".
+
+        Raises:
+            InputError: another strategy.
+        """
+        times = candidate_times(self.selector.num_candidates).to(poses.points.device)  # (M,)
+        grid = times.expand(len(poses.points), -1)  # (B, M)
+        if strategy == "images":
+            return times, self.image_scores(source, poses, background, grid, path)
+        if strategy not in ("learned", "analytic"):
+            raise InputError(f"strategy {strategy!r} has no scores")
+        candidates = self.candidates(source, poses, background, grid, path)
+        if strategy == "analytic":
+            return times, self.selector.analytic(candidates)
+        return times, self.selector(source.small_image, candidates)
+
+    def candidates(
+        self,
+        source: Source,
+        poses: Keypoints,
+        background: Tensor | None,
+        times: Tensor,
+        path: KeypointPath = "linear",
+    ) -> Candidates:
+        """The first hops to `times` ``(B, M)`` on the way to B poses, at the dense motion's own size; no image is made."""
+        batch, count = times.shape
+        t = times.flatten()  # (B * M,)
+        start = self.backbone.repeated(source, count)
+        goal = Keypoints(poses.points.repeat_interleave(count, dim=0))  # (B * M, K, N, 2)
+        keypoints = interpolate_keypoints(start.keypoints, goal, t, path)
+        transform = None if background is None else interpolate_background(_each(background, count), t)
+        motion = self.backbone.coarse(start, keypoints, transform)
+        still = (t == 0)[:, None, None, None]
+        deformation = torch.where(still, identity_grid_like(motion.deformation), motion.deformation)
+        return Candidates(
+            times,
+            deformation.unflatten(0, (batch, count)),
+            motion.visibility.unflatten(0, (batch, count)),
+            displacement(keypoints, goal).unflatten(0, (batch, count)),
+            displacement(source.keypoints, poses),
+        )
+
+    def image_scores(
+        self,
+        source: Source,
+        poses: Keypoints,
+        background: Tensor | None,
+        times: Tensor,
+        path: KeypointPath = "linear",
+    ) -> Tensor:
+        """The oracle for the cheap scorers: makes the image of every candidate and looks at it, ``(B, M)``.
+
+        The score is how much of the source's identity the image has (the cosine between their coarsest features at the
+        keypoints, averaged over these), less the distance of the keypoints found in it from those it was made for, less the
+        motion left to the driving pose. The source itself has identity 1 and all of the motion left.
+
+        Args:
+            times: ``(B, M)`` in [0, 1].
+        """
+        identity = _at(self.backbone.appearance(source.image), source.keypoints)
+        columns = []
+        for t in times.unbind(dim=1):  # one candidate at a time, for memory
+            image, keypoints, _ = self.interpolate(source, poses, background, t, path)
+            features = _at(self.backbone.appearance(image), keypoints)
+            kept = F.cosine_similarity(features, identity, dim=1).mean(dim=1)  # (B,)
+            missed = displacement(self.detector(image), keypoints)
+            left = displacement(keypoints, poses)
+            real = 1 - displacement(source.keypoints, poses)
+            columns.append(torch.where(t == 0, real, kept - missed - left))
+        return torch.stack(columns, dim=1)
+
+    # 4. Dense motion and image, in one hop or two
+
+    def generate(
+        self,
+        sources: Sequence[Source],
+        poses: Keypoints,
+        backgrounds: Sequence[Tensor | None],
+        t: Tensor,
+        path: KeypointPath = "linear",
+    ) -> Generated:
+        """Take a source to poses, over its interpolated images at times t.
+
+        Args:
+            sources: the source, of batch B or 1; with a fusion, more pictures of the same subject may follow.
+            poses: ``(B, K, N, 2)``.
+            backgrounds: of each source, its background transform ``(B, 3, 3)`` or None for the identity.
+            t: ``(B,)`` in [0, 1]; 0 is no hop: the source itself is animated.
+            path: of the keypoints from the source to the pose.
+        """
+        source, background = sources[0], backgrounds[0]
+        straight = bool((t == 0).all())
+        if straight:
+            between, first, left = source, None, background
+        else:
+            between, first, left = self._first_hop(source, poses, background, t, path)
+        backbone = self.backbone
+        last = backbone.motion(between, poses, left)
+        view = backbone.view(between, last)
+        if self.view_fusion is not None:
+            known = 1 if straight else 0  # in one hop, the view that is there already is the first source's
+            real = [
+                backbone.view(other, backbone.motion(other, poses, transform))
+                for other, transform in list(zip(sources, backgrounds, strict=True))[known:]
+            ]
+            through = None
+            if first is not None and self.view_fusion.composed_view:
+                through = backbone.view(source, backbone.composed(first, last))
+            view = self._fused(self.view_fusion, view, real, through, t)
+        hops = (last,) if first is None else (first, last)
+        return Generated(backbone.paint(view), between, hops, backbone.visible(view), backbone.layers(view))
+
+    def interpolate(
+        self, source: Source, pose: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
+    ) -> tuple[Tensor, Keypoints, Motion]:
+        """The interpolated images at times t ``(B,)``, ``(B, 3, H, W)`` in [0, 1], with their keypoints and first hop.
+
+        At t = 0 it is the model's reconstruction of the source.
+        """
+        keypoints = interpolate_keypoints(source.keypoints, pose, t, path)  # (B, K, N, 2)
+        transform = None if background is None else interpolate_background(background, t)
+        motion = self.backbone.motion(source, keypoints, transform)
+        view = self.backbone.view(source, motion)
+        return self.backbone.paint(view), self.backbone.as_source(view, keypoints), motion
+
+    def _first_hop(
+        self, source: Source, poses: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
+    ) -> tuple[Source, Motion, Tensor | None]:
+        """The interpolated image as a source, the motion to it, and the background transform that is left.
+
+        Where t = 0, that is the source itself, and no motion.
+        """
+        image, keypoints, motion = self.interpolate(source, poses, background, t, path)
+        still = t == 0  # (B,)
+        image = torch.where(still[:, None, None, None], source.image, image)
+        left = None if background is None else remaining_background(background, t)
+        return self.backbone.encode(image, keypoints), self.backbone.unmoved(motion, still), left
+
+    def _fused(self, fusion: ViewFusion, animated: View, real: list[View], through: View | None, t: Tensor) -> View:
+        """The views of what is animated, of the pictures given and of the composed motion as one.
+
+        Where t = 0 what is animated is a picture given, and the views of an interpolated image have no weight: what becomes of a
+        sample does not depend on the others of its batch.
+        """
+        straight = t == 0  # (B,)
+        if bool(straight.all()):
+            return self.backbone.fuse(fusion, [animated, *real], ["source"] * (1 + len(real)))
+        views: list[View] = [animated, *real]
+        kinds: list[ViewKind] = ["interpolated"]
+        kinds += ["source"] * len(real)
+        if through is not None:
+            views.append(through)
+            kinds.append("composed")
+        pictures = torch.tensor([kind == "source" for kind in kinds], device=t.device)  # (V,)
+        return self.backbone.fuse(fusion, views, kinds, pictures | ~straight[:, None])
+
+    # 1 to 4 for pairs
+
+    def move(self, sources: Tensor, driving: Tensor, settings: AnimationSettings) -> Moved:
+        """Take source images to the poses of as many driving images, both ``(B, 3, H, W)`` in [0, 1].
+
+        What becomes of a pair does not depend on the others: each time is chosen as for the first frame of a video.
+
+        Args:
+            settings: `mode` ("standard" or "avd"), `strength` and `background`; `t`, `strategy`, `hysteresis` and `path`.
+        """
+        source = self.encode(sources)
+        motion = self.analyse(source, driving, settings.background)
+        poses = self.transfer(source.keypoints, motion.keypoints, settings)  # (B, K, N, 2)
+        background = motion.background_transform  # (B, 3, 3)
+        chosen = self.select(source, poses, background, settings, SteadyChoice(settings.hysteresis, one_video=False))
+        t = poses.points.new_tensor([each.t for each in chosen])  # (B,)
+        return Moved(source, poses, background, t, self.generate([source], poses, [background], t, settings.path))
+
+
+def displacement(start: Keypoints, end: Keypoints) -> Tensor:
+    """The keypoints' mean distance, ``(B,)`` in coordinate units: 2 is the width of the image."""
+    return torch.linalg.vector_norm(end.points - start.points, dim=-1).mean(dim=(1, 2))
+
+
+def _each(values: Tensor, count: int) -> Tensor:
+    """Each sample `count` times; one serves all."""
+    return values if len(values) == 1 else values.repeat_interleave(count, dim=0)
+
+
+def _at(features: Tensor, keypoints: Keypoints) -> Tensor:
+    """Features at the keypoints, ``(B, C, K * N)``: what a part of the object looks like, wherever it is."""
+    return sample(features, keypoints.flat()[:, None]).squeeze(2)
