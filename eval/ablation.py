@@ -2,7 +2,7 @@
 
 Trains every variant for the same number of steps from the same start (or takes pipelines that are there), scores all of them on
 the same pairs of frames, and writes the table of the paper, per quartile of displacement, with plots and the rows as csv. The
-same command goes on where it was interrupted; `--report` prints the table so far.
+same command goes on where it was interrupted. The table so far is printed after each row, and by `--report` at any time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,8 @@ def collect(ablation: Ablation) -> list[Scores]:
     return [Scores.read(label, variant, path) for label, path, variant in wanted if path.is_file()]
 
 
-def run(ablation: Ablation, processes: int) -> str:
-    """Train, score, and report; returns the table."""
+def run(ablation: Ablation, processes: int) -> None:
+    """Train and score all rows; the table is printed whenever a row is added to it."""
     (ablation.output / "scores").mkdir(parents=True, exist_ok=True)
 
     def row(each: tuple[str, Variant, int]) -> None:
@@ -165,9 +165,13 @@ def run(ablation: Ablation, processes: int) -> str:
 
     write_config(ablation)
     score(ablation, COPY)
+    printed = ""
     with ThreadPoolExecutor(processes) as pool:  # each row is a process
-        list(pool.map(row, ablation.names()))
-    return report(ablation)
+        for finished in as_completed([pool.submit(row, each) for each in ablation.names()]):
+            finished.result()
+            if (text := report(ablation)) != printed:
+                print(text, flush=True)
+                printed = text
 
 
 def report(ablation: Ablation) -> str:
@@ -225,8 +229,10 @@ def _run(options: argparse.Namespace) -> None:
         variant: Any = options.score.rpartition("-")[0]
         for strategy in strategies_of(ablation, variant):
             score(ablation, options.score, strategy)
+    elif options.report:
+        print(report(ablation))
     else:
-        print(report(ablation) if options.report else run(ablation, max(1, options.processes)))
+        run(ablation, max(1, options.processes))
 
 
 if __name__ == "__main__":

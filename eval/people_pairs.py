@@ -176,7 +176,13 @@ def spread(given: Sequence[Each], limit: int | None) -> list[Each]:
 
 
 def around(mask: np.ndarray) -> np.ndarray:
-    """A mask ``(H, W)`` bool, grown by `AROUND` pixels in every direction, diagonals too."""
+    """A mask ``(H, W)`` bool, grown by `AROUND` pixels in every direction, diagonals too.
+
+    Example:
+        >>> grown = around(np.arange(400).reshape(20, 20) == 190)  # row 9, column 10
+        >>> int(grown.sum()) == (2 * AROUND + 1) ** 2, bool(grown[9 - AROUND, 10 + AROUND])
+        (True, True)
+    """
     grown = F.max_pool2d(torch.from_numpy(mask)[None, None].float(), 2 * AROUND + 1, stride=1, padding=AROUND)
     return grown[0, 0].numpy() > 0
 

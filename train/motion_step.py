@@ -229,7 +229,7 @@ class MotionStep(nn.Module):
     def _consistency(
         self, forward: _Direction, backward: _Direction, images: tuple[Tensor, Tensor], hopped: Tensor, phase: Phase
     ) -> Losses:
-        """Losses between both directions' interpolated images, of samples that have any (`hopped`, ``(B,)``)."""
+        """What both directions' interpolated images must have in common, for the samples `hopped` ``(B,)`` that have any."""
         optimal = forward.generated.optimal, backward.generated.optimal
         weights, found = phase.weights, dict[str, Tensor]()
         if weights.feature:

@@ -1,4 +1,4 @@
-"""The networks of a training run: initialised by its configuration, or taken from a saved pipeline."""
+"""The networks of a training run: made anew from its configuration, or taken from a saved pipeline."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def _take_from(name: str, networks: nn.ModuleDict) -> None:
         other = saved.get(part)
         if other is None:
             continue
-        configured, given = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
-        for key, value in configured.items():
-            if not key.startswith("_") and given[key] != value and key not in CHANGEABLE:
+        ours, theirs = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
+        for key, value in ours.items():
+            if not key.startswith("_") and theirs[key] != value and key not in CHANGEABLE:
                 raise InputError(
-                    f"init_from: the {part} of {name} has {key} {given[key]}, the configuration has {value}"
+                    f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
 

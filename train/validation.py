@@ -1,4 +1,4 @@
-"""Validation on videos that the model is not trained on, beside copying the source."""
+"""How well a model animates the videos that it is not trained on, beside what copying the source would give."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def validate(accelerator: Accelerator, networks: nn.ModuleDict, loader: DataLoad
 
 
 def _upper_half(amounts: Tensor) -> Tensor:
-    """A mask of those that are at least the median."""
+    """Which of them are at least the median."""
     return amounts >= amounts.median()
 
 

@@ -42,7 +42,7 @@ class LandmarkDetector(Protocol):
 DETECTORS = {
     "mediapipe-body": "eval.landmarks.mediapipe:body",
     "mediapipe-face": "eval.landmarks.mediapipe:face",
-    "dlib": "eval.landmarks.dlib:Dlib68",
+    "dlib": "eval.dlib_faces:DlibFaces",
     "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
     "benchmark": "eval.rendered_people.joint_detector:JointDetector",
 }

@@ -142,7 +142,7 @@ def rows_json(rows: pd.DataFrame, between: pd.DataFrame) -> list[dict[str, Any]]
         row["undefined"] = {name: str(own[place]) for name, own in why.items() if row[name] is None}
         written.append(row)
     names = [name for name in ("keypoints_percent", "identity") if name in between]
-    for _, each in between.iterrows():
+    for each in between.to_dict("records"):
         images = written[each["pair"]].setdefault("interpolation", {})
         images[f"{each['t']:g}"] = {name: plain(each[name]) for name in names}
     return written

@@ -60,6 +60,9 @@ def test_a_planted_shift_and_dropped_joints():
     assert frames["l1"][0] == pytest.approx(first)
     assert list(frames["flicker"].isna()) == [True, *[False] * 5]
     assert reasons(frames, "aed") == {evaluation.NOBODY_REAL: 6}
+    frames, _ = measured(real[:2], [real[0], real[2]])
+    assert math.isnan(frames["psnr"][0])
+    assert reasons(frames, "psnr") == {evaluation.IDENTICAL: 1}
 
 
 def test_jitter_is_over_the_joints_found_in_three_frames_of_both():
@@ -76,8 +79,12 @@ def test_what_is_not_found_is_counted_with_its_reason():
     nothing = [None] * 4
     real = [CORNERS, CORNERS, nothing, nothing, [CORNERS[0], None, None, None], CORNERS]
     made = [CORNERS, nothing, CORNERS, nothing, [None, *CORNERS[1:]], moved(CORNERS, 0, 2)]
+    identities = [(13, 24, 30), (10, 20, 30), *[(128, 128, 128)] * 4]
 
-    frames, video = measured(map(draw_dots, made), map(draw_dots, real))
+    frames, video = measured(
+        [painted(draw_dots(points), color) for points, color in zip(made, identities, strict=True)],
+        [painted(draw_dots(points), (10, 20, 30)) for points in real],
+    )
 
     assert [tables.plain(value) for value in frames["akd"]] == [0, None, None, None, None, 2]
     assert reasons(frames, "akd") == {
@@ -90,19 +97,9 @@ def test_what_is_not_found_is_counted_with_its_reason():
     assert video["mkr"] == 5 / 13
     assert math.isnan(video["jitter"])
     assert totals(frames)["jitter"]["undefined"] == {STILL: 1}
-    assert math.isnan(frames["psnr"][0])
-    assert reasons(frames, "psnr") == {evaluation.IDENTICAL: 2}
-
-
-def test_known_identities():
-    real = [painted(draw_dots(CORNERS), (10, 20, 30))] * 3
-    made = [painted(draw_dots(CORNERS), color) for color in ((13, 24, 30), (10, 20, 30), (128, 128, 128))]
-
-    frames, _ = measured(made, real)
-
-    assert [tables.plain(value) for value in frames["aed"]] == [5, 0, None]
-    assert [tables.plain(value) for value in frames["aed_squared"]] == [25, 0, None]
-    assert reasons(frames, "aed") == {evaluation.NOBODY_MADE: 1}
+    assert [tables.plain(value) for value in frames["aed"]] == [5, 0, None, None, None, None]
+    assert [tables.plain(value) for value in frames["aed_squared"]][:2] == [25, 0]
+    assert reasons(frames, "aed") == {evaluation.NOBODY_MADE: 4}
 
 
 def test_an_animation_is_measured_against_the_relative_motion_and_the_picture():

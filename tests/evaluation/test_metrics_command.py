@@ -66,41 +66,28 @@ def test_folders_that_match(folders, capsys):
     assert "2 videos, 6 frames, 0 videos excluded" in capsys.readouterr().out
 
 
-def test_videos_of_different_length_and_size_are_excluded_and_reported(folders, capsys):
+def test_videos_that_cannot_be_measured_are_excluded_and_reported(folders, capsys):
     write(folders / "data" / "test" / "c", count=5)
     write(folders / "made" / "c")
     write(folders / "data" / "test" / "d")
     write(folders / "made" / "d", size=(48, 66))
+    damaged = folders / "made" / "b" / "000002.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    write(folders / "data" / "test" / "e")
 
-    assert run(folders, "--detector", "dots") == 0
+    assert run(folders, "--detector", "dots") == 2
+    assert "1 of 5 videos are missing (e); make them, or give --partial" in capsys.readouterr().err
+    assert run(folders, "--detector", "dots", "--partial") == 0
 
     report = read(folders)
+    assert "000002.png" in report["excluded"].pop("b")
     assert report["excluded"] == {
+        "e": "is missing",
         "c": "has 3 frames, the real video 5",
         "d": "has frames of (48, 66) (h, w), the real video of (48, 64)",
     }
-    assert report["overall"]["akd"]["clean"] == 3
-    assert "excluded: c: has 3 frames" in capsys.readouterr().out
-
-
-def test_a_damaged_video_is_excluded_and_reported(folders):
-    damaged = folders / "made" / "b" / "000002.png"
-    damaged.write_bytes(damaged.read_bytes()[:60])
-
-    assert run(folders, "--detector", "dots") == 0
-
-    report = read(folders)
-    assert "000002.png" in report["excluded"]["b"]
     assert report["overall"]["akd"]["clean"] == 2
-
-
-def test_missing_videos_are_an_error_unless_they_are_allowed(folders, capsys):
-    write(folders / "data" / "test" / "c")
-
-    assert run(folders) == 2
-    assert "1 of 3 videos are missing (c); make them, or give --partial" in capsys.readouterr().err
-    assert run(folders, "--partial") == 0
-    assert read(folders)["excluded"] == {"c": "is missing"}
+    assert "excluded: c: has 3 frames" in capsys.readouterr().out
 
 
 def test_what_cannot_be_used_is_an_error_in_one_line(folders, capsys):

@@ -12,7 +12,7 @@ import torch
 from evaluation_drawings import Dots, dots, write_clip
 from scipy.ndimage import map_coordinates
 
-from eval import pair_scores
+from eval import contact_sheet, pair_scores
 from eval.cached_instruments import CachedDetector, resized
 from eval.evaluation import NOBODY_MADE, NOBODY_REAL, Instruments
 from eval.metric_functions import l1
@@ -20,7 +20,7 @@ from eval.pair_scores import evenly, score_pairs
 from eval.pairs.exact_flow import in_picture
 from eval.pairs.frames import open_clips, read_frames
 from eval.pairs.moving import Made, left_as_it_is, move, pair_settings
-from eval.pairs.records import UNSEEN, pair_record
+from eval.pairs.records import UNSEEN, pair_record, rows_json
 from eval.pairs.report import summarise
 from eval.rendered_people import render
 from eval.rendered_people.annotations import read_annotations
@@ -292,6 +292,8 @@ def test_interpolated_images_are_those_of_the_pipeline(rendered, variant_pipelin
             k == one.quartile for k in (1, 2, 3, 4)
         ]
     assert set(report.as_json()["rows"][0]["interpolation"]["0.125"]) == {"keypoints_percent", "identity"}
+    without_embedder = report.between.drop(columns=["identity", "undefined identity"])
+    assert list(rows_json(report.rows, without_embedder)[0]["interpolation"]["0.125"]) == ["keypoints_percent"]
     assert "t = 0.125: keypoints off, %" in report.table()
 
 
@@ -419,3 +421,29 @@ def test_a_limit_keeps_the_order_of_the_list_and_all_displacements():
     assert evenly(given, None) == evenly(given, 100) == given
     with pytest.raises(InputError, match="limit must be 1 pair or more, got 0"):
         evenly(given, 0)
+
+
+def test_a_row_of_a_contact_sheet_is_source_driving_image_results_and_images_between(
+    rendered, variant_pipeline, tmp_path, capsys
+):
+    model, pairs = variant_pipeline("full"), pairs_of(rendered)[:2]
+    (side, _), gap = model.config["image_size"], 3
+    sheet = contact_sheet.contact_sheet([model, model], rendered, "test", pairs)
+    assert sheet.shape == (2 * side + gap, 4 * side + 3 * gap, 3)
+    assert sheet[side : side + gap].min() == 255
+    for place, frames in read_frames(open_clips(rendered, "test", pairs), pairs, (side, side)):
+        row = sheet[place * (side + gap) :][:side]
+        source, driving, first, second = (row[:, k * (side + gap) :][:, :side] for k in range(4))
+        np.testing.assert_array_equal(source, frames.source)
+        np.testing.assert_array_equal(driving, frames.driving)
+        np.testing.assert_array_equal(first, second)  # the same model twice
+        assert not np.array_equal(first, source)
+
+    model.save_pretrained(tmp_path / "model")
+    words = ["--model", str(tmp_path / "model"), "--data", str(rendered), "--out", str(tmp_path / "sheet.png")]
+    assert contact_sheet.main([*words, "--rows", "1", "--between"]) == 0
+    assert media.load_image(tmp_path / "sheet.png").shape == (side, 10 * side + 9 * gap, 3), "seven more images"
+    assert contact_sheet.main(["--model", str(tmp_path / "none"), *words[2:]]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="must be pairs to show"):
+        contact_sheet.contact_sheet([model], rendered, "test", [])

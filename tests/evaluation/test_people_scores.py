@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from eval import people
 from eval.landmarks.blaze_pose import BlazePoseInstrument
 from eval.landmarks.bodies import JOINTS
-from eval.people_metrics import COLUMNS, luma_gradient, people_record, summarise
-from eval.people_pairs import AROUND, PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
+from eval.people_metrics import COLUMNS, people_record, summarise
+from eval.people_pairs import PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
 from eval.photo_pairs import photo_pairs
 from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
@@ -86,12 +86,6 @@ def test_means_are_of_pairs_and_ratios_of_means():
     assert row["MKR"] == pytest.approx(0.3)
 
 
-def test_the_gradient_is_that_of_a_slope():
-    y, x = np.mgrid[:20, :20]
-    slope = np.repeat((3 * x + 4 * y)[..., None], 3, axis=2).astype(np.uint8)
-    np.testing.assert_allclose(luma_gradient(slope)[:-1, :-1], 5 / 255)
-
-
 def test_pairs_are_at_quantiles_of_the_distance():
     points = np.random.default_rng(0).normal(size=(12, 10, 5, 2))
     distances = sum(cdist(each, each) for each in points.reshape(12, 50, 2).swapaxes(0, 1)) / 50
@@ -100,13 +94,6 @@ def test_pairs_are_at_quantiles_of_the_distance():
     assert distances[chosen[0]] == distances.max()
     assert [sorted((ranks[i, j], ranks[j, i]))[0] // 2 for i, j in chosen] == [143 // 2, 108 // 2, 64 // 2]
     assert all(i < j for i, j in chosen)
-
-
-def test_a_figure_has_a_margin_with_corners():
-    mask = np.zeros((20, 20), bool)
-    mask[9, 10] = True
-    assert around(mask).sum() == (2 * AROUND + 1) ** 2
-    assert around(mask)[9 - AROUND, 10 + AROUND]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +114,7 @@ def photos(tmp_path_factory, drawn):
     return folder
 
 
-def test_photos_held_back_are_never_trained_on(photos):
+def test_photos_held_back_are_measured_and_never_trained_on(photos):
     pairs = photo_pairs(photos)
     assert [pair.name for pair in pairs if pair.held_back] == ["pose00", "pose10"]
     assert len(pairs) == 11  # one has no second photo
@@ -135,13 +122,11 @@ def test_photos_held_back_are_never_trained_on(photos):
     assert trained
     assert not trained & {"pose00", "pose10"}
 
-
-def test_photos_come_with_the_persons_place_and_a_photo_of_nobody_is_left_out(photos):
-    pairs = PhotoPairs(photos)
-    (pair,) = pairs
+    measured = PhotoPairs(photos)
+    (pair,) = measured
     assert pair.name == "pose00"
-    assert pairs.left_out == {"pose10": "BlazePose does not find a person in both photos"}
-    assert pair.driving_figure[100, 148]  # the chest
+    assert measured.left_out == {"pose10": "BlazePose does not find a person in both photos"}
+    assert pair.driving_figure[100, 148], "the chest"
     assert not pair.driving_figure[40, 40]
 
 
@@ -209,9 +194,12 @@ def test_a_pair_that_a_model_refuses_counts_as_copied(rendered, variant_pipeline
 
 
 def test_what_cannot_be_used_is_an_error_in_one_line(rendered, tmp_path, capsys):
+    render_split(Plan("test", 5, frames=2, size=64), tmp_path / "small", 1, 1, pairs=1)
+    capsys.readouterr()
     for options, message in [
         ((), "give --rendered, --photos or both"),
         (("--photos", tmp_path), "must be a folder with pairs of photos"),
+        (("--rendered", tmp_path / "small"), "as its annotations and 256 x 256 pixels, got (2, 64, 64)"),
         (("--rendered", rendered, "--limit", "0"), "limit must be 1 pair or more, got 0"),
         (("--rendered", rendered, "--model", "copy"), "is measured in any case"),
         (("--rendered", rendered, "--sheet", tmp_path / "sheet.jpg"), "must end in .png, got '.jpg'"),
@@ -221,9 +209,3 @@ def test_what_cannot_be_used_is_an_error_in_one_line(rendered, tmp_path, capsys)
         said = capsys.readouterr().err
         assert message in said
         assert said.count("\n") == 1
-
-
-def test_clips_of_another_size_are_refused(tmp_path):
-    render_split(Plan("test", 5, frames=2, size=64), tmp_path, 1, 1, pairs=1)
-    with pytest.raises(InputError, match=r"as its annotations and 256 x 256 pixels, got \(2, 64, 64\)"):
-        list(RenderedPairs(tmp_path))

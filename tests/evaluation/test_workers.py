@@ -1,7 +1,6 @@
 """Workers in environments of their own: what goes over the pipes, and mediapipe for real."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,12 +109,3 @@ def test_mediapipe_finds_a_drawn_face():
     np.testing.assert_allclose((shifted - plain).mean(axis=0), (20, 0), atol=3)
     assert np.abs(plain[[61, 291]].mean(axis=0) - (128, 181)).max() < 8, "the middle of the mouth's corners"
     assert np.isnan(detector.landmarks(np.full((256, 256, 3), 90, np.uint8))).all()
-
-
-def test_the_worker_imports_nothing_of_the_project():
-    """It runs in another environment, which has none of it."""
-    text = (Path(workers.__file__).parent / "mediapipe_worker.py").read_text()
-
-    assert "motion_core" not in text
-    assert "from eval" not in text
-    assert "from ." not in text

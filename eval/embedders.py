@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..backends import open_backend
+from .backends import open_backend
 
 
 class IdentityEmbedder(Protocol):
@@ -31,7 +31,7 @@ class IdentityEmbedder(Protocol):
 
 
 EMBEDDERS = {
-    "dlib": "eval.embedders.dlib:DlibFace",
+    "dlib": "eval.dlib_faces:DlibFaces",
     "benchmark": "eval.rendered_people.identity_embedder:IdentityEmbedder",
 }
 
