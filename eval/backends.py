@@ -39,24 +39,6 @@ def optional(module: str, extra: str, what: str) -> ModuleType:
         raise InputError(f"{what} needs {module}, which {missing}: pip install '.[{extra}]'") from error
 
 
-def weights_file(path: str | None, what: str, source: str) -> Path:
-    """A local file of weights.
-
-    Args:
-        path: of it; None where none was given.
-        what: needs it, for the message, as it is given on the command line: "benchmark:FILE".
-        source: where people get such a file.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not path:
-        raise InputError(f"{what.partition(':')[0]} needs a local file of weights, give {what}; {source}")
-    if not Path(path).is_file():
-        raise InputError(f"{what}: there is no file {path}; {source}")
-    return Path(path)
-
-
 def digest(path: Path) -> str:
     """The first 12 letters of a file's SHA-256, for versions."""
     with path.open("rb") as file:

@@ -32,8 +32,8 @@ from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
 from .people_pairs import around
 from .rendered_people.annotations import open_scene, read_annotations
-from .rendered_people.background import background_transform
 from .rendered_people.clip import SPLITS
+from .rendered_people.flow import background_transform
 from .tables import markdown
 from .videos import FrameSequence, find_videos, open_clip
 

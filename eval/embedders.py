@@ -32,7 +32,7 @@ class IdentityEmbedder(Protocol):
 
 EMBEDDERS = {
     "dlib": "eval.dlib_faces:DlibFaces",
-    "benchmark": "eval.rendered_people.identity_embedder:IdentityEmbedder",
+    "benchmark": "eval.rendered_people.instruments:IdentityEmbedder",
 }
 
 

@@ -19,7 +19,7 @@ from .landmarks import LandmarkDetector
 from .landmarks.blaze_pose import BlazePoseInstrument
 from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
-from .rendered_people.joint_detector import JointDetector
+from .rendered_people.instruments import JointDetector
 from .rendered_people.tracks import keypoints
 from .videos import FrameSequence, find_videos, open_clip
 

@@ -44,7 +44,7 @@ DETECTORS = {
     "mediapipe-face": "eval.landmarks.mediapipe:face",
     "dlib": "eval.dlib_faces:DlibFaces",
     "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
-    "benchmark": "eval.rendered_people.joint_detector:JointDetector",
+    "benchmark": "eval.rendered_people.instruments:JointDetector",
 }
 
 

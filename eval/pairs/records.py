@@ -11,8 +11,7 @@ import pandas as pd
 
 from ..evaluation import Instruments, Record, evaluate
 from ..metric_functions import aed
-from ..rendered_people.flow import Flow
-from ..rendered_people.scores import end_point_error
+from ..rendered_people.flow import Flow, end_point_error
 from ..tables import plain
 from .exact_flow import in_picture, unmoved
 from .frames import PairFrames

@@ -13,12 +13,12 @@ from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.media import FrameAccess, open_frames
 
-from .camera import project, to_camera
+from .camera import pixel_rays, project, to_camera
 from .clip import Plan, Shot
 from .figure import Figure, skin
-from .planes import Planes
+from .places import Planes
+from .rasterizer import on_faces
 from .skeleton import BONES, JOINTS, PARTS, PARTS_AT_JOINT
-from .surface import on_faces, pixel_rays
 
 FORMAT = 1
 HIDDEN, SEEN = 1, 2  # visibility of a joint that is in the picture; 0 is outside of it
@@ -66,7 +66,7 @@ class Annotations:
 
     @cached_property
     def rays(self) -> np.ndarray:
-        """``(H, W, 3)`` in camera space, see `surface.pixel_rays`."""
+        """``(H, W, 3)`` in camera space, see `camera.pixel_rays`."""
         return pixel_rays(self.size, self.focal)
 
     @property
@@ -160,6 +160,21 @@ def folder_of(root: Path, split: str) -> Path:
 def scenes_of(root: Path, split: str) -> Path:
     """The folder of a split's scenes: each video without the figure and its shadow, under the same name."""
     return root / "scenes" / split
+
+
+def clip_names(root: Path, split: str) -> list[str]:
+    """The names of a split's clips, sorted."""
+    return sorted(path.stem for path in folder_of(root, split).glob("*#*.json"))
+
+
+def pairs_file(root: Path, split: str) -> Path:
+    """The list of a split's pairs; it is written last, so that with it a split is complete."""
+    return folder_of(root, split) / "pairs.csv"
+
+
+def open_pictures(root: Path, clip: Annotations) -> FrameAccess:
+    """Open the video of a clip."""
+    return open_frames(root / str(clip.about["split"]) / str(clip.about["video"]))
 
 
 def open_scene(root: str | Path, split: str, name: str) -> FrameAccess:

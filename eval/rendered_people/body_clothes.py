@@ -8,8 +8,7 @@ import numpy as np
 
 from .body_loose import Body, loose_layers
 from .body_places import REGIONS, Places
-from .hair import hairline
-from .head import BOTTOM, TOP
+from .head import BOTTOM, TOP, hairline
 from .outfit import Outfit
 from .painting import HEIGHT, TILES, WIDTH, split_of_trunk
 from .rotations import unit

@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from .rotations import rounded, unit
+from .skeleton import JOINTS
 
-_UPPER = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 15, 16, 17]  # joints from the hips up
 MOVES = ("static", "static", "static", "follow", "orbit", "handheld", "dolly")
-ROAMING = 1.6  # metres; a person who goes further is followed
+ROAMING = 1.6, 0.7  # metres, of cameras that are far and near; a person who goes further is followed
+_UPPER = np.array(["knee" not in name and "ankle" not in name for name in JOINTS])
+_HANDS = np.array(["wrist" in name for name in JOINTS])
+_FAR_MARGIN = 0.14  # metres of the figure around any joint
+_AROUND = {"nose": 0.14, "eye": 0.14, "ear": 0.16, "wrist": 0.19, "ankle": 0.14, "shoulder": 0.1}  # and around each
+_MARGINS = np.array([_AROUND.get(name.split("_")[-1], 0.08) for name in JOINTS])
+_UPRIGHT = ("ankle", "knee", "hip", "shoulder", "ear")  # from the floor to the head
+_FEET, _CROWN = 0.08, 0.14  # metres from the ankles to the soles, and from the ears to the top of the hair
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,21 @@ def look_at(eye: np.ndarray, target: np.ndarray, roll: np.ndarray | float = 0.0)
     return np.concatenate((turn, -(turn @ eye[..., None])), axis=-1)
 
 
+def pixel_rays(size: tuple[int, int], focal: float) -> np.ndarray:
+    """Directions ``(H, W, 3)`` with z = 1 through the centres of the pixels of a picture of `size` (h, w)."""
+    height, width = size
+    x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+    return np.stack((x / focal, y / focal, np.ones(x.shape)), axis=-1)
+
+
 def draw_camera(
-    random: np.random.Generator, joints: np.ndarray, size: tuple[int, int], rate: float, roaming: float = ROAMING
+    random: np.random.Generator,
+    joints: np.ndarray,
+    size: tuple[int, int],
+    rate: float,
+    *,
+    near: bool = False,
+    roaming: float | None = None,
 ) -> Camera:
     """A random camera that keeps a moving person in view.
 
@@ -60,48 +81,94 @@ def draw_camera(
         joints: ``(T, 18, 3)`` in the world.
         size: (h, w) in pixels.
         rate: frames a second.
-        roaming: metres; who goes further is followed, or would be small in the picture.
+        near: in front of the person, who fills 0.75 to 0.95 of the picture's height when standing, as people film others and
+            themselves. It is further away where outstretched limbs would leave the picture. Seven of ten show the whole
+            figure, the others the figure from the hips up, where a hand may leave the picture. Five of six are within
+            30 degrees of +z, which people face on average.
+        roaming: metres; who goes further is followed, or would be small in the picture. None: see `ROAMING`.
     """
-    frames = len(joints)
+    frames, time = len(joints), np.arange(len(joints)) / rate
+    roaming = ROAMING[near] if roaming is None else roaming
     move = str(random.choice(MOVES))
-    view = random.uniform(28, 46)  # degrees, of the shorter side
-    focal = min(size) / 2 / np.tan(np.deg2rad(view / 2))
-    close = random.uniform() < 0.25  # from the hips up
-    shown = joints[:, _UPPER] if close else joints
+    focal = min(size) / 2 / np.tan(np.deg2rad(random.uniform(28, 46) / 2))
+    half = random.uniform() < (0.3 if near else 0.25)  # from the hips up
+    shown = joints[:, _UPPER] if half else joints
     centre = (shown.min((0, 1)) + shown.max((0, 1))) / 2
-    if move == "follow" or np.ptp(shown.mean(1)[:, [0, 2]], axis=0).max() > roaming:
+    trunk = (joints[:, _UPPER] if near else shown).mean(1)
+    if move == "follow" or np.ptp(trunk[:, [0, 2]], axis=0).max() > roaming:
+        level = centre[1]
         move, centre = "follow", smoothed((shown.min(1) + shown.max(1)) / 2, round(rate))
-    centre = np.broadcast_to(centre, (frames, 3))
-    time = np.arange(frames) / rate
-    azimuth = np.full(frames, random.uniform(-40, 40))
+        if near and not half:
+            centre[:, 1] = level
+    if not near:
+        azimuth = random.uniform(-40, 40)
+    elif random.uniform() < 5 / 6:
+        azimuth = random.uniform(-30, 30)
+    else:
+        azimuth = random.choice((-1, 1)) * random.uniform(30, 80)
+    around = np.full(frames, azimuth)
     if move == "orbit":
-        azimuth = orbiting(random, azimuth, time)
-    away = outwards(azimuth, random.uniform(-4, 16))
-    distance = _distance(shown, centre, away, focal, size) * random.uniform(1.0, 1.18)
-    if move == "dolly":
-        distance = distance * (
-            1 + random.uniform(0.1, 0.3) * (0.5 - 0.5 * np.cos(np.pi * time / time[-1])) if frames > 1 else 1
+        around = around + random.choice((-1, 1)) * random.uniform(8, 22) * (time - time.mean())
+    away = outwards(around, random.uniform(-3, 13) if near else random.uniform(-4, 16))
+    if near:  # nobody stands in the very middle
+        centre = centre + np.array((random.uniform(-0.1, 0.1), random.uniform(-0.04, 0.04), 0.0))
+    centre = np.broadcast_to(centre, (frames, 3))
+    if near:
+        distance = max(
+            _height(joints, half) / random.uniform(0.75, 0.95) * focal / size[0],
+            _near_distance(_distances(joints, _MARGINS[:, None], 1.0, centre, away, focal, size), half),
         )
-    distance = np.maximum(distance, 1.6)
+    else:
+        needed = _distances(shown, _FAR_MARGIN, 0.94, centre, away, focal, size).max()
+        distance = float(needed) * random.uniform(1.0, 1.18)
+    distances = np.full(frames, distance)
+    if move == "dolly" and frames > 1:
+        low, high = (0.08, 0.2) if near else (0.1, 0.3)
+        distances *= 1 + random.uniform(low, high) * (0.5 - 0.5 * np.cos(np.pi * time / time[-1]))
+    if not near:
+        distances = np.maximum(distances, 1.6)
     shake = swaying(random, time) if move == "handheld" else np.zeros((frames, 3))
-    eye = centre + away * np.asarray(distance)[..., None] + shake
+    eye = centre + away * distances[:, None] + shake
     eye[:, 1] = np.maximum(eye[:, 1], 0.25)
-    roll = shake[:, 2] * 0.6
-    return Camera(rounded(look_at(eye, centre + 0.5 * shake, roll)), float(np.round(focal, 3)), size, move)
+    poses = look_at(eye, centre + 0.5 * shake, shake[:, 2] * 0.6)
+    return Camera(rounded(poses), float(np.round(focal, 3)), size, move)
 
 
-def _distance(points: np.ndarray, centre: np.ndarray, away: np.ndarray, focal: float, size: tuple[int, int]) -> float:
-    """How far from the centre a camera must be so that all points (T, P, 3), with some space around, are in the picture."""
+def _height(joints: np.ndarray, half: bool) -> float:
+    """Metres from the soles, or the hips, to the hair of a person who stands upright, from joints ``(T, 18, 3)``."""
+    names = _UPRIGHT[2:] if half else _UPRIGHT
+    chain = [joints[0, JOINTS.index(f"left_{name}")] for name in names]
+    return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum()) + _CROWN + (0 if half else _FEET)
+
+
+def _distances(
+    points: np.ndarray,
+    margins: np.ndarray | float,
+    share: float,
+    centre: np.ndarray,
+    away: np.ndarray,
+    focal: float,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """How far from the centre ``(T, 3)`` a camera must be so that a point is in that share of the picture, ``(T, P)``.
+
+    Args:
+        points: ``(T, P, 3)``.
+        margins: metres of the figure around them.
+        share: of half the picture.
+        centre, away, focal, size: of the camera; see `draw_camera`.
+    """
     poses = look_at(centre + away, centre)
     seen = np.einsum("tab,tpb->tpa", poses[..., :3], points) + poses[:, None, :, 3]  # from 1 metre away
-    limit = np.array((size[1], size[0])) / 2 * 0.94 / focal
-    needed = (np.abs(seen[..., :2]) + 0.14) / limit - (seen[..., 2:] - 1)
-    return float(needed.max())
+    limit = np.array((size[1], size[0])) / 2 * share / focal
+    return ((np.abs(seen[..., :2]) + margins) / limit).max(-1) - (seen[..., 2] - 1)
 
 
-def orbiting(random: np.random.Generator, azimuth: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Directions ``(T,)`` in degrees that go around at a constant speed, at moments ``(T,)`` in seconds."""
-    return azimuth + random.choice((-1, 1)) * random.uniform(8, 22) * (time - time.mean())
+def _near_distance(needed: np.ndarray, half: bool) -> float:
+    """Of the distances ``(T, 18)`` that joints need; of a half figure, hands are in the picture in three of four frames."""
+    if not half:
+        return float(np.quantile(needed.max(1), 0.95))
+    return float(max(needed[:, _UPPER & ~_HANDS].max(), np.quantile(needed[:, _HANDS], 0.75)))
 
 
 def outwards(azimuth: np.ndarray, height: float) -> np.ndarray:
@@ -120,8 +187,4 @@ def swaying(random: np.random.Generator, time: np.ndarray) -> np.ndarray:
 
 def smoothed(path: np.ndarray, width: int) -> np.ndarray:
     """A path (T, 3) averaged over a window of about `width` frames, its ends repeated."""
-    half = max(1, width // 2)
-    padded = np.concatenate((np.repeat(path[:1], half, 0), path, np.repeat(path[-1:], half, 0)))
-    sums = np.cumsum(np.concatenate((np.zeros((1, 3)), padded)), axis=0)
-    window = 2 * half + 1
-    return (sums[window:] - sums[:-window]) / window
+    return uniform_filter1d(path, 2 * max(1, width // 2) + 1, axis=0, mode="nearest")

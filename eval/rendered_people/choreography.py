@@ -9,7 +9,7 @@ import numpy as np
 from motion_core.errors import InputError
 
 from .motion import Motion, from_angles
-from .skeleton import ANGLE, ANGLES, HIGH, LOW
+from .skeleton import ANGLE, ANGLES, HIGH, LOW, other_side
 
 Random = np.random.Generator
 Pose = dict[str, float]
@@ -85,12 +85,10 @@ def vector(pose: Pose) -> np.ndarray:
 
 def mirrored(angles: np.ndarray) -> np.ndarray:
     """Angles ``(..., A)`` with left and right exchanged."""
-    swapped = {"left": "right", "right": "left"}
     result = np.empty_like(angles)
     for name, number in ANGLE.items():
-        side, _, rest = name.partition("_")
-        origin = ANGLE[f"{swapped[side]}_{rest}"] if side in swapped else number
-        sign = -1 if name.endswith(("_side", "spine_twist", "head_turn")) and side not in swapped else 1
+        origin = ANGLE[other_side(name)]
+        sign = -1 if origin == number and name.endswith(("_side", "_twist", "_turn")) else 1
         result[..., number] = sign * angles[..., origin]
     return result
 

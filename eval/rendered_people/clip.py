@@ -15,16 +15,12 @@ from .body_file import BodyFile, clothed_figure
 from .camera import ROAMING, Camera, draw_camera
 from .choreography import KINDS, choreograph
 from .figure import Figure, joints, pose
-from .motion import Motion
-from .motion_file import MotionFile
-from .near_camera import ROAMING as NEAR_ROAMING
-from .near_camera import draw_near_camera
+from .motion import Motion, MotionFile
 from .outfit import draw_outfit, draw_shape
-from .picture import Renderer
+from .picture import Light, Renderer, draw_light
 from .places import Places
 from .rotations import rounded
 from .scene import Scene, described, draw_scene
-from .shading import Light, draw_light
 from .simple_body import simple_figure
 
 _Item = TypeVar("_Item")
@@ -140,13 +136,12 @@ class Studio:
         figure, looks = self.figure(identity)
         random = plan.random(identity, _WHAT, clip)
         motion = self._motion(random, identity, clip)
-        draw, usual = (draw_near_camera, NEAR_ROAMING) if plan.near else (draw_camera, ROAMING)
-        roaming = usual if plan.roaming is None else plan.roaming
+        roaming = ROAMING[plan.near] if plan.roaming is None else plan.roaming
         if plan.near and random.uniform() < _STAYING:
             motion = _staying(motion, 0.8 * roaming / figure.leg_length)  # the upper body sways, too
         transforms = pose(figure, motion)
         places = joints(figure, transforms)
-        camera = draw(random, places, (plan.size, plan.size), plan.rate, roaming)
+        camera = draw_camera(random, places, (plan.size, plan.size), plan.rate, near=plan.near, roaming=roaming)
         facing = -camera.poses[:, 2, :3].mean(0)  # from the figure to the camera
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))

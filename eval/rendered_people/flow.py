@@ -1,14 +1,18 @@
-"""The exact flow between any two frames of a rendered clip, on the figure."""
+"""The exact motion between any two frames of a rendered clip, and how far a model's deformation is from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
+
+from motion_core.errors import InputError
+from motion_core.geometry import resize_grid
 
 from .annotations import Annotations, check_frames
-from .camera import project
-from .surface import facing, on_faces
+from .camera import pixel_rays, project, to_camera
+from .rasterizer import facing, on_faces
 
 _SLACK = 0.012  # metres; how far behind the surface that is seen in a pixel a point still counts as that surface
 
@@ -67,3 +71,90 @@ def in_front(clip: Annotations, frame: int, vertices: np.ndarray, points: np.nda
     rays = points / np.where(inside, points[:, 2], 1)[:, None]
     _, depth = on_faces(vertices, clip.surface["faces"][np.maximum(face, 0)], rays)
     return inside & (face >= 0) & (points[:, 2] <= depth + _SLACK)
+
+
+_STEPS = 48  # places across and down a picture at which the movement is looked at
+_UNSEEN = 0.05  # weight of what is outside of the other frame, against 1 of what is inside of it
+
+
+def background_transform(clip: Annotations, i: int, j: int) -> np.ndarray:
+    """The affine transform that takes the background of frame i to that of frame j.
+
+    The least squares over the places of frame i that do not show the figure: where its floor and wall, which the ray meets,
+    are seen in frame j. What frame j shows counts most.
+
+    As the background's part of a *deformation* (driving -> source) take i = the driving frame and j = the source frame.
+
+    Returns:
+        ``(3, 3)`` float64 with the last row (0, 0, 1), for columns (x, y, 1) with x and y in [-1, 1], corner-aligned: -1 and
+        1 are the centres of the first and the last pixel. The identity where the camera stands still.
+
+    Raises:
+        InputError: there is no such frame, or the data are from before the planes of scenes were written.
+    """
+    check_frames(clip, i, j)
+    planes = clip.planes
+    if np.array_equal(clip.camera[i], clip.camera[j]):
+        return np.eye(3)
+    height, width = clip.size
+    rows, columns = (np.unique(np.linspace(0, side - 1, _STEPS).round().astype(int)) for side in (height, width))
+    behind = clip.seen[i][np.ix_(rows, columns)] < 0
+    behind = behind if behind.any() else ~behind
+    pose = clip.camera[i]
+    rays = pixel_rays(clip.size, clip.focal)[np.ix_(rows, columns)][behind] @ pose[:, :3]  # (N, 3) in the world
+    points, _ = planes.meet(-pose[:, :3].T @ pose[:, 3], rays)
+    in_view = to_camera(clip.camera[j], points)
+    ahead = in_view[:, 2] > 0.1
+    side = (np.array((width, height)) - 1) / 2
+    y, x = np.nonzero(behind)
+    before = np.stack((columns[x], rows[y]), axis=1)[ahead] / side - 1  # (N, 2) in [-1, 1]
+    after = project(in_view[ahead], clip.focal, clip.size) / side - 1
+    weights = np.where((np.abs(after) <= 1).all(1), 1.0, _UNSEEN)[:, None]
+    known = np.concatenate((before, np.ones((len(before), 1))), axis=1)  # (N, 3)
+    solution = np.linalg.lstsq(known * weights, after * weights, rcond=None)[0]  # (3, 2)
+    return np.concatenate((solution.T, ((0.0, 0.0, 1.0),)))
+
+
+def deformation_flow(deformation: Tensor, height: int, width: int) -> np.ndarray:
+    """The displacement in pixels that a deformation stands for.
+
+    Args:
+        deformation: ``(h, w, 2)`` absolute backward grid in [-1, 1], corner-aligned, of any size.
+        height, width: of the pictures.
+
+    Returns:
+        ``(height, width, 2)`` float64, (x, y): what belongs at pixel p of the driving frame is at p + this in the source.
+    """
+    if deformation.ndim != 3 or deformation.shape[-1] != 2:
+        raise InputError(f"deformation: must have the shape (h, w, 2), got {tuple(deformation.shape)}")
+    grid = resize_grid(deformation.detach().double().cpu()[None], height, width)[0].numpy()
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    places = (grid + 1) / 2 * (np.array((width, height)) - 1)
+    return places - np.stack((x, y), axis=-1)
+
+
+def end_point_error(deformation: Tensor, exact: Flow) -> tuple[float, int]:
+    """Mean distance in pixels between where a deformation points and where the surface really is in the source.
+
+    Over the pixels of the driving frame that show a part of the figure which the source shows too; where it is hidden there,
+    there is nothing right to point to.
+
+    Args:
+        deformation: ``(h, w, 2)``, see `deformation_flow`.
+        exact: `flow.flow` from the driving frame to the source frame.
+
+    Returns:
+        The mean, NaN if there are no such pixels, and how many pixels there are.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from motion_core.geometry import identity_grid
+        >>> mask = np.ones((8, 8), bool)
+        >>> exact = Flow(np.full((8, 8, 2), (3.0, 4.0)), mask, mask)
+        >>> end_point_error(identity_grid(8, 8, torch.zeros(1).double()), exact)
+        (5.0, 64)
+    """
+    height, width = exact.visible.shape
+    error = deformation_flow(deformation, height, width)[exact.visible] - exact.displacement[exact.visible]
+    distance = np.linalg.norm(error, axis=-1)
+    return (float(distance.mean()) if len(distance) else float("nan")), len(distance)

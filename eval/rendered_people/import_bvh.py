@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 
-from .motion_file import NEEDED
-from .rotations import turn
+from .motion import NEEDED
 
 _KEPT = tuple(NEEDED) + ("rButtock", "lButtock")
 
@@ -94,26 +95,20 @@ def _values(words: Iterator[str], channels: int) -> tuple[np.ndarray, float]:
 def positions(joints: Sequence[Joint], values: np.ndarray) -> np.ndarray:
     """Joint positions ``(T, J, 3)`` from channels ``(T, C)``: rotations apply in the order in which they are listed."""
     places = np.zeros((len(values), len(joints), 3))
-    turns = np.zeros((len(values), len(joints), 3, 3))
-    column = 0
+    turns: list[Rotation] = []
+    last = np.cumsum([len(joint.channels) for joint in joints])
     for number, joint in enumerate(joints):
-        shift = np.tile(joint.offset, (len(values), 1))
-        local = np.tile(np.eye(3), (len(values), 1, 1))
-        for channel in joint.channels:
-            axis, kind = channel[0].lower(), channel[1:]
-            if kind == "position":
-                shift[:, "xyz".index(axis)] = values[:, column] + (
-                    joint.offset["xyz".index(axis)] if joint.parent >= 0 else 0
-                )
+        shift, local = np.tile(joint.offset, (len(values), 1)), Rotation.identity(len(values))
+        own = values[:, last[number] - len(joint.channels) : last[number]]
+        for channel, column in zip(joint.channels, own.T, strict=True):
+            axis = "XYZ".index(channel[0])
+            if channel.endswith("position"):
+                shift[:, axis] = column + (joint.offset[axis] if joint.parent >= 0 else 0)
             else:
-                local = local @ turn(axis, values[:, column])
-            column += 1
-        if joint.parent < 0:
-            places[:, number], turns[:, number] = shift, local
-        else:
-            above = turns[:, joint.parent]
-            places[:, number] = places[:, joint.parent] + np.einsum("tab,tb->ta", above, shift)
-            turns[:, number] = above @ local
+                local = local * Rotation.from_rotvec(column[:, None] * np.eye(3)[axis], degrees=True)
+        above = turns[joint.parent] if joint.parent >= 0 else Rotation.identity(len(values))
+        places[:, number] = (places[:, joint.parent] if joint.parent >= 0 else 0) + above.apply(shift)
+        turns.append(above * local)
     return places
 
 
@@ -155,20 +150,16 @@ def _parents(joints: Sequence[Joint], names: Sequence[str]) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for files that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.rendered_people.import_bvh", description="Makes a motion file from BVH files."
-    )
+    parser = CommandParser("python -m eval.rendered_people.import_bvh", __doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="CLIP.bvh")
     parser.add_argument("--out", required=True, type=Path, metavar="MOTION.npz")
-    parser.add_argument("--rate", type=float, default=30.0, help="frames a second to keep (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        import_bvh(options.files, options.out, options.rate)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    parser.add_argument("--rate", type=float, default=30.0, help="frames a second to keep")
+    return parser.run(_import, arguments)
+
+
+def _import(options: argparse.Namespace) -> None:
+    import_bvh(options.files, options.out, options.rate)
     print(f"{len(options.files)} clips: {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 
 # Groups of the base mesh under the names they have in a body file.
@@ -171,19 +172,15 @@ def _json(path: Path) -> dict:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for files that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.rendered_people.import_makehuman", description="Makes a body file from MakeHuman's data."
-    )
+    parser = CommandParser("python -m eval.rendered_people.import_makehuman", __doc__)
     parser.add_argument("--data", required=True, type=Path, help="the folder `data` of MakeHuman's sources")
     parser.add_argument("--out", required=True, type=Path, metavar="BODY.npz")
-    options = parser.parse_args(arguments)
-    try:
-        targets = import_makehuman(options.data, options.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return parser.run(_import, arguments)
+
+
+def _import(options: argparse.Namespace) -> None:
+    targets = import_makehuman(options.data, options.out)
     print(f"a body with {targets} targets: {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""A movement that any figure can make: how its bones are turned, and the path of its root."""
+"""A movement that any figure can make: from joint angles, or from motion capture in a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from motion_core.errors import InputError
 
-from .rotations import between, rounded, turn
+from .rotations import between, frame_of, rounded, turn, unit
 from .skeleton import ANGLE, ANGLES, BONE, BONES, HIGH, LOW, PARENTS
 
 
@@ -102,3 +103,157 @@ def _turn_leg(local: np.ndarray, side: str, sign: int, get: dict[str, np.ndarray
     local[:, BONE[f"{side}_thigh"]] = thigh
     local[:, BONE[f"{side}_shin"]] = turn("x", get["knee"])
     local[:, BONE[f"{side}_foot"]] = turn("x", -get["ankle"])
+
+
+_SIDES = (("right", "r", -1.0), ("left", "l", 1.0))
+NEEDED = ("hip", "abdomen", "chest", "neck", "head") + tuple(
+    f"{side}{name}"
+    for side in "rl"
+    for name in ("Collar", "Shldr", "ForeArm", "Hand", "Thigh", "Shin", "Foot", "Foot_end")
+)
+
+
+class MotionFile:
+    """A motion file that is open: motion capture as joint positions.
+
+    It is an npz with `joint_names` (J,), `parents` (J,) and, for each clip, `CLIP__root` (T, 1, 3) and `CLIP__rel` (T, J, 3):
+    positions relative to the root, y up, in any unit; 30 frames a second, or what `frame_rate` says.
+
+    Raises:
+        InputError: it is no such file, or joints are missing.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                self.arrays = {key: file[key] for key in file.files}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path}: must be an npz file with motion, but cannot be read: {error}") from error
+        if "joint_names" not in self.arrays:
+            raise InputError(f"{self.path}: must have the array joint_names, got {', '.join(self.arrays) or 'none'}")
+        self.joints = {str(name): number for number, name in enumerate(self.arrays["joint_names"])}
+        missing = [name for name in NEEDED if name not in self.joints]
+        if missing:
+            raise InputError(
+                f"{self.path}: joint_names must have {', '.join(NEEDED)}; {', '.join(missing)} is not there"
+            )
+        self.rate = float(self.arrays.get("frame_rate", 30.0))
+        self.clips = sorted(key.removesuffix("__rel") for key in self.arrays if key.endswith("__rel"))
+        if not self.clips:
+            raise InputError(f"{self.path}: must have clips (CLIP__root and CLIP__rel), got none")
+
+    def positions(self, clip: str) -> np.ndarray:
+        """Joints ``(T, J, 3)`` of a clip, in the file's unit."""
+        relative = self.arrays[f"{clip}__rel"].astype(np.float64)
+        root = self.arrays.get(f"{clip}__root")
+        if (
+            relative.ndim != 3
+            or relative.shape[1:] != (len(self.joints), 3)
+            or root is None
+            or root.size != 3 * len(relative)
+        ):
+            raise InputError(
+                f"{self.path}: {clip}__rel must be (T, {len(self.joints)}, 3) and {clip}__root (T, 1, 3), "
+                f"got {relative.shape} and {None if root is None else root.shape}"
+            )
+        return relative + root.reshape(-1, 1, 3).astype(np.float64)
+
+    def draw(self, random: np.random.Generator, clips: list[str], frames: int, rate: float) -> Motion:
+        """A random stretch of one of the clips at another frame rate; turned to face +z on average, and centred."""
+        name = clips[int(random.integers(len(clips)))]
+        positions = self.positions(name)
+        length = (frames - 1) * self.rate / rate
+        start = random.uniform(0, max(0.0, len(positions) - 1 - length))
+        moments = np.minimum(start + np.arange(frames) * self.rate / rate, len(positions) - 1)
+        before = np.minimum(moments.astype(int), len(positions) - 2) if len(positions) > 1 else np.zeros(frames, int)
+        after = np.minimum(before + 1, len(positions) - 1)
+        share = (moments - before)[:, None, None]
+        stretch = positions[before] * (1 - share) + positions[after] * share
+        return self.motion(stretch, _floor(positions, self.joints), name)
+
+    def motion(self, positions: np.ndarray, floor: float, name: str) -> Motion:
+        """A motion from joint positions ``(T, J, 3)``; `floor` is its height, in the file's unit."""
+        at = {joint: positions[:, number] for joint, number in self.joints.items()}
+        facing = np.cross(at["lThigh"] - at["rThigh"], (0.0, 1.0, 0.0)).mean(0)  # left x up = forward
+        turned = _about_y(np.arctan2(-facing[0], facing[2]))
+        at = {
+            joint: (points - positions[:, self.joints["hip"]].mean(0) * (1, 0, 1)) @ turned.T
+            for joint, points in at.items()
+        }
+        leg = float(
+            np.mean(
+                [
+                    np.linalg.norm(at[f"{s}Thigh"] - at[f"{s}Shin"], axis=1)
+                    + np.linalg.norm(at[f"{s}Shin"] - at[f"{s}Foot"], axis=1)
+                    for s in "rl"
+                ]
+            )
+        )
+        path = at["hip"] / leg
+        low = np.min([at[joint][:, 1] for joint in ("rFoot_end", "lFoot_end", "rFoot", "lFoot")], axis=0)
+        lift = np.clip((low - floor) / leg - 0.03, 0, None)  # what is less than a few centimetres is noise, not a jump
+        return Motion(rounded(_turns(at)), rounded(np.stack((path[:, 0], lift, path[:, 2]), 1)), name)
+
+
+def _about_y(angle: float) -> np.ndarray:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+
+
+def _floor(positions: np.ndarray, joints: dict[str, int]) -> float:
+    """Where the floor is: what the lowest foot is hardly ever below."""
+    feet = [joints[name] for name in ("rFoot_end", "lFoot_end", "rFoot", "lFoot")]
+    return float(np.percentile(positions[:, feet, 1].min(1), 10))
+
+
+def _turns(at: dict[str, np.ndarray]) -> np.ndarray:
+    """Rotations of the bones, (T, J, 3, 3), from positions (T, 3).
+
+    Hips, trunk and shoulders are wide enough to tell how they are turned. Of a limb only the direction is known: it swings the
+    shortest way from its rest direction in its parent, without twist. A knee that is bent tells the twist of the thigh.
+    """
+    frames = len(at["hip"])
+    turns = np.tile(np.eye(3), (frames, len(BONES), 1, 1))
+    hips, shoulders = at["lThigh"] - at["rThigh"], at["lShldr"] - at["rShldr"]
+    turns[:, BONE["pelvis"]] = frame_of(hips, at["abdomen"] - at["hip"])
+    turns[:, BONE["chest"]] = frame_of(shoulders, at["neck"] - at["chest"])
+    turns[:, BONE["abdomen"]] = frame_of(unit(hips) + unit(shoulders), at["chest"] - at["abdomen"])
+    chest = turns[:, BONE["chest"]]
+    head = unit(at["head"] - at["neck"])
+    # Data sets put the head's joint in front of the neck's: half of its lean is taken for the head's own.
+    turns[:, BONE["neck"]] = turns[:, BONE["head"]] = _swung(
+        chest, np.array((0.0, 1.0, 0.0)), unit(head + chest[..., 1])
+    )
+    for side, letter, sign in _SIDES:
+        out = np.array((sign, 0.0, 0.0))
+        turns[:, BONE[f"{side}_collar"]] = chest
+        upper = unit(at[f"{letter}ForeArm"] - at[f"{letter}Shldr"])
+        lower = unit(at[f"{letter}Hand"] - at[f"{letter}ForeArm"])
+        turns[:, BONE[f"{side}_upper_arm"]] = _swung(chest, out, upper)
+        forearm = _swung(turns[:, BONE[f"{side}_upper_arm"]], out, lower)
+        turns[:, BONE[f"{side}_forearm"]] = turns[:, BONE[f"{side}_hand"]] = forearm
+        _aim_leg(turns, at, side, letter)
+    return turns
+
+
+def _aim_leg(turns: np.ndarray, at: dict[str, np.ndarray], side: str, letter: str) -> None:
+    down = np.array((0.0, -1.0, 0.0))
+    upper = unit(at[f"{letter}Shin"] - at[f"{letter}Thigh"])
+    lower = unit(at[f"{letter}Foot"] - at[f"{letter}Shin"])
+    thigh = _swung(turns[:, BONE["pelvis"]], down, upper)
+    axis = np.cross(upper, lower)  # about which the knee bends: x of the thigh, if it is bent enough to tell
+    bent = np.linalg.norm(axis, axis=1, keepdims=True)
+    x = thigh[..., 0] + np.clip((bent - 0.15) / 0.35, 0, 1) * (unit(axis) - thigh[..., 0]) * (
+        (axis * thigh[..., 0]).sum(1, keepdims=True) > 0
+    )
+    thigh = frame_of(x, -upper)
+    shin = _swung(thigh, down, lower)
+    foot = _swung(shin, np.array((0.0, -0.25, 0.97)), unit(at[f"{letter}Foot_end"] - at[f"{letter}Foot"]))
+    turns[:, BONE[f"{side}_thigh"]], turns[:, BONE[f"{side}_shin"]], turns[:, BONE[f"{side}_foot"]] = thigh, shin, foot
+
+
+def _swung(parent: np.ndarray, rest: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Rotations (T, 3, 3) that turn a bone of `parent` from its rest direction (3,) to `direction` (T, 3) the shortest way."""
+    wanted = np.einsum("tji,tj->ti", parent, direction)
+    return parent @ between(unit(rest), unit(wanted))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .face import paint_face
+from .head import paint_face
 from .outfit import Color, Outfit
 from .patterns import cloth, noise, poster
 from .shapes import Mesh

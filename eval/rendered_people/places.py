@@ -1,4 +1,4 @@
-"""Photos as places: projected onto the floor and the wall of a scene, so that they move with the camera as these do."""
+"""The floor and the wall of a scene, and photos that are projected onto them, so that they move with the camera as these do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,54 @@ from motion_core.errors import InputError
 from motion_core.media import load_image, natural_key, to_float
 
 from .camera import Camera, to_camera
-from .planes import Planes
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The floor y = 0, and a wall.
+
+    Attributes:
+        normal: ``(3,)`` of the wall, level, pointing to the figure.
+        away: metres from the world's origin to the wall, against `normal`.
+    """
+
+    normal: np.ndarray
+    away: float
+
+    def meet(self, eye: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where rays from the camera first meet a plane.
+
+        Args:
+            eye: ``(3,)`` in the world, of the same type as the rays, float32 or float64.
+            rays: ``(N, 3)`` directions in the world.
+
+        Returns:
+            Points ``(N, 3)`` in the world, very far ones for rays that meet neither, and whether they are on the floor ``(N,)``.
+        """
+        normal = self.normal.astype(rays.dtype)
+        slope = rays @ normal
+        to_wall = np.where(slope < -1e-3, -(eye @ normal + rays.dtype.type(self.away)) / np.minimum(slope, -1e-3), 1e4)
+        to_floor = np.where(rays[:, 1] < -1e-4, -eye[1] / np.minimum(rays[:, 1], -1e-4), 1e5)
+        return eye + rays * np.minimum(to_wall, to_floor)[:, None].astype(rays.dtype), to_floor < to_wall
+
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _STEPS = 9  # places along each side of a picture at which its view is looked at
 _WIDEST = (
     2.0  # views of other frames are covered this far beyond the projector's own, in halves of it; then it is mirrored
 )
+
+
+def bilinear(picture: np.ndarray, corner: np.ndarray, following: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Colours ``(N, 3)`` between the pixels (x, y) `corner` and `following` ``(N, 2)`` of a picture ``(h, w, 3)``.
+
+    `share` ``(N, 2)`` is how far they are on the way from the first to the second, each way.
+    """
+    (left, top), (right, bottom) = corner.T, following.T
+    across, down = share.T[..., None]
+    upper = picture[top, left] * (1 - across) + picture[top, right] * across
+    lower = picture[bottom, left] * (1 - across) + picture[bottom, right] * across
+    return upper * (1 - down) + lower * down
 
 
 @dataclass(frozen=True)
@@ -47,12 +88,7 @@ class Photo:
         last = np.array((width, height)) - 1
         mirrored = np.abs((places + last) % (2 * last) - last)
         corner = np.minimum(mirrored.astype(np.int64), last - 1)
-        right, down = (mirrored - corner).astype(np.float32).T[..., None]
-        start = corner[:, 1] * width + corner[:, 0]
-        flat = self.picture.reshape(-1, 3)
-        upper = flat[start] * (1 - right) + flat[start + 1] * right
-        lower = flat[start + width] * (1 - right) + flat[start + width + 1] * right
-        return upper * (1 - down) + lower * down
+        return bilinear(self.picture, corner, corner + 1, (mirrored - corner).astype(np.float32))
 
 
 class Places:

@@ -10,31 +10,31 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import VideoWriter
 
-from .annotations import annotate, folder_of, scenes_of, write_annotations
+from .annotations import annotate, folder_of, pairs_file, scenes_of, write_annotations
 from .camera import ROAMING
 from .clip import SPLITS, Plan, Studio
-from .near_camera import ROAMING as NEAR_ROAMING
 from .pairs import Pair, draw_pairs, with_quartiles, write_pairs
 
 _PAIRS = 2  # a stream of random numbers, after those of `clip`
-_studio: Studio | None = None  # of a worker process
+Job = tuple[int, int]  # numbers of a person and of a clip
+studio_of = cache(Studio)  # one in each process
 
 
-def render_clip(
-    studio: Studio, root: Path, identity: int, clip: int, *, png: bool = False, pairs: int = 8
-) -> list[Pair]:
+def render_clip(plan: Plan, root: Path, job: Job, *, png: bool, pairs: int) -> list[Pair]:
     """Render one clip, write its video, its scene and its annotations, and return pairs of its frames."""
-    plan, shot = studio.plan, studio.shot(identity, clip)
+    shot = studio_of(plan).shot(*job)
     video = shot.name if png else f"{shot.name}.mp4"
     videos, scenes = (
         VideoWriter(f"{folder / video}{os.sep * png}", plan.rate)
@@ -49,7 +49,7 @@ def render_clip(
             seen.append(faces)
     annotations = annotate(shot, np.stack(seen))
     write_annotations(root, plan, annotations, video)
-    return draw_pairs(annotations, video, pairs, plan.random(identity, _PAIRS, clip))
+    return draw_pairs(annotations, video, pairs, plan.random(job[0], _PAIRS, job[1]))
 
 
 def render_split(
@@ -63,47 +63,27 @@ def render_split(
     for name, value in (("identities", identities), ("clips", clips), ("workers", workers), ("pairs", pairs)):
         if value < 1:
             raise InputError(f"{name}: must be at least 1, got {value}")
+    studio_of(plan)  # files that cannot be read are reported here rather than by a worker
     for folder in (root / plan.split, folder_of(root, plan.split), scenes_of(root, plan.split)):
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"out: {folder} must be empty or not be there, but has files in it")
         folder.mkdir(parents=True, exist_ok=True)
     jobs = [(identity, clip) for identity in range(identities) for clip in range(clips)]
     drawn: list[Pair] = []
-    for number, found in enumerate(_results(plan, root, jobs, png, pairs, workers), 1):
+    for number, found in enumerate(_rendered(partial(render_clip, plan, root, png=png, pairs=pairs), jobs, workers), 1):
         drawn += found
         print(f"\r{number} of {len(jobs)} clips", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    write_pairs(folder_of(root, plan.split) / "pairs.csv", with_quartiles(drawn))
+    write_pairs(pairs_file(root, plan.split), with_quartiles(drawn))
     return len(jobs) * plan.frames
 
 
-def _results(
-    plan: Plan, root: Path, jobs: Sequence[tuple[int, int]], png: bool, pairs: int, workers: int
-) -> Iterator[list[Pair]]:
+def _rendered(render: Callable[[Job], list[Pair]], jobs: Sequence[Job], workers: int) -> Iterator[list[Pair]]:
     if workers == 1:
-        studio = Studio(plan)
-        for identity, clip in jobs:
-            yield render_clip(studio, root, identity, clip, png=png, pairs=pairs)
+        yield from map(render, jobs)
         return
-    Studio(plan)  # files that cannot be read are reported here rather than by a broken worker
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (plan,)) as pool:
-        yield from pool.map(_work, jobs, _times(root, len(jobs)), _times(png, len(jobs)), _times(pairs, len(jobs)))
-
-
-def _times(value: object, count: int) -> Iterable[object]:
-    return [value] * count
-
-
-def _start(plan: Plan) -> None:
-    global _studio
-    _studio = Studio(plan)
-
-
-def _work(job: tuple[int, int], root: Path, png: bool, pairs: int) -> list[Pair]:
-    if _studio is None:
-        raise RuntimeError("the worker has not been started")
-    return render_clip(_studio, root, *job, png=png, pairs=pairs)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(render, jobs)
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
@@ -119,15 +99,14 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="photos (JPEG, PNG) in front of which people are in half of the clips",
     )
-    add("--frames", type=int, default=Plan.frames, help="of a clip (default: %(default)s)")
-    add("--rate", type=int, default=Plan.rate, help="frames a second (default: %(default)s)")
-    add("--size", type=int, default=Plan.size, help="side of the pictures (default: %(default)s)")
+    add("--frames", type=int, default=Plan.frames, help="of a clip")
+    add("--rate", type=int, default=Plan.rate, help="frames a second")
+    add("--size", type=int, default=Plan.size, help="side of the pictures")
     add(
         "--roaming",
         type=float,
         metavar="METRES",
-        help=f"that a person may go before the camera follows (default: {ROAMING}, with --near {NEAR_ROAMING}); "
-        "with less, people are larger",
+        help=f"that a person may go before the camera follows ({ROAMING[0]}, --near: {ROAMING[1]}); with less, people are larger",
     )
     add(
         "--near",
@@ -141,41 +120,26 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(**{field.name: getattr(options, field.name) for field in fields(Plan)})
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.rendered_people.render", description="Renders people, with exact annotations."
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0, or 2 for arguments that cannot be used."""
+    parser = CommandParser("python -m eval.rendered_people.render", __doc__)
     add = parser.add_argument
-    add(
-        "--out",
-        required=True,
-        type=Path,
-        metavar="ROOT",
-        help="videos go to ROOT/SPLIT, their scenes without people to ROOT/scenes/SPLIT, the rest to ROOT/annotations/SPLIT",
-    )
+    add("--out", required=True, type=Path, metavar="ROOT", help="for SPLIT, scenes/SPLIT and annotations/SPLIT")
     add("--identities", required=True, type=int, help="how many people")
     add("--clips", required=True, type=int, help="how many clips of each")
     add_plan_options(parser)
     add("--png", action="store_true", help="folders of PNG files instead of MP4: exact pictures, larger files")
-    add("--pairs", type=int, default=8, help="pairs for evaluation from each clip (default: %(default)s)")
-    add("--workers", type=int, default=1, help="processes; the result does not depend on it (default: %(default)s)")
-    return parser
+    add("--pairs", type=int, default=8, help="pairs for evaluation from each clip")
+    add("--workers", type=int, default=1, help="processes; the result does not depend on it")
+    return parser.run(_render, arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0, or 2 for arguments that cannot be used."""
-    options = _parser().parse_args(arguments)
+def _render(options: argparse.Namespace) -> None:
     began = time.perf_counter()
-    try:
-        plan = plan_of(options)
-        kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
-        frames = render_split(plan, options.out, options.identities, options.clips, **kinds)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
+    frames = render_split(plan_of(options), options.out, options.identities, options.clips, **kinds)
     seconds = time.perf_counter() - began
     print(f"{frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second: {options.out / options.split}")
-    return 0
 
 
 if __name__ == "__main__":

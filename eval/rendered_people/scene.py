@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import Camera
+from .camera import Camera, pixel_rays
 from .patterns import noise
-from .places import Photo
-from .planes import Planes
+from .places import Photo, Planes, bilinear
 from .rotations import rounded
 
 _SIZE, _METRES = 512, 4.0  # of a texture: pixels, and what it covers before it repeats
@@ -199,11 +198,7 @@ class Backdrop:
     def __init__(self, scene: Scene, camera: Camera, glow: np.ndarray) -> None:
         self.scene, self.camera = scene, camera
         self.glow = glow.astype(np.float32)  # (3,) how bright the place is
-        height, width = camera.size
-        x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
-        self.rays = (
-            np.stack((x / camera.focal, y / camera.focal, np.ones(x.shape)), -1).reshape(-1, 3).astype(np.float32)
-        )
+        self.rays = pixel_rays(camera.size, camera.focal).reshape(-1, 3).astype(np.float32)
         self._last: tuple[bytes, np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def at(self, frame: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -245,11 +240,5 @@ class Backdrop:
 def _textured(texture: np.ndarray, metres: np.ndarray) -> np.ndarray:
     """Bilinear samples (N, 3) of a texture that repeats."""
     place = metres * np.float32(_SIZE / _METRES) - np.float32(0.5)
-    corner = np.floor(place)
-    right, down = (place - corner).T[..., None]
-    column, row = corner.astype(np.int64).T % _SIZE
-    beside, below = (column + 1) % _SIZE, (row + 1) % _SIZE
-    flat = texture.reshape(-1, 3)
-    upper = flat[row * _SIZE + column] * (1 - right) + flat[row * _SIZE + beside] * right
-    lower = flat[below * _SIZE + column] * (1 - right) + flat[below * _SIZE + beside] * right
-    return upper * (1 - down) + lower * down
+    corner = np.floor(place).astype(np.int64)
+    return bilinear(texture, corner % _SIZE, (corner + 1) % _SIZE, (place - np.floor(place)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .rotations import unit
-from .skeleton import BONE, BONES
+from .skeleton import BONE, BONES, other_side
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def weighted(mesh: Mesh, weights: np.ndarray) -> Mesh:
 def mirrored(mesh: Mesh, tile: str) -> Mesh:
     """The mesh on the other side of the body, with left and right bones exchanged and its own tile."""
     flip = np.array([-1.0, 1, 1])
-    other = [BONE[_other_side(name)] for name in BONES]
+    other = [BONE[other_side(name)] for name in BONES]
     return replace(
         mesh,
         vertices=mesh.vertices * flip,
@@ -167,8 +167,3 @@ def mirrored(mesh: Mesh, tile: str) -> Mesh:
         weights=mesh.weights[:, other],
         tile=tile,
     )
-
-
-def _other_side(name: str) -> str:
-    side, _, rest = name.partition("_")
-    return {"left": "right_", "right": "left_"}[side] + rest if side in ("left", "right") else name

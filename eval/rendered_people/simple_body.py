@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .figure import Figure, figure_of
-from .hair import hair_meshes
-from .head import FACE_POINTS, head_meshes
+from .head import FACE_POINTS, hair_meshes, head_meshes
 from .loose import around_legs, drape_around, leg_weights
 from .outfit import COAT_SLEEVE, Outfit, Shape
 from .painting import paint, placed

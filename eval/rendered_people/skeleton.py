@@ -100,13 +100,13 @@ BONE_OF_JOINT = (
 
 
 def other_side(name: str) -> str:
-    """The joint or body part of the other side, which a mirrored picture shows there.
+    """The bone, joint, body part or angle of the other side, which a mirrored picture shows there.
 
     >>> other_side("left_upper_arm"), other_side("neck")
     ('right_upper_arm', 'neck')
     """
     side, _, rest = name.partition("_")
-    return f"{ {'left': 'right', 'right': 'left'}[side] }_{rest}" if rest else name
+    return f"{'right' if side == 'left' else 'left'}_{rest}" if side in ("left", "right") else name
 
 
 FACE_JOINTS = tuple(i for i, bone in enumerate(BONE_OF_JOINT) if bone == "head")

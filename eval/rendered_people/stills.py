@@ -8,13 +8,12 @@ files `FOLDER/4#0`. They are the pictures that `eval.rendered_people.render` mak
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import VideoWriter, save_image
 
@@ -24,24 +23,19 @@ from .render import add_plan_options, plan_of
 _ITEM = re.compile(r"(\d{1,9})#(\d{1,9})(?:@(\d{1,9}))?")
 
 
-@dataclass(frozen=True)
-class Item:
-    """A frame of a clip, counted from 0; None is all of them."""
+def parsed(text: str, frames: int) -> tuple[int, int, int | None]:
+    """Person, clip and frame (None is all) of "IDENTITY#CLIP" or "IDENTITY#CLIP@FRAME" in clips of so many frames.
 
-    identity: int
-    clip: int
-    frame: int | None
-
-    @classmethod
-    def parse(cls, text: str, frames: int) -> Item:
-        """The item "IDENTITY#CLIP" or "IDENTITY#CLIP@FRAME" in clips of so many frames; raises InputError for another text."""
-        match = _ITEM.fullmatch(text)
-        if match is None:
-            raise InputError(f"item: must be IDENTITY#CLIP or IDENTITY#CLIP@FRAME, such as 3#1@25, got {text!r}")
-        frame = None if match[3] is None else int(match[3])
-        if frame is not None and frame >= frames:
-            raise InputError(f"item: must have a frame in 0..{frames - 1}, got {text!r}")
-        return cls(int(match[1]), int(match[2]), frame)
+    Raises:
+        InputError: it is another text.
+    """
+    match = _ITEM.fullmatch(text)
+    if match is None:
+        raise InputError(f"item: must be IDENTITY#CLIP or IDENTITY#CLIP@FRAME, such as 3#1@25, got {text!r}")
+    frame = None if match[3] is None else int(match[3])
+    if frame is not None and frame >= frames:
+        raise InputError(f"item: must have a frame in 0..{frames - 1}, got {text!r}")
+    return int(match[1]), int(match[2]), frame
 
 
 def render_items(plan: Plan, folder: Path, items: Sequence[str]) -> None:
@@ -51,32 +45,24 @@ def render_items(plan: Plan, folder: Path, items: Sequence[str]) -> None:
         InputError: an item is not one, or it cannot be written.
     """
     studio = Studio(plan)
-    for name, item in [(name, Item.parse(name, plan.frames)) for name in items]:
-        renderer = studio.shot(item.identity, item.clip).renderer()
+    for name, (identity, clip, frame) in {name: parsed(name, plan.frames) for name in items}.items():
+        renderer = studio.shot(identity, clip).renderer()
         folder.mkdir(parents=True, exist_ok=True)
-        if item.frame is not None:
-            save_image(folder / f"{name}.png", renderer.frame(item.frame)[0])
+        if frame is not None:
+            save_image(folder / f"{name}.png", renderer.frame(frame)[0])
             continue
         with VideoWriter(f"{folder / name}/", plan.rate) as writer:
-            for frame in range(plan.frames):
-                writer.write(renderer.frame(frame)[0])
+            for number in range(plan.frames):
+                writer.write(renderer.frame(number)[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 2 for arguments that cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eval.rendered_people.stills", description="Renders chosen frames and clips of people."
-    )
+    parser = CommandParser("python -m eval.rendered_people.stills", __doc__)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="for the PNG files")
     add_plan_options(parser)
     parser.add_argument("items", nargs="+", metavar="ITEM", help="IDENTITY#CLIP@FRAME, or IDENTITY#CLIP for all frames")
-    options = parser.parse_args(arguments)
-    try:
-        render_items(plan_of(options), options.out, options.items)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser.run(lambda options: render_items(plan_of(options), options.out, options.items), arguments)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ _ENDS = {  # of limbs: the part that moves with the one of the limb's name
     "left_shin": "left_foot",
 }
 GROUPS = tuple((limb, _ENDS[limb]) if limb in _ENDS else (limb,) for limb in LIMBS)  # body parts that move as one
-GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
+_GROUP_OF_PART = {part: number for number, parts in enumerate(GROUPS) for part in parts}
+# By number in `skeleton.PARTS`: 0 for the background, 1 + group for the others.
+LABELS = np.array([_GROUP_OF_PART.get(part, -1) + 1 for part in PARTS], np.uint8)
 
 
 def keypoints(clip: Annotations) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Motion and body files: their importers, and that a figure follows them."""
+"""What moves and who: random movements, motion and body files with their importers, and that a figure follows them."""
 
 import json
 from dataclasses import replace
@@ -6,16 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from eval.rendered_people import import_bvh, import_makehuman
 from eval.rendered_people.body_file import _OURS, BodyFile, clothed_figure, shape_amounts
+from eval.rendered_people.choreography import KINDS, choreograph, mirrored, vector
 from eval.rendered_people.clip import Plan, Studio
 from eval.rendered_people.figure import joints, pose
-from eval.rendered_people.motion_file import NEEDED, MotionFile
+from eval.rendered_people.motion import NEEDED, MotionFile, from_angles
 from eval.rendered_people.outfit import draw_outfit, draw_shape
 from eval.rendered_people.render import main
 from eval.rendered_people.simple_body import simple_figure
-from eval.rendered_people.skeleton import BONE, JOINTS
+from eval.rendered_people.skeleton import ANGLE, BONE, HIGH, JOINTS, LOW
 from motion_core.errors import InputError
 
 # A standing person in centimetres who looks towards +z: the left side is at +x.
@@ -59,7 +61,36 @@ def direction(start, end):
     return (end - start) / np.linalg.norm(end - start, axis=-1, keepdims=True)
 
 
-def test_a_figure_takes_the_pose_of_a_motion_file(tmp_path):
+def test_movements_keep_to_the_joint_limits_do_not_jump_and_depend_on_the_seed():
+    for kind in KINDS:
+        first, second = (choreograph(kind, np.random.default_rng(seed), 50, 25).turns for seed in (0, 1))
+        for turns in (first, second):
+            identity = turns @ np.swapaxes(turns, -1, -2)
+            np.testing.assert_allclose(identity, np.broadcast_to(np.eye(3), identity.shape), atol=1e-5)
+            step = turns[1:] @ np.swapaxes(turns[:-1], -1, -2)
+            degrees = np.rad2deg(np.arccos(np.clip((np.trace(step, axis1=-2, axis2=-1) - 1) / 2, -1, 1)))
+            assert degrees.max() < 45  # a frame
+        assert np.abs(first - first[:1]).max() > 0.3
+        assert np.abs(first - second).max() > 0.3
+    with pytest.raises(InputError, match="kind: must be one of walking"):
+        choreograph("flying", np.random.default_rng(0), 5, 25)
+    angles = np.tile(LOW.clip(0), (2, 1))
+    angles[1, ANGLE["left_knee"]] = 160
+    with pytest.raises(InputError, match=r"left_knee: must be in 0\.\.145 degrees, got 0 to 160"):
+        from_angles(angles, np.zeros((2, 3)), np.zeros((2, 3)), "x")
+
+
+def test_a_mirrored_pose_has_left_and_right_exchanged():
+    pose = vector({"left_elbow": 70, "spine_side": 20, "head_turn": -30, "spine_bend": 10, "right_hip_side": 15})
+    other = mirrored(pose)
+    expected = {"right_elbow": 70, "spine_side": -20, "head_turn": 30, "spine_bend": 10, "left_hip_side": 15}
+    for name, value in (expected | {"left_elbow": 14}).items():
+        assert other[ANGLE[name]] == value
+    np.testing.assert_array_equal(mirrored(other), pose)
+    assert (LOW < HIGH).all()
+
+
+def test_a_figure_takes_the_pose_of_a_motion_file_and_faces_the_front(tmp_path):
     person = standing()
     person["lForeArm"], person["lHand"] = person["lShldr"] + (0, 28, 0), person["lShldr"] + (0, 28, 24)
     person["rShin"], person["rFoot"] = person["rThigh"] + (0, 0, 42), person["rThigh"] + (0, -42, 42)
@@ -72,10 +103,7 @@ def test_a_figure_takes_the_pose_of_a_motion_file(tmp_path):
     np.testing.assert_allclose(direction(at["right_shoulder"], at["right_elbow"])[0], (-1, 0, 0), atol=0.03)
     assert at["nose"][0, 2] > at["neck"][0, 2]
     assert abs(at["left_ankle"][0, 1]) < 0.2  # the foot stands on the floor
-
-
-def test_every_clip_faces_the_same_way(tmp_path):
-    """The viewpoint is the camera's affair: someone who was recorded from the side is turned to +z."""
+    # The viewpoint is the camera's affair: someone who was recorded from the side is turned to +z.
     turned = {name: np.array((place[2], place[1], -place[0])) for name, place in standing().items()}
     at = posed(save(tmp_path / "m.npz", [turned] * 3))
     assert (at["left_shoulder"] - at["right_shoulder"])[0, 0] > 0.2
@@ -146,6 +174,7 @@ def test_a_bvh_file_becomes_a_motion_file(tmp_path):
     assert import_bvh.main([str(tmp_path / "walk.bvh"), "--out", str(tmp_path / "m.npz")]) == 0
     file = MotionFile(tmp_path / "m.npz")
     assert file.clips == ["walk"]
+    assert set(NEEDED) | {"lButtock", "rButtock"} == set(standing())
     positions = file.positions("walk")
     assert len(positions) == 2  # 8 frames at 120 a second are 2 at 30
     for name, place in standing().items():
@@ -160,35 +189,24 @@ def test_bvh_rotations_apply_in_the_order_of_their_channels(tmp_path):
         "MOTION Frames: 1 Frame Time: 0.1 30 40 50"
     )
     joints_, values, rate = import_bvh.read_bvh(tmp_path / "a.bvh")
-    from scipy.spatial.transform import Rotation
-
     expected = Rotation.from_euler("ZXY", (30, 40, 50), degrees=True).apply((0, 0, 2))
     np.testing.assert_allclose(import_bvh.positions(joints_, values)[0, 1], expected, atol=1e-12)
     assert rate == pytest.approx(10)
     assert joints_[1].name == "a_end"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
+def test_a_bvh_file_that_is_broken_or_has_other_joints_is_refused(tmp_path, capsys):
+    one_joint = "HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xposition } MOTION Frames:"
+    for text, message in (
         ("", "it has no MOTION"),
         ("HIERARCHY ROOT a { OFFSET 0 0", "ends too early"),
         ("hello", "is no word of its hierarchy"),
-        ("HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xposition } MOTION Frames: 2 Frame Time: 0.1 1", "got 1 numbers"),
-    ],
-)
-def test_a_broken_bvh_file_is_refused(tmp_path, text, message):
-    (tmp_path / "a.bvh").write_text(text)
-    with pytest.raises(InputError, match=message):
-        import_bvh.read_bvh(tmp_path / "a.bvh")
-
-
-def test_a_bvh_file_with_other_joints_is_refused(tmp_path, capsys):
-    (tmp_path / "a.bvh").write_text(
-        "HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xposition } MOTION Frames: 1 Frame Time: 0.1 1"
-    )
-    assert import_bvh.main([str(tmp_path / "a.bvh"), "--out", str(tmp_path / "m.npz")]) == 2
-    assert "must have the joints hip" in capsys.readouterr().err
+        (f"{one_joint} 2 Frame Time: 0.1 1", "got 1 numbers"),
+        (f"{one_joint} 1 Frame Time: 0.1 1", "must have the joints hip"),
+    ):
+        (tmp_path / "a.bvh").write_text(text)
+        assert import_bvh.main([str(tmp_path / "a.bvh"), "--out", str(tmp_path / "m.npz")]) == 2
+        assert message in capsys.readouterr().err
 
 
 def box(low, high) -> np.ndarray:
@@ -298,25 +316,10 @@ def test_amounts_of_a_group_of_targets_add_up_to_one():
 
 
 def test_people_with_the_bodies_of_a_file_are_rendered(body, tmp_path):
-    arguments = [
-        "--split",
-        "test",
-        "--identities",
-        "1",
-        "--clips",
-        "1",
-        "--seed",
-        "1",
-        "--frames",
-        "3",
-        "--size",
-        "48",
-        "--body",
-        str(body),
-    ]
-    assert main(["--out", str(tmp_path), *arguments]) == 0
+    who = ["--split", "test", "--identities", "1", "--clips", "1", "--seed", "1", "--frames", "2", "--size", "48"]
+    assert main(["--out", str(tmp_path), *who, "--body", str(body)]) == 0
     assert (tmp_path / "test" / "test0000#000.mp4").is_file()
-    shot = Studio(Plan("test", 1, 3, 25, 64, body=body)).shot(0, 0)
+    shot = Studio(Plan("test", 1, 2, 25, 64, body=body)).shot(0, 0)
     assert all((faces >= 0).mean() > 0.02 for _, faces in shot.render())
 
 
@@ -358,8 +361,3 @@ def test_incomplete_makehuman_data_are_refused(makehuman, tmp_path, capsys):
     np.savez(tmp_path / "b.npz", vertices=np.zeros((1, 3)))
     with pytest.raises(InputError, match="bone_names"):
         BodyFile(tmp_path / "b.npz")
-
-
-def test_the_needed_joints_are_those_of_the_data_set():
-    assert len(NEEDED) == 21
-    assert set(NEEDED) | {"lButtock", "rButtock"} == set(standing())

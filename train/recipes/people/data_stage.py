@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from eval.rendered_people.annotations import pairs_file
 from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
 from motion_core.errors import InputError
@@ -102,7 +103,7 @@ def _rendered(render: Render, sources: Sources, work: Path, workers: int) -> Pac
         motion=sources.motion if render.captured else None,
         places=work / "places" if render.places else None,
     )
-    if not (root / "annotations" / "train" / "pairs.csv").is_file():
+    if not pairs_file(root, "train").is_file():
         render_split(plan, root, render.identities, 2, workers=workers, pairs=1)
     return rendered_pack(root, "train", workers)
 

@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from eval.photo_pairs import photo_pairs
-from eval.rendered_people.annotations import Annotations, open_scene, read_annotations
-from eval.rendered_people.background import background_transform
-from eval.rendered_people.flow import flow
-from eval.rendered_people.skeleton import PARTS
-from eval.rendered_people.tracks import GROUP_OF_PART, keypoints
+from eval.rendered_people.annotations import Annotations, clip_names, open_pictures, open_scene, read_annotations
+from eval.rendered_people.flow import background_transform, flow
+from eval.rendered_people.tracks import LABELS, keypoints
 from motion_core.framing import place_in, to_network
 from motion_core.media import FrameAccess, image_tensor, open_frames, save_image, to_float, to_uint8
 from motion_core.networks.layered.composition import filled
@@ -36,7 +34,6 @@ FLOWS_OF_A_CLIP = 20
 STILL = 12.0  # mean difference of two photos beside the figures, of 255, below which the camera stood still
 MOSTLY = 0.8  # of a place that must be known
 AT_ONCE = 16  # pictures that the detector sees together
-LABELS = np.array([GROUP_OF_PART[part] + 1 if part in GROUP_OF_PART else 0 for part in PARTS], np.uint8)
 
 
 def rendered_pack(root: Path, split: str, workers: int = 1) -> Pack:
@@ -45,9 +42,8 @@ def rendered_pack(root: Path, split: str, workers: int = 1) -> Pack:
     Raises:
         InputError: there are no such clips.
     """
-    names = sorted(path.stem for path in (root / "annotations" / split).glob("*.json"))
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        packs = list(pool.map(partial(_rendered_clip, root, split), names, chunksize=4))
+        packs = list(pool.map(partial(_rendered_clip, root, split), clip_names(root, split), chunksize=4))
     return joined(packs)
 
 
@@ -57,7 +53,7 @@ def _one_thread() -> None:
 
 def _rendered_clip(root: Path, split: str, name: str) -> Pack:
     clip = read_annotations(root, split, name)
-    frames = _all_of(open_frames(root / split / f"{name}.mp4"))
+    frames = _all_of(open_pictures(root, clip))
     scenes = _halved(_all_of(open_scene(root, split, name)))
     truth = (2 * (keypoints(clip) * SIDE - 0.5) / (SIDE - 1) - 1).astype(np.float32)
     people = detected(frames)

@@ -1,27 +1,66 @@
-"""The benchmark's own detector of the 18 joints: a small network of heatmaps, trained on rendered people with known joints.
+"""The benchmark's own instruments: a detector of the 18 joints and an embedder of who is to be seen, small networks trained on
+rendered people.
 
-Nothing but the shipped weights is needed. It is for the benchmark's pictures and what models make of them, not for photographs.
+Nothing but the shipped weights is needed. The detector is for the benchmark's pictures and what models make of them, not for
+photographs. The embedder sees the whole picture and always answers; it knows people by what the benchmark draws at random: build,
+skin, hair, clothes.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from motion_core.errors import InputError, first_sentence
 from motion_core.framing import picture_points, place_in, to_network
 from motion_core.media import to_float
 
-from ..backends import digest, weights_file
-from .instrument_files import SHIPPED, SOURCE, load_instrument
+from ..backends import digest
 from .skeleton import JOINTS
+
+SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+SOURCE = "python -m eval.rendered_people.train_instruments makes such files"
+
+
+def save_instrument(network: torch.nn.Module, path: Path, about: Mapping[str, object]) -> None:
+    """Write the weights to `path`, floats in half precision, and what is known about them to the .json beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}))
+    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def load_instrument(network: torch.nn.Module, shipped: str, argument: str | None, device: str) -> str:
+    """Load what `save_instrument` wrote to the file `argument`, or the shipped file, for use on a device; return its digest.
+
+    Raises:
+        InputError: the file is not there, damaged, of another network, or has values that are not finite.
+    """
+    path = SHIPPED / shipped if argument is None else Path(argument)
+    if not path.is_file():
+        raise InputError(f"benchmark:FILE: there is no file {path}; {SOURCE}")
+    try:
+        state = load_file(path)
+        network.load_state_dict(state)
+    except Exception as error:  # safetensors and torch raise what they like for a wrong file
+        raise InputError(f"{path}: must be weights of {type(network).__name__} ({first_sentence(error)})") from error
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: must have finite weights, but {name} has others")
+    network.eval().to(device)
+    return digest(path)
+
 
 SIDE, STRIDE = 128, 4  # of the network's image, and of a heatmap's cell, in pixels
 CONFIDENCE = 0.6  # below it a joint is not found; at 0.5, more than half of the limbs taken out of a picture were
-WEIGHTS = "benchmark_joints.safetensors"
+JOINT_WEIGHTS = "benchmark_joints.safetensors"
 _REACH = 2  # cells around the peak that its sub-pixel place is the mean of
 
 
@@ -111,11 +150,9 @@ class JointDetector:
     name, joints = "benchmark", len(JOINTS)
 
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
-        path = weights_file(str(SHIPPED / WEIGHTS) if argument is None else argument, "benchmark:FILE", SOURCE)
         self._network, self._device = JointNetwork(), device
-        load_instrument(self._network, Path(path))
-        self._network.eval().to(device)
-        self.version = f"joints of the rendered benchmark, weights {digest(path)}, confidence {CONFIDENCE}"
+        weights = load_instrument(self._network, JOINT_WEIGHTS, argument, device)
+        self.version = f"joints of the rendered benchmark, weights {weights}, confidence {CONFIDENCE}"
 
     @torch.inference_mode()
     def landmarks(self, image: np.ndarray) -> np.ndarray:
@@ -127,3 +164,63 @@ class JointDetector:
         shares = (picture_points(2 * points / (SIDE - 1) - 1, placement).numpy() + 1) / 2
         found = shares * (np.array([width, height]) - 1)
         return np.where(seen[0].sigmoid().cpu().numpy()[:, None] >= CONFIDENCE, found, np.nan)
+
+
+IDENTITY_WEIGHTS = "benchmark_identity.safetensors"
+NUMBERS = 64  # of an embedding
+
+
+class IdentityNetwork(nn.Module):
+    """Convolutions, and several looks at the picture whose places the network chooses: people fill only a part of it.
+
+    Args:
+        widths: channels at a half, a quarter, an eighth and (last) again an eighth of the size.
+        looks: how many weighted means over the picture are taken.
+    """
+
+    def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 96, 128), looks: int = 6) -> None:
+        super().__init__()
+        half, quarter, eighth, last = widths
+        self.features = nn.Sequential(
+            layer(3, half, 2),
+            layer(half, quarter, 2),
+            layer(quarter, quarter),
+            layer(quarter, eighth, 2),
+            layer(eighth, eighth),
+            layer(eighth, last),
+        )
+        self.looks = nn.Conv2d(last, looks, 1)
+        self.embedding = nn.Linear(looks * last, NUMBERS)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``(B, 3, 128, 128)`` in [0, 1] to embeddings ``(B, 64)`` of length 1."""
+        features = self.features(images - 0.5)  # (B, 128, 16, 16)
+        where = self.looks(features).float().flatten(2).softmax(-1)  # (B, 6, 256)
+        means = where @ features.float().flatten(2).mT  # (B, 6, 128)
+        return F.normalize(self.embedding(means.flatten(1)).float(), dim=-1)
+
+
+class IdentityEmbedder:
+    """``benchmark`` or ``benchmark:FILE``: 64 numbers of length 1 for the whole picture; two are between 0 and 2 apart.
+
+    Args:
+        argument: a file of weights of one's own training; None takes the shipped one.
+        device: where it runs.
+
+    Raises:
+        InputError: there is no such file, or it does not belong to the network.
+    """
+
+    name = "benchmark"
+
+    def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
+        self._network, self._device = IdentityNetwork(), device
+        weights = load_instrument(self._network, IDENTITY_WEIGHTS, argument, device)
+        self.version = f"people of the rendered benchmark, weights {weights}"
+
+    @torch.inference_mode()
+    def embed(self, image: np.ndarray) -> np.ndarray | None:
+        """See `eval.embedders.IdentityEmbedder`; never None."""
+        placement = place_in((image.shape[0], image.shape[1]), (SIDE, SIDE))
+        pixels = to_network(to_float(image[None]), placement)  # (1, 3, 128, 128)
+        return self._network(pixels.to(self._device))[0].double().cpu().numpy()
