@@ -23,8 +23,7 @@ from motion_core.errors import InputError
 from .options import add_data, load_pipeline
 from .pair_scores import evenly
 from .pairs.frames import open_clips, read_frames, shown
-from .pairs.model import PairModel
-from .pairs.moving import pair_settings
+from .pairs.model import PairModel, pair_settings
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import Pair, read_pairs
 
@@ -54,9 +53,9 @@ def contact_sheet(
     rows: dict[int, list[np.ndarray]] = {}
     for place, frames in read_frames(open_clips(root, split, pairs), pairs, makers[0].size):
         moved = [maker.move([frames]) for maker in makers]
-        pictures = [frames.source, frames.driving, *(each.at(0, frames.placement).image for each in moved)]
+        pictures = [frames.source, frames.driving, *(shown(each.generated.image, frames.placement) for each in moved)]
         if between:
-            pictures += [shown(images.images, frames.placement) for images in makers[0].between(moved[0])]
+            pictures += [shown(images, frames.placement) for _, images, _ in makers[0].between(moved[0])]
         rows[place] = pictures
     return in_rows([rows[place] for place in range(len(pairs))])
 

@@ -31,8 +31,7 @@ from .landmarks import LandmarkDetector
 from .options import add_animation, add_data, add_device, add_instruments, load_pipeline, open_instruments
 from .pairs.exact_flow import ExactFlows
 from .pairs.frames import PairFrames, open_clips, read_frames, shown
-from .pairs.model import PairModel
-from .pairs.moving import Background, left_as_it_is, pair_settings
+from .pairs.model import Background, PairModel, copied, pair_settings
 from .pairs.records import between_record, pair_record, tables
 from .pairs.report import PairReport
 from .rendered_people.annotations import folder_of
@@ -68,7 +67,7 @@ def score_pairs(
         pairs: from `eval.rendered_people.pairs.read_pairs`.
         detector, embedder: for AKD and MKR, and for AED; without one, these are left out.
         batch: pairs computed together; what comes out of one does not depend on the others.
-        interpolation: measure interpolated images too, see `pairs.moving.between`.
+        interpolation: measure interpolated images too, see `PairModel.between`.
         image_size: side, or (height, width), of the networks' images; None is the model's own, and for the copy the pictures'.
         strategy, t, background: as in `eval.reconstruct`.
         detector_size: bring the longer side of all images to this for the detector and the embedder; None is as they are.
@@ -99,24 +98,26 @@ def score_pairs(
     read = tqdm(read_frames(clips, pairs, size), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty())
     for numbered in _in_batches(read, batch):
         # 1. The sources in the driving poses
-        moved = None if model is None else model.move([frames for _, frames in numbered])
+        batched = [frames for _, frames in numbered]
+        moved = None if model is None else model.move(batched)
+        results = list(map(copied, batched)) if model is None or moved is None else model.results(batched, moved)
 
         # 2. The figures of each pair
-        for k, (place, frames) in enumerate(numbered):
+        for (place, frames), result in zip(numbered, results, strict=True):
             for image in (frames.source, frames.driving):
                 if cached_detector is not None:
                     cached_detector.landmarks(image, keep=True)
                 if cached_embedder is not None:
                     cached_embedder.embed(image, keep=True)
-            made = left_as_it_is(frames) if moved is None else moved.at(k, frames.placement)
-            rows.append({"pair": place} | pair_record(frames, made, flows.of(frames.pair), instruments))
+            rows.append({"pair": place} | pair_record(frames, result, flows.of(frames.pair), instruments))
 
         # 3. The interpolated images
         if model is not None and moved is not None and interpolation:
-            for images in model.between(moved):
+            for time_between, images, errors in model.between(moved):
                 for k, (place, frames) in enumerate(numbered):
-                    image, error = shown(images.images[k : k + 1], frames.placement), float(images.keypoint_error[k])
-                    between.append({"pair": place} | between_record(frames, images.t, image, error, instruments))
+                    image = shown(images[k : k + 1], frames.placement)
+                    record = between_record(frames, time_between, image, float(errors[k]), instruments)
+                    between.append({"pair": place} | record)
 
     # 4. All together
     about = {

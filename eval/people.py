@@ -29,7 +29,7 @@ from .cached_instruments import CachedDetector
 from .contact_sheet import in_rows
 from .evaluation import Record
 from .options import add_animation, load_pipeline
-from .pairs.moving import pair_settings
+from .pairs.model import pair_settings
 from .people_metrics import COLUMNS, COPY, people_record, summarise
 from .people_pairs import PairSet, PeoplePair, PhotoPairs, RenderedPairs
 from .tables import markdown

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from motion_core.command_line import CommandParser
 
 from .generation import Job, add_options, make_videos
-from .pairs.moving import pair_settings
+from .pairs.model import pair_settings
 from .videos import find_videos
 
 

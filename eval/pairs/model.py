@@ -1,24 +1,71 @@
-"""A pipeline as pairs are scored with it: its settings checked, its time taken, its operations counted."""
+"""A model takes the sources of pairs to their driving frames' poses, and to poses between."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.hardware import synchronize
+from motion_core.selection import SteadyChoice
+from motion_core.settings import Strategy
+from motion_core.transfer import Moved, displacement
 
-from .frames import PairFrames
-from .moving import Between, Moved, between, gmacs, move
+from .frames import PairFrames, shown
+
+Background = Literal["auto", "predicted", "identity"]
+BETWEEN = tuple(step / 8 for step in range(1, 8))  # times at which interpolated images are measured
+
+
+@dataclass(frozen=True)
+class Result:
+    """One source in the pose of its driving frame.
+
+    Attributes:
+        image: ``(h, w, 3)`` uint8, without padding.
+        deformation: from the source, ``(h', w', 2)``, absolute backward grid of the networks' image; None where nothing moved.
+        t: of the interpolated image that was animated; None where there is no model.
+    """
+
+    image: np.ndarray
+    deformation: Tensor | None = None
+    t: float | None = None
+
+
+def copied(frames: PairFrames) -> Result:
+    """The source itself for a result, which is what a model has to beat."""
+    return Result(frames.source)
+
+
+def pair_settings(
+    pipeline: MotionInterpPipeline,
+    image_size: int | tuple[int, int] | None = None,
+    strategy: Strategy | None = None,
+    t: float | None = None,
+    background: Background = "auto",
+) -> AnimationSettings:
+    """The settings for one person and one scene, as in reconstruction: the driving pose as it is, and the background with it.
+
+    Args:
+        background: "auto" moves it where the model has a predictor.
+    """
+    if background == "auto":
+        background = "identity" if pipeline.background_predictor is None else "predicted"
+    return AnimationSettings(mode="standard", size=image_size, strategy=strategy, t=t, background=background)
 
 
 class PairModel:
-    """Takes the sources of pairs to their driving frames' poses.
+    """A pipeline with settings; it keeps the time that it takes.
+
+    Attributes:
+        size: (h, w) of the networks' images.
 
     Raises:
         InputError: settings that the pipeline cannot take.
@@ -31,36 +78,86 @@ class PairModel:
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._gmacs: dict[str, float] = {}
 
+    @torch.inference_mode()
     def move(self, pairs: Sequence[PairFrames]) -> Moved:
-        """See `moving.move`."""
-        sources = self._stack([pair.network_source for pair in pairs])
-        driving = self._stack([pair.network_driving for pair in pairs])
+        """The sources in their driving poses. The result of a pair does not depend on the others."""
+        images = [[pair.network_source for pair in pairs], [pair.network_driving for pair in pairs]]
+        source, driving = (torch.cat(each).to(self._pipeline.device) for each in images)  # (B, 3, h, w)
         if not self._gmacs:
-            self._gmacs = gmacs(self._pipeline, sources[:1], driving[:1], self._settings)
+            self._gmacs = self._counted(source[:1], driving[:1])
         synchronize(self._pipeline.device)
         began = time.perf_counter()
-        moved = move(self._pipeline, sources, driving, self._settings)
+        moved = self._pipeline.method.move(source, driving, self._settings)
         synchronize(self._pipeline.device)
         self._seconds.append((len(pairs), time.perf_counter() - began))
         return moved
 
-    def between(self, moved: Moved) -> Iterator[Between]:
-        """See `moving.between`."""
-        return between(self._pipeline, moved, self._settings)
+    def results(self, pairs: Sequence[PairFrames], moved: Moved) -> list[Result]:
+        """Each result by itself."""
+        grids = self.deformation(moved)
+        images = [shown(moved.generated.image[k : k + 1], pair.placement) for k, pair in enumerate(pairs)]
+        return [Result(image, grid, float(t)) for image, grid, t in zip(images, grids, moved.t, strict=True)]
 
-    def _stack(self, images: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(images)).to(self._pipeline.device)  # (B, 3, h, w)
+    @torch.inference_mode()
+    def deformation(self, moved: Moved) -> Tensor:
+        """The deformation from the source itself over all hops, ``(B, h', w', 2)``, absolute backward grid."""
+        hops = moved.generated.hops
+        last = hops[-1].deformation
+        if len(hops) == 2:
+            hopped = (moved.t > 0)[:, None, None, None]
+            # Composed with the identity, a motion that points outside of the source would end at its border.
+            last = torch.where(hopped, self._pipeline.method.backbone.composed(*hops).deformation, last)
+        return last.float().cpu()
+
+    @torch.inference_mode()
+    def between(self, moved: Moved) -> Iterator[tuple[float, Tensor, Tensor]]:
+        """The interpolated images of the pairs at the times `BETWEEN`, one time after another.
+
+        Yields:
+            the time, the images ``(B, 3, h, w)``, and how far the keypoints found in each are from those that it was made for,
+            on average, ``(B,)`` in coordinate units (2 is the width of the image).
+        """
+        method = self._pipeline.method
+        for t in BETWEEN:
+            times = moved.poses.points.new_full((len(moved.poses.points),), t)
+            images, keypoints, _ = method.interpolate(
+                moved.source, moved.poses, moved.background, times, self._settings.path
+            )
+            yield t, images, displacement(method.detector(images.clamp(0, 1)), keypoints).float().cpu()
+
+    def _counted(self, source: Tensor, driving: Tensor) -> dict[str, float]:
+        """Multiply-accumulates of one pair, 10^9: "source" to encode it; a frame in "one hop" and, with a selector, "two hops".
+
+        Choosing t is part of a frame. As `motion_core.variant_benchmark` counts them; the time is set from outside.
+        """
+        method, settings = self._pipeline.method, self._settings
+        encoded = method.encode(source)
+
+        def frame(t: float) -> None:
+            motion = method.analyse(encoded, driving, settings.background)
+            pose, background = motion.keypoints, motion.background_transform
+            method.select(encoded, pose, background, settings, SteadyChoice(settings.hysteresis))
+            method.generate([encoded], pose, [background], pose.points.new_tensor([t]), settings.path)
+
+        work = {"source": lambda: method.encode(source), "one hop": lambda: frame(0.0)}
+        if method.selector is not None or settings.t:
+            work["two hops"] = lambda: frame(0.5)
+        counted = {}
+        for name, run in work.items():
+            with FlopCounterMode(display=False) as counter:
+                run()
+            counted[name] = counter.get_total_flops() / 2e9
+        return counted
 
     def about(self) -> dict[str, Any]:
-        """What it is, and what a pair costs: of the source and one driving frame, without reading and measuring them."""
+        """The model, and what a pair costs: of the source and one driving frame, without reading and measuring them."""
         pipeline, seconds = self._pipeline, sum(taken for _, taken in self._seconds)
+        parts = [part for part in pipeline.components.values() if part]
         return {
             "model": pipeline.model_name,
             "variant": pipeline.config["variant"],
             "weights": pipeline.weights_digest(),
-            "parameters": sum(
-                weight.numel() for part in pipeline.components.values() if part for weight in part.parameters()
-            ),
+            "parameters": sum(weight.numel() for part in parts for weight in part.parameters()),
             "device": str(pipeline.device),
             "dtype": str(pipeline.dtype).removeprefix("torch."),
             "settings": asdict(self._settings),

@@ -15,7 +15,7 @@ from ..rendered_people.flow import Flow, end_point_error
 from ..tables import plain
 from .exact_flow import in_picture, unmoved
 from .frames import PairFrames
-from .moving import Made, left_as_it_is
+from .model import Result, copied
 
 METRICS = (
     "l1",
@@ -37,7 +37,7 @@ UNSEEN = "no point of the figure is seen in both frames"
 NOBODY_BETWEEN = "nobody found in the source or the interpolated image"
 
 
-def pair_record(frames: PairFrames, made: Made, exact: Flow | None, instruments: Instruments) -> Record:
+def pair_record(frames: PairFrames, made: Result, exact: Flow | None, instruments: Instruments) -> Record:
     """All figures of a pair, and as "undefined METRIC" the reason where one is NaN.
 
     Args:
@@ -57,7 +57,7 @@ def pair_record(frames: PairFrames, made: Made, exact: Flow | None, instruments:
     }
     if made.t is not None:
         record |= {"t": made.t, "hopped": float(made.t > 0)}
-    for prefix, result in (("", made), ("copy_", left_as_it_is(frames))):
+    for prefix, result in (("", made), ("copy_", copied(frames))):
         record |= result_record(prefix, frames, result, exact, instruments)
     for name, column in COMPARED.items():
         if column in record:
@@ -68,7 +68,7 @@ def pair_record(frames: PairFrames, made: Made, exact: Flow | None, instruments:
 
 
 def result_record(
-    prefix: str, frames: PairFrames, result: Made, exact: Flow | None, instruments: Instruments
+    prefix: str, frames: PairFrames, result: Result, exact: Flow | None, instruments: Instruments
 ) -> Record:
     """The figures of one result, lengths in per cent and in pixels of the networks' image; all names begin with `prefix`."""
     measured = evaluate([(result.image, frames.driving)], instruments)[0]
@@ -109,7 +109,7 @@ def between_record(
     Args:
         t: its time.
         image: it, ``(h, w, 3)`` uint8 without padding.
-        keypoint_error: in coordinate units, see `moving.Between`.
+        keypoint_error: in coordinate units, see `model.PairModel.between`.
     """
     record: Record = {
         "t": t,

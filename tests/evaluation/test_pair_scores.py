@@ -19,7 +19,7 @@ from eval.metric_functions import l1
 from eval.pair_scores import evenly, score_pairs
 from eval.pairs.exact_flow import in_picture
 from eval.pairs.frames import open_clips, read_frames
-from eval.pairs.moving import Made, left_as_it_is, move, pair_settings
+from eval.pairs.model import PairModel, Result, copied, pair_settings
 from eval.pairs.records import UNSEEN, pair_record, rows_json
 from eval.pairs.report import summarise
 from eval.rendered_people import render
@@ -176,8 +176,8 @@ def test_the_exact_flow_has_no_end_point_error_and_a_copy_that_of_the_mean_flow(
     grid = 2 * (np.stack((x, y), axis=-1) + exact.displacement) / (SIDE - 1) - 1
     length = np.linalg.norm(exact.displacement[exact.visible], axis=-1).mean()
 
-    perfect = pair_record(frames, Made(frames.source, torch.from_numpy(grid), 0.0), exact, instruments)
-    still = pair_record(frames, left_as_it_is(frames), exact, instruments)
+    perfect = pair_record(frames, Result(frames.source, torch.from_numpy(grid), 0.0), exact, instruments)
+    still = pair_record(frames, copied(frames), exact, instruments)
     large = score_pairs(None, rendered, "test", [one], image_size=2 * SIDE).rows.loc[0]
 
     assert perfect["epe_pixels"] == pytest.approx(0, abs=1e-6)
@@ -188,7 +188,7 @@ def test_the_exact_flow_has_no_end_point_error_and_a_copy_that_of_the_mean_flow(
     assert perfect["epe_points"] == exact.visible.sum() > 50
     assert length > 2
     nowhere = np.zeros((SIDE, SIDE), bool)
-    row = pair_record(frames, left_as_it_is(frames), Flow(exact.displacement, ~nowhere, nowhere), instruments)
+    row = pair_record(frames, copied(frames), Flow(exact.displacement, ~nowhere, nowhere), instruments)
     assert math.isnan(row["epe_percent"])
     assert row["undefined epe"] == row["undefined wins_epe"] == UNSEEN
 
@@ -251,26 +251,17 @@ def test_the_results_of_a_batch_are_what_the_pipeline_makes_of_each_pair(rendere
 
 
 def test_the_deformation_of_two_hops_is_their_composition(rendered, variant_pipeline):
-    pipeline, one = variant_pipeline("full"), pairs_of(rendered)[-1]
-    frames = frames_of(rendered, one, (128, 128))
-    source, driving = frames.network_source, frames.network_driving
-    moved = move(pipeline, source, driving, pair_settings(pipeline, t=0.5))
-    straight = move(pipeline, source, driving, pair_settings(pipeline, t=0.0))
+    pipeline = variant_pipeline("full")
+    model = PairModel(pipeline, pair_settings(pipeline, t=0.5))
+    moved = model.move([frames_of(rendered, pairs_of(rendered)[-1], model.size)])
 
-    method = pipeline.method
-    with torch.no_grad():
-        generated = method.generate([moved.source], moved.pose, [moved.background], torch.tensor([0.5]))
-    first, last = (hop.deformation[0].double().numpy() for hop in generated.hops)
+    first, last = (hop.deformation[0].double().numpy() for hop in moved.generated.hops)
     rows, columns = ((last[..., axis] + 1) / 2 * (len(last) - 1) for axis in (1, 0))
-    expected = np.stack(
-        [map_coordinates(first[..., k], [rows, columns], order=1, mode="nearest") for k in (0, 1)], axis=-1
-    )
-    np.testing.assert_allclose(moved.deformation[0].numpy(), expected, atol=1e-5)
-    with torch.no_grad():
-        only = method.generate([straight.source], straight.pose, [straight.background], torch.zeros(1)).hops
-    assert len(only) == 1
-    torch.testing.assert_close(straight.deformation, only[0].deformation)
-    assert (moved.deformation - straight.deformation).abs().max() > 1e-3
+    expected = [map_coordinates(first[..., k], [rows, columns], order=1, mode="nearest") for k in (0, 1)]
+    np.testing.assert_allclose(model.deformation(moved)[0].numpy(), np.stack(expected, axis=-1), atol=1e-5)
+    of_one_hop = model.deformation(replace(moved, t=torch.zeros(1)))[0].numpy()
+    np.testing.assert_allclose(of_one_hop, last, atol=1e-6)
+    assert np.abs(np.stack(expected, axis=-1) - last).max() > 1e-3
 
 
 def test_interpolated_images_are_those_of_the_pipeline(rendered, variant_pipeline):
