@@ -44,8 +44,8 @@ SIDE, FRAMES = 32, 6
 def videos(tmp_path_factory) -> Path:
     """Folders of frames: a square that moves over a background of its own."""
     root = tmp_path_factory.mktemp("videos")
-    for split, count in (("train", 3), ("test", 2)):
-        for index in range(count):
+    for split in ("train", "test"):
+        for index in range(3):
             generator = np.random.default_rng([index, len(split)])
             still = generator.integers(0, 120, (SIDE, SIDE, 3), dtype=np.uint8)
             colour = generator.integers(150, 255, 3, dtype=np.uint8)
@@ -115,7 +115,8 @@ def ended(videos, tmp_path_factory) -> Run:
     AcceleratorState._reset_state(reset_partial_state=True)
     folder = tmp_path_factory.mktemp("ended") / "run"
     changes = {"ema": 0.5, "schedule__steps": 4, "output__log_every": 2, "output__images_every": 2}
-    config = configured(videos, folder, changes | {"variant": "int", "output__validate_every": 3})
+    changes |= {"variant": "int", "output__validate_every": 3, "output__validation_per_video": 2}
+    config = configured(videos, folder, changes)
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         pipeline = train(config)
     return Run(config, folder, pipeline, out.getvalue(), err.getvalue())
@@ -193,7 +194,7 @@ def test_metrics_curves_and_console(ended):
     assert metrics[0]["loss"] == pytest.approx(sum(metrics[0][name] for name in losses), rel=1e-5)
     assert all(0 <= line["waiting_for_data"] <= 1 and line["samples_per_second"] > 0 for line in metrics)
     validation = lines(ended.folder / "validation.jsonl")
-    assert [(line["step"], line["pairs"]) for line in validation] == [(3, 8), (4, 8)]  # at the end in any case
+    assert [(line["step"], line["pairs"]) for line in validation] == [(3, 6), (4, 6)]  # at the end in any case
 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -221,7 +222,7 @@ def test_validation_measures_what_it_says(ended):
     """Against the frames that the saved pipeline makes, one pair at a time."""
     pipeline, line = MotionInterpPipeline.from_pretrained(ended.pipeline), lines(ended.folder / "validation.jsonl")[-1]
     rows = []
-    for pair in ValidationPairs(ended.config.data, ended.config.seed):
+    for pair in ValidationPairs(ended.config.data, ended.config.seed, per_video=2):
         source, driving = pair["source"], pair["driving"]
         result = pipeline(source, torch.stack((driving, driving)), mode="standard")
         still = pipeline(source, torch.stack((driving, driving)), mode="standard", t=0.0)
@@ -348,7 +349,12 @@ def with_still_batchnorm(arguments: list[str]) -> int:
 
 def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settings, tmp_path):
     """And of two accumulated batches those of one."""
-    changes = {"variant": "v2", "model__background": True, "output__validate_every": 1}
+    changes = {
+        "variant": "v2",
+        "model__background": True,
+        "output__validate_every": 1,
+        "output__validation_per_video": 3,
+    }
     changes |= {"schedule__steps": 1, "schedule__clip": 1e9, "schedule__weight_decay": 0}
     changes |= {"model__keypoints": {}, "model__background_motion": {}}  # ResNets: the points of others nearly coincide
     joint, two = tmp_path / "joint", tmp_path / "two"
@@ -360,7 +366,7 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settin
     expected, found = (lines(folder / "metrics.jsonl")[-1] for folder in (joint, two))
     assert found["l1"] == pytest.approx(expected["l1"], rel=1e-5)
     expected, found = (lines(folder / "validation.jsonl")[-1] for folder in (joint, two))
-    assert found["pairs"] == expected["pairs"] == 8
+    assert found["pairs"] == expected["pairs"] == 9  # of which one process has five
     assert found["l1"] == pytest.approx(expected["l1"], rel=0.02)
     assert found["copy"] == pytest.approx(expected["copy"], rel=1e-5)
 
