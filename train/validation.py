@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from motion_core.settings import AnimationSettings, Strategy
-from motion_core.transfer import displacement
+from motion_core.transfer import Moved, displacement
 
 from .losses import absolute_difference
 from .networks import method_of
@@ -33,20 +33,20 @@ def validate(accelerator: Accelerator, networks: nn.ModuleDict, loader: DataLoad
     """
     for buffer in networks.buffers():  # until its next step, each process has statistics of BatchNorm of its own
         broadcast(buffer)
-    detector = networks.eval()["keypoint_detector"]
+    networks.eval()
     rows = []
     for batch in loader:
         source, driving = batch["source"], batch["driving"]
         with accelerator.autocast():
-            image, straight, t = predict(networks, source, driving)
-        moved = displacement(detector(source), detector(driving))  # (B,)
-        errors = [absolute_difference(given.float(), driving) for given in (image, straight, source)]
-        rows.append(accelerator.gather_for_metrics(torch.stack((*errors, moved, t), dim=1)).cpu())  # (B * processes, 5)
+            moved, straight = animated(networks, source, driving)
+        errors = [absolute_difference(each.float(), driving) for each in (moved.generated.image, straight, source)]
+        row = torch.stack((*errors, displacement(moved.source.keypoints, moved.poses), moved.t), dim=1)  # (B, 5)
+        rows.append(accelerator.gather_for_metrics(row).cpu())  # (B * processes, 5)
     table = torch.cat(rows)  # (pairs, 5)
-    *errors, moved, t = table.unbind(dim=1)
+    *errors, distance, t = table.unbind(dim=1)
     result: dict[str, Any] = {"pairs": len(t)}
     everything = torch.ones_like(t, dtype=torch.bool)
-    for half, much in (("", everything), ("_moved", _upper_half(moved)), ("_changed", _upper_half(errors[-1]))):
+    for half, much in (("", everything), ("_moved", _upper_half(distance)), ("_changed", _upper_half(errors[-1]))):
         result |= {
             f"{name}{half}": error[much].mean().item()
             for name, error in zip(("l1", "straight", "copy"), errors, strict=True)
@@ -60,7 +60,7 @@ def _upper_half(amounts: Tensor) -> Tensor:
     return amounts >= amounts.median()
 
 
-def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def animated(networks: Any, source: Tensor, driving: Tensor) -> tuple[Moved, Tensor]:
     """Source images in the driving poses as the pipeline would animate them, the first of several frames.
 
     Both images show one scene, so the background goes along.
@@ -70,12 +70,11 @@ def predict(networks: Any, source: Tensor, driving: Tensor) -> tuple[Tensor, Ten
         source, driving: ``(B, 3, H, W)`` in [0, 1].
 
     Returns:
-        The images ``(B, 3, H, W)`` in [0, 1]; the same without interpolated images; the times that were chosen, ``(B,)``.
+        The result, and what its images ``(B, 3, H, W)`` would be without interpolated ones.
     """
     method = method_of(networks)
     strategy: Strategy | None = None if method.selector is None else "learned"
     moved = method.move(source, driving, AnimationSettings(mode="standard", background="predicted", strategy=strategy))
-    image = straight = moved.generated.image
-    if moved.t.any():
-        straight = method.generate([moved.source], moved.poses, [moved.background], torch.zeros_like(moved.t)).image
-    return image, straight, moved.t
+    if not moved.t.any():
+        return moved, moved.generated.image
+    return moved, method.generate([moved.source], moved.poses, [moved.background], torch.zeros_like(moved.t)).image
