@@ -79,9 +79,7 @@ class Animation:
     def __iter__(self) -> Iterator[AnimatedFrame]:
         return self.frames
 
-    def writer(
-        self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True
-    ) -> media.VideoWriter | media.AlphaWriter:
+    def writer(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> media.VideoWriter:
         """A writer for these frames; see `AnimationOutput.save`."""
         check, kind = (
             (media.check_alpha_output, media.AlphaWriter)

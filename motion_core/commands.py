@@ -282,7 +282,7 @@ def _writer(
     pipeline: MotionInterpPipeline,
     animation: Animation,
     kind: str,
-) -> media.VideoWriter | media.AlphaWriter | media.SegmentedWriter:
+) -> media.VideoWriter | media.SegmentedWriter:
     """Segments where the format allows it, so that an interrupted and resumed render equals an uninterrupted one."""
     from . import media
 

@@ -27,7 +27,7 @@ from motion_core.__main__ import main
 from motion_core.contact_sheet import contact_sheet, sheet_beside
 from motion_core.figure import before, box_in_frame, cut_out, put, straight
 from motion_core.framing import free_part, network_points, place_in, place_own, roomy, to_network
-from motion_core.media.alpha import AlphaWriter, check_alpha_output
+from motion_core.media import AlphaWriter, check_alpha_output
 from motion_core.networks.layered.composition import enlarged, figure_share
 from motion_core.networks.layered.limbs import PARENTS
 from motion_core.people import hidden_by

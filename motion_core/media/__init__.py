@@ -2,30 +2,29 @@
 
 Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `motion_core.errors.InputError`.
 
-    pictures    load_image and friends            outputs     check_output, check_file
-    reading     open_video -> VideoSource         writing     VideoWriter: .mp4, .gif, folder of PNG files
-      containers, decoding   files, by PyAV         mp4, sound, gif   what it writes with
-      animations             GIF, WebP, PNG       webp        save_animation, for web pages
-      timing                 rates and times      resuming    SegmentedWriter, for long jobs
-      files, matroska        whole, unchanged?    inspecting  describe, scene cuts
-                                                  comparison  side by side, by moviepy
+    pictures    load_image and friends          outputs     what can be written where
+    timing      rates and times                 encoding    MP4, WebM, MOV, GIF, PNG files
+    containers  files, opened by PyAV           writing     VideoWriter, AlphaWriter, save_image, save_animation
+    decoding    their frames                    sound       of the driving video, made before the frames
+    readers     of all other kinds              resuming    SegmentedWriter, for long jobs
+    reading     open_video -> VideoSource       inspecting  describe, scene cuts
+    files       there, whole, unchanged?        comparison  side by side, by moviepy
     layouts     folders of videos, lists of pairs
 """
 
 from __future__ import annotations
 
-from .alpha import AlphaWriter, check_alpha_output
 from .comparison import compose_comparison
 from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
-from .outputs import check_file, check_other, check_output
+from .outputs import check_alpha_output, check_file, check_other, check_output
 from .pictures import MAX_PIXELS, image_tensor, load_image, parse_color, to_float, to_uint8
 from .pictures import Picture as ImageSource
-from .random_access import FrameAccess, natural_key, open_frames
+from .readers import FrameReader as FrameAccess
+from .readers import natural_key
 from .reading import Video as VideoInput
-from .reading import VideoSource, open_video
+from .reading import VideoSource, open_frames, open_video
 from .resuming import SegmentedWriter, check_job, fingerprint
-from .webp import save_animation
-from .writing import VideoWriter, provenance, save_image
+from .writing import AlphaWriter, VideoWriter, provenance, save_animation, save_image
 
 __all__ = [
     "MAX_PIXELS",

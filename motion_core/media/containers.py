@@ -122,7 +122,7 @@ def sound_tracks(path: Path) -> tuple[SoundTrack, ...]:
             SoundTrack(
                 number,
                 "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name,
-                ", ".join(stream.metadata[key] for key in ("language", "title") if stream.metadata.get(key)),
+                ", ".join(word for key in ("language", "title") if (word := stream.metadata.get(key, "und")) != "und"),
                 stream is default,
             )
             for number, stream in enumerate(container.streams.audio)

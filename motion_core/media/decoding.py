@@ -26,6 +26,7 @@ from ..errors import InputError
 from .containers import Packets, Track, measure, open_container
 from .files import FileStamp, existing_file
 from .pictures import blend, check_size
+from .readers import FrameReader
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class _DamageError(Exception):
     """A packet cannot be decoded. Decoders that work on several frames at once lose others with it."""
 
 
-class ContainerReader:
+class ContainerReader(FrameReader):
     """A video file. Each call of `frames_from` opens it anew and closes it when done or abandoned.
 
     Args:

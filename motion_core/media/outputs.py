@@ -17,6 +17,7 @@ from ..errors import InputError
 
 FRAMES = "frames"  # the kind of a folder of PNG files; files are of the kind that their ending names
 ENDINGS = {".mp4": "mp4", ".gif": "gif"}
+_ALPHA_ENDINGS = {".webm": "webm", ".mov": "mov"}
 _KNOWN = f"{', '.join(ENDINGS)}, or a folder name ending in {os.sep} for PNG frames"
 
 
@@ -80,9 +81,24 @@ def check_file(path: str | os.PathLike[str], ending: str, others: Iterable[str |
     return target
 
 
-def written_size(kind: str, size: tuple[int, int]) -> tuple[int, int]:
-    """The (h, w) that frames of `size` have in an output of that kind: MP4 has even sides only."""
-    return (size[0] + size[0] % 2, size[1] + size[1] % 2) if kind == "mp4" else size
+def check_alpha_output(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = ()) -> str:
+    """Return the kind of an output with transparency ("webm", "mov" or "frames") if it can be written.
+
+    Args:
+        path: where to; one that ends in a separator, or an existing folder, means PNG files.
+        others: files that it must not replace.
+
+    Raises:
+        InputError: another ending, or what `check_output` refuses.
+    """
+    ending = Path(path).suffix.lower()
+    if os.path.isdir(path) or os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
+        return check_output(path, others)
+    if ending not in _ALPHA_ENDINGS:
+        known = f"{', '.join(_ALPHA_ENDINGS)}, or a folder name ending in {os.sep} for PNG files"
+        raise InputError(f"{path}: must end in one of {known} to have transparency, got {ending or 'no ending'!r}")
+    check_file(path, ending, others)
+    return _ALPHA_ENDINGS[ending]
 
 
 def check_other(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,33 +15,17 @@ from PIL import Image
 
 from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
-from .animations import AnimationReader, is_picture
 from .containers import main_audio_stream, open_container
 from .decoding import ContainerReader
 from .files import existing_file
-from .pictures import MAX_PIXELS, Color, Picture, load_image, parse_color, picture_size
-from .timing import DEFAULT_RATE, Clock, cut_out, exact_rate
+from .pictures import MAX_PIXELS, Color, Picture, parse_color
+from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
+from .timing import Clock, cut_out, exact_rate
 
 _NEAR = 32  # frames; where a damaged frame is met first, the good one before it is looked for so far back at first
-_PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".gif"}
+_WHITE = (255, 255, 255)
 
 Video = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[Picture]
-
-
-class FrameReader(Protocol):
-    """What a kind of source must offer; `VideoSource` does the rest."""
-
-    name: str  # for messages
-    path: Path | None
-    kind: str  # "video", "animation", "picture", "folder of frames" or "frames"
-    size: tuple[int, int]  # (h, w), upright
-    clock: Clock
-    has_audio: bool
-    rotation: int  # degrees counter-clockwise that were applied to make it upright
-    origin: Fraction  # the time in the file, in seconds, of the first frame
-
-    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
-        """Yield (frame number, (H, W, 3) uint8) for every frame from `index` on, or the error where it is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +239,7 @@ def _reader_of(
             raise InputError("video: must be the name of a file or folder, got an empty one")
         path = Path(source)
         if os.path.isdir(path):
-            return _PictureReader(_frames_in(path), path, rate, background, max_pixels)
+            return PictureReader(frames_in(path), path, rate, background, max_pixels)
         path = existing_file(path, "a video")
         if not is_picture(path):
             return ContainerReader(path, color, max_pixels, take_cut_off)
@@ -267,26 +248,13 @@ def _reader_of(
             animation.clock = Clock.steady(1, rate)
         return animation
     if isinstance(source, np.ndarray | torch.Tensor):
-        return _PictureReader(_stacked(source), None, rate, background, max_pixels)
+        return PictureReader(_stacked(source), None, rate, background, max_pixels)
     if isinstance(source, Image.Image) or not isinstance(source, Iterable):
         raise InputError(
             f"video: must be a path, an array, a tensor or a list of pictures, got {type(source).__name__}"
         )
     pictures = source if isinstance(source, Sequence) else list(source)
-    return _PictureReader(pictures, None, rate, background, max_pixels)
-
-
-def _frames_in(folder: Path) -> list[Path]:
-    files = [file for file in folder.iterdir() if file.suffix.lower() in _PICTURE_ENDINGS and file.name[0] != "."]
-    if not files:
-        raise InputError(f"{folder}: must hold pictures ({', '.join(sorted(_PICTURE_ENDINGS))}), but holds none")
-    return sorted(files, key=lambda file: _natural(file.name))
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+    return PictureReader(pictures, None, rate, background, max_pixels)
 
 
 def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[Picture]:
@@ -299,62 +267,21 @@ def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[Picture]:
     return frames  # type: ignore[return-value]  # len() and [] are all that is used
 
 
-class _PictureReader:
-    """Pictures one after another: a folder of frames, an array, a tensor or a list."""
+def open_frames(path: str | os.PathLike[str]) -> FrameReader:
+    """Open a video file, an animated GIF, a folder of frames in natural order, or a picture, to read single frames by number.
 
-    has_audio = False
-    rotation = 0
-    origin = Fraction(0)
+    A picture whose width is a whole number of times its height holds square frames side by side, the first one left.
+    Little is decoded here: damage in the middle of a file shows when its frames are asked for.
 
-    def __init__(
-        self,
-        pictures: Sequence[Picture],
-        folder: Path | None,
-        rate: Fraction | None,
-        background: Color,
-        max_pixels: int,
-    ) -> None:
-        if not len(pictures):
-            raise InputError("video: must have at least one frame, got none")
-        self.path = folder
-        self.name = str(folder) if folder else "video"
-        self.kind = "folder of frames" if folder else "frames"
-        self._pictures, self._background, self._max_pixels = pictures, background, max_pixels
-        self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
-        first = self._first_good()
-        self.size: tuple[int, int] = (first.shape[0], first.shape[1])
-        for index, picture in enumerate(pictures if folder else ()):
-            self._check_size(index, picture_size(picture))  # type: ignore[arg-type]  # a folder has paths only
-
-    def _first_good(self) -> np.ndarray:
-        """The first frame (H, W, 3) uint8; in a folder, the first that is not damaged."""
-        for number in range(len(self._pictures) if self.path else 0):
-            with suppress(InputError):
-                return self._frame(number)
-        return self._frame(0)
-
-    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
-        """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a file is damaged."""
-        for number in range(index, len(self._pictures)):
-            try:
-                pixels = self._frame(number)
-            except InputError as error:
-                if not self.path:
-                    raise
-                yield number, error
-                continue
-            self._check_size(number, (pixels.shape[0], pixels.shape[1]))
-            yield number, pixels
-
-    def _frame(self, number: int) -> np.ndarray:
-        try:
-            return load_image(self._pictures[number], background=self._background, max_pixels=self._max_pixels)
-        except InputError as error:
-            if self.path:
-                raise  # names the file already
-            raise InputError(f"{self.name}: frame {number}: {error}") from error
-
-    def _check_size(self, number: int, size: tuple[int, int]) -> None:
-        if size != self.size:
-            frame = self._pictures[number] if self.path else f"{self.name}: frame {number}"
-            raise InputError(f"{frame}: must have the (h, w) of the first frame, {self.size}, got {size}")
+    Raises:
+        InputError: it cannot be used; the message names the file and says why.
+    """
+    file = Path(path)
+    if file.is_dir():
+        return PictureReader(frames_in(file), file, None, _WHITE, MAX_PIXELS, check=False)
+    existing_file(file, "a video")
+    if not is_picture(file):
+        return ContainerReader(file, _WHITE, MAX_PIXELS)
+    if file.suffix.lower() == ".gif":
+        return AnimationReader(file, _WHITE, MAX_PIXELS, measure=False)
+    return StripReader(file)

@@ -18,11 +18,11 @@ from PIL import Image
 from ..atomic import atomic_path, final_path, lock_folder, put, remove, remove_locked, remove_stale
 from ..errors import InputError
 from .containers import measure, open_container
-from .mp4 import join
-from .outputs import FRAMES, check_output, naming, written_size
+from .encoding import FolderSink, join, written_size
+from .outputs import FRAMES, check_output, naming
 from .sound import Sound, prepare_sound
 from .timing import exact_rate
-from .writing import QUALITY, AudioSource, FolderSink, VideoWriter, audio_part, check_frame, check_quality
+from .writing import QUALITY, AudioSource, VideoWriter, audio_part, check_frame, check_quality
 
 _MANIFEST = "job.json"
 _FRAMES = "frames"  # of an output that is a folder

@@ -1,28 +1,28 @@
-"""Videos out: MP4, GIF or a folder of PNG frames. What is at the path is whole, or what was there before."""
+"""Pictures and videos out. What is at the path is whole, or what was there before."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import ClassVar, Self
 
 import av
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image
 
 from ..atomic import atomic_path, final_path, hidden_folder, put, remove
 from ..errors import InputError
 from ..version import __version__
+from .encoding import FORMATS, FolderSink, FrameSink, GifSink, VideoSink, png_text, written_size
 from .files import existing_file
-from .gif import GifSink
-from .mp4 import Mp4Sink
-from .outputs import FRAMES, check_file, check_output, naming, written_size
+from .outputs import FRAMES, check_alpha_output, check_file, check_output, naming
 from .reading import VideoSource
-from .sound import IN_MP4, AudioPart, Sound, SoundCodecs, prepare_sound
+from .sound import AudioPart, Sound, prepare_sound
 from .timing import exact_rate, exact_time
 
 QUALITY = 18  # constant rate factor of H.264: hardly told from the original
@@ -39,45 +39,6 @@ def provenance(model_name: str) -> dict[str, str]:
         "model": model_name,
         "digital_source_type": _SOURCE_TYPE,  # the IPTC term for pictures made in part by a trained model
     }
-
-
-def _png_text(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
-    text = PngImagePlugin.PngInfo()
-    for key, value in metadata.items():
-        # The PNG standard's own keywords begin with a capital.
-        text.add_itxt(key.capitalize() if key in ("title", "comment", "copyright", "software") else key, value)
-    return text
-
-
-class FrameSink(Protocol):
-    """Something that takes frames ``(h, w, 3)`` uint8 and writes them to a temporary path."""
-
-    def write(self, frame: np.ndarray) -> None: ...
-    def finish(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class FolderSink:
-    """Writes ``000001.png``, ``000002.png`` and so on into a folder, each under its name only when it is whole."""
-
-    def __init__(self, folder: Path, *, metadata: Mapping[str, str], count: int = 0) -> None:
-        self._folder, self._count = folder, count
-        self._text = _png_text(metadata)
-        folder.mkdir(exist_ok=True)
-
-    def write(self, frame: np.ndarray) -> None:
-        path = self._folder / f"{self._count + 1:06d}.png"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            Image.fromarray(frame).save(file, format="PNG", pnginfo=self._text, compress_level=4)
-        partial.rename(path)
-        self._count += 1
-
-    def finish(self) -> None:
-        """Nothing is open between frames."""
-
-    def close(self) -> None:
-        """Nothing is open between frames."""
 
 
 def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path, channels: int = 3) -> tuple[int, int]:
@@ -111,35 +72,48 @@ def audio_part(audio_from: AudioSource | None, start: float | None, end: float |
     return audio_from, skip, length
 
 
-class FrameWriter:
-    """What writers of videos share: frames go to a hidden place, and what they made to its own at the end, whole.
+class VideoWriter:
+    """Writes a video frame by frame; use it in a ``with`` statement.
 
-    It is used in a ``with`` statement. Its children say how frames are encoded.
+    The kind follows from the path: ``.mp4`` (H.264, with sound), ``.gif``, or a folder of PNG frames where the path
+    ends in a separator or is an empty folder. It is written in a hidden folder beside its place, and put there at the end
+    of the ``with`` block; if that ends with an exception, of whatever kind, nothing is left behind. What a killed process
+    left behind goes when the next video is written beside it.
 
     Args:
         path: where to.
-        kind: of the output, checked.
         frame_rate: frames a second, taken exactly.
-        audio: what sound goes along where there are `sound_codecs`.
-        metadata: text to store in the file.
+        audio_from: a video whose sound goes along where the format has sound, never longer than the frames. A `VideoSource`
+            brings its own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its
+            video. It is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
+        metadata: text to store in the file, for example `provenance`.
+        quality: constant rate factor of H.264, from 0 (best) to 51.
+
+    Raises:
+        InputError: the path cannot be written, an argument is out of range, or the disk is full.
     """
 
-    channels = 3  # of the frames
+    channels: ClassVar[int] = 3  # of the frames
+    _kind_of: ClassVar[Callable[[str | os.PathLike[str]], str]] = staticmethod(check_output)
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        kind: str,
         frame_rate: Fraction | int | float | str,
-        audio: AudioPart,
-        metadata: Mapping[str, str] | None,
+        *,
+        audio_from: AudioSource | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        quality: int = QUALITY,
     ) -> None:
-        self.path, self.kind = Path(path), kind
+        self.path, self.kind = Path(path), self._kind_of(path)
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
-        self._audio = audio
+        self._audio = audio_part(audio_from, start, end)
         self._sound: Sound | None = None
         self._metadata = dict(metadata or {})
+        self._quality = check_quality(quality)
         self._open = ExitStack()
         self._made: Path | None = None  # in a hidden folder
         self._size: tuple[int, int] | None = None
@@ -150,19 +124,26 @@ class FrameWriter:
         place = final_path(self.path)
         with naming(self.path), ExitStack() as opened:
             folder = opened.enter_context(hidden_folder(place.parent))
-            if codecs := self.sound_codecs:
-                self._sound = prepare_sound(self._audio, folder, codecs)
+            if self.kind in FORMATS:
+                self._sound = prepare_sound(self._audio, folder, FORMATS[self.kind].sound)
             self._made = folder / f"made{place.suffix}"
             self._open = opened.pop_all()
         return self
 
-    @property
-    def sound_codecs(self) -> SoundCodecs | None:
-        """Of the sound that the output can have; None if it has none."""
-        raise NotImplementedError
-
     def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
-        raise NotImplementedError
+        if self.kind == FRAMES:
+            return FolderSink(made, metadata=self._metadata)
+        if self.kind == "gif":
+            return GifSink(made, self.frame_rate, size, metadata=self._metadata)
+        return VideoSink(
+            made,
+            FORMATS[self.kind],
+            self.frame_rate,
+            size,
+            quality=self._quality,
+            sound=self._sound,
+            metadata=self._metadata,
+        )
 
     @property
     def frame_size(self) -> tuple[int, int] | None:
@@ -214,59 +195,11 @@ class FrameWriter:
             self._open.close()
 
 
-class VideoWriter(FrameWriter):
-    """Writes a video frame by frame; use it in a ``with`` statement.
+class AlphaWriter(VideoWriter):
+    """A `VideoWriter` of frames with transparency: ``.webm`` (VP9), ``.mov`` (ProRes 4444) or a folder for PNG files."""
 
-    The kind follows from the path: ``.mp4`` (H.264, with sound), ``.gif``, or a folder of PNG frames where the path
-    ends in a separator or is an empty folder. It is written in a hidden folder beside its place, and put there at the end
-    of the ``with`` block; if that ends with an exception, of whatever kind, nothing is left behind. What a killed process
-    left behind goes when the next video is written beside it.
-
-    Args:
-        path: where to.
-        frame_rate: frames a second, taken exactly.
-        audio_from: a video whose sound goes along (MP4 only), never longer than the frames. A `VideoSource` brings its
-            own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its video. It
-            is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
-        metadata: text to store in the file, for example `provenance`.
-        quality: constant rate factor of H.264, from 0 (best) to 51.
-
-    Raises:
-        InputError: the path cannot be written, an argument is out of range, or the disk is full.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        frame_rate: Fraction | int | float | str,
-        *,
-        audio_from: AudioSource | None = None,
-        start: float | None = None,
-        end: float | None = None,
-        metadata: Mapping[str, str] | None = None,
-        quality: int = QUALITY,
-    ) -> None:
-        super().__init__(path, check_output(path), frame_rate, audio_part(audio_from, start, end), metadata)
-        self._quality = check_quality(quality)
-
-    @property
-    def sound_codecs(self) -> SoundCodecs | None:
-        """Of the sound that the output can have; None if it has none."""
-        return IN_MP4 if self.kind == "mp4" else None
-
-    def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
-        if self.kind == "mp4":
-            return Mp4Sink(
-                made,
-                self.frame_rate,
-                size,
-                quality=self._quality,
-                sound=self._sound,
-                metadata=self._metadata,
-            )
-        if self.kind == FRAMES:
-            return FolderSink(made, metadata=self._metadata)
-        return GifSink(made, self.frame_rate, size, metadata=self._metadata)
+    channels = 4  # RGB as it is without transparency, and opacity
+    _kind_of = staticmethod(check_alpha_output)
 
 
 def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
@@ -274,4 +207,43 @@ def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mappi
     target = check_file(path, ".png")
     check_frame(pixels, None, target)
     with naming(target), atomic_path(target) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=_png_text(metadata or {}))
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=png_text(metadata or {}))
+
+
+def save_animation(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    frame_rate: Fraction | int | float | str,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    quality: int = 80,
+) -> None:
+    """Write frames ``(H, W, 3)`` uint8 RGB as a WebP animation that loops for ever.
+
+    Args:
+        path: where to, ending in .webp.
+        frames: at least one, all of one size; they are kept in memory until the file is written.
+        frame_rate: frames a second; times are whole milliseconds, rounded so that the error does not add up.
+        metadata: text to store in the file, for example `provenance`.
+        quality: from 0 (smallest) to 100 (best).
+
+    Raises:
+        InputError: the path cannot be written, no frames, frames of several sizes, or a quality out of range.
+    """
+    target, rate = check_file(path, ".webp"), exact_rate(frame_rate)
+    if not 0 <= quality <= 100:
+        raise InputError(f"quality: must be in 0 (smallest) to 100 (best), got {quality!r}")
+    pictures: list[Image.Image] = []
+    size = None
+    for frame in frames:
+        size = check_frame(frame, size, target)
+        pictures.append(Image.fromarray(frame))
+    if not pictures:
+        raise InputError(f"{target}: an animation needs at least one frame, got none")
+    times = [round(1000 * number / rate) for number in range(len(pictures) + 1)]
+    durations = [after - before for before, after in pairwise(times)]
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "\n".join(f"{key}: {value}" for key, value in (metadata or {}).items())
+    options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
+    with naming(target), atomic_path(target) as temporary:
+        pictures[0].save(temporary, format="WEBP", quality=quality, method=4, exif=exif, **options)
