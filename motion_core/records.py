@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from .atomic import final_path, hidden_folder, put
-from .media.outputs import check_file, naming
+from .media.paths import check_file, naming
 
 
 class RecordWriter:

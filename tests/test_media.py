@@ -1062,10 +1062,6 @@ def test_sound_is_copied_in_time_with_the_frames(tmp_path, name, codec, tone, ke
     ends = track_ends(path)
     assert ends["audio"] <= ends["video"]
     assert ends["audio"] > ends["video"] - 0.15
-    with media.VideoWriter(path, source.frame_rate, audio_from=driving, start=start, end=end) as writer:
-        for frame in source:
-            writer.write(frame)
-    assert abs(files.first_beep(path) - expected) < 0.004
 
 
 def test_sound_ends_with_a_video_that_is_stopped_early(tmp_path):
@@ -1073,9 +1069,7 @@ def test_sound_ends_with_a_video_that_is_stopped_early(tmp_path):
     path = write(tmp_path / "out.mp4", 30, audio_from=source)
     assert track_ends(path)["audio"] <= track_ends(path)["video"] == 1.2
     assert track_ends(path)["audio"] > 1.1
-    part = write(tmp_path / "part.mp4", 60, audio_from=source.path, start=0.5, end=1.5)
-    assert 0.9 < track_ends(part)["audio"] <= 1.0
-    late = write(tmp_path / "late.mp4", 100, audio_from=source)  # and may end before it
+    late = write(tmp_path / "late.mp4", 100, audio_from=source.path)  # and may end before it
     assert 2.9 < track_ends(late)["audio"] <= 3.0 < track_ends(late)["video"]
 
 
@@ -1197,11 +1191,7 @@ def test_bad_frames_are_refused(tmp_path, frame, message):
 def test_other_bad_arguments_of_the_writer_are_refused(tmp_path):
     with refused("a.mp4: a video needs at least one frame, got none"), media.VideoWriter(tmp_path / "a.mp4", 25):
         pass
-    for options, message in (
-        ({"quality": 52}, "quality: must be a whole number in 0 .* got 52"),
-        ({"start": 2, "end": 1}, "start: must be at least 0 and before end"),
-        ({"start": -1}, "start: must be at least 0"),
-    ):
+    for options, message in (({"quality": 52}, "quality: must be a whole number in 0 .* got 52"),):
         with refused(message):
             media.VideoWriter(tmp_path / "a.mp4", 25, **options)
     with refused("frame_rate: must be above 0"):

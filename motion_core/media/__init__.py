@@ -2,13 +2,13 @@
 
 Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `motion_core.errors.InputError`.
 
-    pictures    load_image and friends          outputs     what can be written where
+    pictures    load_image and friends          paths       what must be there, what can be written
     timing      rates and times                 encoding    MP4, WebM, MOV, GIF, PNG files
     containers  files, opened by PyAV           writing     VideoWriter, AlphaWriter, save_image, save_animation
     decoding    their frames                    sound       of the driving video, made before the frames
     readers     of all other kinds              resuming    SegmentedWriter, for long jobs
     reading     open_video -> VideoSource       inspecting  describe, scene cuts
-    files       there, whole, unchanged?        comparison  side by side, by moviepy
+    comparison  side by side, by moviepy        sheets      side by side, as a picture
     layouts     folders of videos, lists of pairs
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from .comparison import compose_comparison
 from .inspecting import MediaInfo, cut_frames, describe, scene_cuts
-from .outputs import check_alpha_output, check_file, check_other, check_output
+from .paths import check_alpha_output, check_file, check_other, check_output
 from .pictures import MAX_PIXELS, image_tensor, load_image, parse_color, to_float, to_uint8
 from .pictures import Picture as ImageSource
 from .readers import FrameReader as FrameAccess

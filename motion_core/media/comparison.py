@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from ..errors import InputError
-from .files import existing_file
-from .outputs import check_output
+from .paths import check_output, existing_file
 from .pictures import Picture, load_image
 from .reading import VideoSource, open_video
 from .writing import VideoWriter

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from .containers import Packets, Track, measure, open_container
-from .files import FileStamp, existing_file
+from .paths import FileStamp, existing_file
 from .pictures import blend, check_size
 from .readers import FrameReader
 
@@ -221,14 +221,14 @@ def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
             yield frame
         else:
             graph.push(frame)
-            yield from _ready(graph)
+            yield from ready(graph)
     if graph is not None:
         yield from _rest(graph)
 
 
 def _rest(graph: Graph) -> Iterator[VideoFrame]:
     graph.push(None)
-    return _ready(graph)
+    return ready(graph)
 
 
 def _deinterlacer(frame: VideoFrame) -> Graph:
@@ -242,7 +242,8 @@ def _deinterlacer(frame: VideoFrame) -> Graph:
     return graph
 
 
-def _ready(graph: Graph) -> Iterator[VideoFrame]:
+def ready(graph: Graph) -> Iterator[VideoFrame]:
+    """The frames that a filter graph has finished so far."""
     while True:
         try:
             yield graph.vpull()

@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from ..errors import InputError
 from .containers import open_container
+from .decoding import ready
 from .sound import IN_MP4, IN_WEBM, Sound, SoundCodecs
 
 logger = logging.getLogger(__name__)
@@ -295,18 +296,10 @@ def _filtered(name: str, frames: Iterator[VideoFrame], *others: VideoFrame) -> I
                 source.push(other)
                 source.push(None)
         sources[0].push(frame)
-        yield from _ready(graph)
+        yield from ready(graph)
     if graph is not None:
         sources[0].push(None)
-        yield from _ready(graph)
-
-
-def _ready(graph: Graph) -> Iterator[VideoFrame]:
-    while True:
-        try:
-            yield graph.vpull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
+        yield from ready(graph)
 
 
 def _add_comment(gif: Path, comment: str) -> None:

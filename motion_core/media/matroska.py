@@ -1,4 +1,7 @@
-"""The structure of Matroska and WebM files. FFmpeg skips what it cannot make sense of, and frames are missing then."""
+"""The structure of Matroska and WebM files. FFmpeg skips what it cannot make sense of, and frames are missing then.
+
+It says so in its log only. PyAV hands that on under Python's lock, for which decoders in other threads could wait for ever.
+"""
 
 from __future__ import annotations
 

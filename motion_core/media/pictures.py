@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import InputError
-from .files import existing_file
+from .paths import existing_file
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from PIL import Image, features
 
 from ..errors import InputError
 from .containers import open_container
-from .files import FileStamp
+from .paths import FileStamp
 from .pictures import BAD_DATA, Picture, flatten, load_image, open_picture, picture_size
 from .timing import DEFAULT_RATE, Clock
 

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
 from .containers import main_audio_stream, open_container
 from .decoding import ContainerReader
-from .files import existing_file
+from .paths import existing_file
 from .pictures import MAX_PIXELS, Color, Picture, parse_color
 from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
 from .timing import Clock, cut_out, exact_rate

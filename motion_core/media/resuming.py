@@ -19,10 +19,10 @@ from ..atomic import atomic_path, final_path, lock_folder, put, remove, remove_l
 from ..errors import InputError
 from .containers import measure, open_container
 from .encoding import FolderSink, join, written_size
-from .outputs import FRAMES, check_output, naming
-from .sound import Sound, prepare_sound
+from .paths import FRAMES, check_output, naming
+from .sound import AudioSource, Sound, check_audio, prepare_sound
 from .timing import exact_rate
-from .writing import QUALITY, AudioSource, VideoWriter, audio_part, check_frame, check_quality
+from .writing import QUALITY, VideoWriter, check_frame, check_quality
 
 _MANIFEST = "job.json"
 _FRAMES = "frames"  # of an output that is a folder
@@ -119,7 +119,7 @@ class SegmentedWriter:
     removed. It is locked from the beginning of the block to its end, or to the death of the process.
 
     Args:
-        path, frame_rate, audio_from, start, end, metadata, quality: as for `VideoWriter`; ``.mp4`` or a folder.
+        path, frame_rate, audio_from, metadata, quality: as for `VideoWriter`; ``.mp4`` or a folder.
         fingerprint: any text that is the same only if inputs and settings are the same.
         resume: go on with an interrupted job; if there is none, begin one.
         keep: leave the finished segments behind when the ``with`` block ends with an exception, to be resumed.
@@ -146,8 +146,6 @@ class SegmentedWriter:
         keep: bool = True,
         segment_frames: int = 250,
         audio_from: AudioSource | None = None,
-        start: float | None = None,
-        end: float | None = None,
         metadata: Mapping[str, str] | None = None,
         quality: int = QUALITY,
     ) -> None:
@@ -160,7 +158,7 @@ class SegmentedWriter:
         self.frame_rate = exact_rate(frame_rate)
         self.parts = _parts_of(path)
         self._frames = self.parts / _FRAMES
-        self._audio = audio_part(audio_from, start, end)
+        self._audio = check_audio(audio_from)
         self._sound: Sound | None = None
         self._quality, self._segment_frames = check_quality(quality), segment_frames
         self._resume, self._keep = resume, keep

@@ -27,13 +27,11 @@ from av.packet import Packet
 from ..errors import InputError
 from .containers import main_audio_stream, measure, open_container
 from .decoding import ContainerReader
-from .files import existing_file
+from .paths import existing_file
 from .reading import VideoSource
 from .sound_packets import SoundPackets
 
 AudioSource = VideoSource | str | os.PathLike[str]
-# (what to take it from, seconds to skip if that is a path, seconds to take or None)
-AudioPart = tuple[AudioSource | None, Fraction, Fraction | None]
 logger = logging.getLogger(__name__)
 
 
@@ -109,20 +107,25 @@ class Sound:
         self.close()
 
 
-def prepare_sound(part: AudioPart, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
+def check_audio(source: AudioSource | None) -> AudioSource | None:
+    """Return whose sound is to be taken, if it is a video or a file. Raises InputError if there is no such file."""
+    return source if source is None or isinstance(source, VideoSource) else existing_file(source, "a file with sound")
+
+
+def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
     """Return the sound of a video, ready to be written, or None if there is none.
 
     Sound that cannot be used is left out with a warning: the frames are worth having without it.
 
     Args:
-        part: whose sound, and what part of it.
+        source: whose sound.
         folder: for an unnamed file, if the sound is too long to be kept in memory.
         codecs: of the kind of file that it goes into.
 
     Raises:
         OSError: the disk is full.
     """
-    wanted = _wanted(part)
+    wanted = _wanted(source)
     if wanted is None:
         return None
     reason: Exception | None = None
@@ -165,25 +168,24 @@ class _Wanted:
 _Writing = Callable[[SoundPackets, OutputContainer, _Wanted, SoundCodecs], None]
 
 
-def _wanted(part: AudioPart) -> _Wanted | None:
+def _wanted(source: AudioSource | None) -> _Wanted | None:
     """Return what to take from where, or None if there is no sound."""
-    source, skip, length = part
-    if source is None:
-        return None
     if isinstance(source, VideoSource):
         reader = source.reader
         if not isinstance(reader, ContainerReader) or reader.path is None:
             return None
-        length = source.duration if length is None else min(length, source.duration)
         (first, _), *others = parts = source.parts()
         shown = tuple((begin - first, end - first) for begin, end in parts) if others else ()
-        return _Wanted(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, length, shown)
-    path = existing_file(source, "a file with sound")
+        origin = reader.origin + first
+        return _Wanted(reader.path, source.audio_track, origin, reader.track.can_seek, source.duration, shown)
+    if source is None:
+        return None
+    path = Path(source)
     try:
         track = measure(path, take_cut_off=True)
     except InputError:  # a file with sound only
-        return _Wanted(path, None, skip, True, length)
-    return _Wanted(path, None, track.origin + skip, track.can_seek, length)
+        return _Wanted(path, None, Fraction(0), True, None)
+    return _Wanted(path, None, track.origin, track.can_seek, None)
 
 
 def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path) -> Sound | None:

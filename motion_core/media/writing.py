@@ -19,16 +19,12 @@ from ..atomic import atomic_path, final_path, hidden_folder, put, remove
 from ..errors import InputError
 from ..version import __version__
 from .encoding import FORMATS, FolderSink, FrameSink, GifSink, VideoSink, png_text, written_size
-from .files import existing_file
-from .outputs import FRAMES, check_alpha_output, check_file, check_output, naming
-from .reading import VideoSource
-from .sound import AudioPart, Sound, prepare_sound
-from .timing import exact_rate, exact_time
+from .paths import FRAMES, check_alpha_output, check_file, check_output, naming
+from .sound import AudioSource, Sound, check_audio, prepare_sound
+from .timing import exact_rate
 
 QUALITY = 18  # constant rate factor of H.264: hardly told from the original
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-
-AudioSource = VideoSource | str | os.PathLike[str]
 
 
 def provenance(model_name: str) -> dict[str, str]:
@@ -61,17 +57,6 @@ def check_quality(quality: int) -> int:
     return quality
 
 
-def audio_part(audio_from: AudioSource | None, start: float | None, end: float | None) -> AudioPart:
-    """Return (source, seconds to skip if it is a path, seconds to take or None for as many as there are frames)."""
-    if audio_from is not None and not isinstance(audio_from, VideoSource):
-        existing_file(audio_from, "a file with sound")
-    skip = Fraction(0) if start is None else exact_time(start, "start")
-    length = None if end is None else exact_time(end, "end") - skip
-    if skip < 0 or (length is not None and length <= 0):
-        raise InputError(f"start: must be at least 0 and before end, got start {start} and end {end}")
-    return audio_from, skip, length
-
-
 class VideoWriter:
     """Writes a video frame by frame; use it in a ``with`` statement.
 
@@ -83,9 +68,8 @@ class VideoWriter:
     Args:
         path: where to.
         frame_rate: frames a second, taken exactly.
-        audio_from: a video whose sound goes along where the format has sound, never longer than the frames. A `VideoSource`
-            brings its own start; of a path, sound from `start` to `end` is taken, in seconds after the first frame of its
-            video. It is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
+        audio_from: a video, or a file with sound, whose sound goes along where the format has sound, never longer than the
+            frames. It is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
         metadata: text to store in the file, for example `provenance`.
         quality: constant rate factor of H.264, from 0 (best) to 51.
 
@@ -102,15 +86,13 @@ class VideoWriter:
         frame_rate: Fraction | int | float | str,
         *,
         audio_from: AudioSource | None = None,
-        start: float | None = None,
-        end: float | None = None,
         metadata: Mapping[str, str] | None = None,
         quality: int = QUALITY,
     ) -> None:
         self.path, self.kind = Path(path), self._kind_of(path)
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
-        self._audio = audio_part(audio_from, start, end)
+        self._audio = check_audio(audio_from)
         self._sound: Sound | None = None
         self._metadata = dict(metadata or {})
         self._quality = check_quality(quality)
