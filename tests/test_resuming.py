@@ -150,6 +150,18 @@ def test_twenty_kills_at_random_moments_change_nothing(tmp_path, driving, target
         atomic.remove(folder)
 
 
+@pytest.mark.slow
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    """A resumed job equals the uninterrupted one only if the encoder does as it did."""
+    found = set()
+    for _ in range(300):
+        with media.VideoWriter(tmp_path / "a.mp4", 25) as writer:
+            for number in range(4):
+                writer.write(files.numbered(number))
+        found.add((tmp_path / "a.mp4").read_bytes())
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_output_is_written_by_one_job_only(tmp_path, driving, target):
     path = os.path.join(tmp_path, target)

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 import av
 import numpy as np
+import torch
 from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
@@ -118,7 +119,12 @@ class VideoSink:
         height, width = written_size(form.container, size)
         self._padding = [(0, height - size[0]), (0, width - size[1]), (0, 0)]
         self._reformatter = VideoReformatter()
-        options = {**form.options, **({"crf": str(quality)} if form.codec == "libx264" else {})}
+        options = dict(form.options)
+        if form.codec == "libx264":
+            options["crf"] = str(quality)
+            if torch.backends.cpu.get_cpu_capability() == "AVX512":
+                # With AVX-512 (x264 165), 6 of 981 encodings of the same four frames differed in the last bytes; with AVX2, none.
+                options["x264-params"] = "asm=avx2"
         try:
             self._begin(path, (height, width), options, metadata)
         except (av.FFmpegError, ValueError) as error:
