@@ -28,8 +28,12 @@ View = Any  # WarpedView or LayeredView
 class Backbone(Protocol):
     """Takes a source to a pose. Sources are of batch B, or 1 for all poses."""
 
-    def encode(self, image: Tensor, keypoints: Keypoints) -> Source:
-        """All that motions from `image` ``(B, 3, H, W)`` in [0, 1] need."""
+    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> Source:
+        """All that motions from `image` ``(B, 3, H, W)`` in [0, 1] need.
+
+        Args:
+            made: it is an image that was made on the way and not a picture that was given, on which more time may be spent.
+        """
 
     def motion(self, source: Source, pose: Keypoints, background: Tensor | None = None) -> Motion:
         """The motion to a pose ``(B, K, N, 2)``; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""

@@ -355,7 +355,7 @@ class MotionTransfer:
         still = t == 0  # (B,)
         image = torch.where(still[:, None, None, None], source.image, image)
         left = None if background is None else remaining_background(background, t)
-        return self.backbone.encode(image, keypoints), self.backbone.unmoved(motion, still), left
+        return self.backbone.encode(image, keypoints, made=True), self.backbone.unmoved(motion, still), left
 
     def _fused(self, fusion: ViewFusion, animated: View, real: list[View], through: View | None, t: Tensor) -> View:
         """The views of what is animated, of the pictures given and of the composed motion as one.

@@ -18,6 +18,7 @@ from motion_core.networks.layered.layer_painter import part_colours
 from motion_core.networks.layered.layout_network import grids_at_cells, sample_each
 from motion_core.networks.layered.limb_motion import LimbMotion
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, LIMBS, strips
+from motion_core.networks.layered.scene_fill import fill_scene, hidden_cells
 from motion_core.networks.layered.unet import Block
 
 LIMB_COUNT = len(LIMBS)
@@ -275,3 +276,29 @@ def test_a_size_that_the_levels_do_not_divide_is_refused():
         LayoutNetwork(size=60, widths=(8, 8, 8, 8))
     with pytest.raises(ValueError, match="size"):
         LayerPainter(size=100, widths=(8, 8, 8, 8))
+
+
+def test_what_a_figure_hides_is_continued_with_pieces_of_the_scene():
+    y = torch.arange(192)[:, None].expand(-1, 192)
+    boards = 0.4 + 0.3 * ((y // 16) % 2)
+    scene = boards.float().expand(1, 3, -1, -1).contiguous()
+    figure = torch.zeros(1, 1, 96, 96)
+    figure[..., 30:80, 40:56] = 1
+    hidden = hidden_cells(figure)
+    behind = F.interpolate(hidden, scale_factor=2) > 0
+    painted = torch.where(behind, F.avg_pool2d(scene, 25, 1, 12, count_include_pad=False), scene)  # right, but blurred
+    made = fill_scene(painted, hidden)
+    torch.testing.assert_close(made[~behind.expand_as(made)], scene[~behind.expand_as(made)], atol=0.02, rtol=0)
+    error, blurred = ((each - scene).abs()[behind.expand_as(made)].mean() for each in (made, painted))
+    assert error < 0.4 * blurred
+
+
+def test_where_no_piece_of_the_scene_fits_the_painting_stays():
+    hidden = torch.zeros(1, 1, 64, 64)
+    hidden[..., 20:40, 20:40] = 1
+    painted = torch.zeros(1, 3, 128, 128)
+    painted[:, 0] = 0.9 * F.interpolate(hidden, scale_factor=2)[:, 0]  # red where all else is black
+    assert fill_scene(painted, hidden)[0, 0, 46:74, 46:74].mean() > 0.7
+    everywhere = torch.ones_like(hidden)
+    assert fill_scene(painted, everywhere) is painted
+    assert fill_scene(painted, torch.zeros_like(hidden)) is painted

@@ -17,6 +17,7 @@ from .composition import compose
 from .layer_painter import LayerPainter, part_colours
 from .layout_network import CERTAIN, LayoutNetwork, grids_at_cells, sample_each, shrunk
 from .limbs import LAYERS_MIRRORED
+from .scene_fill import fill_scene, hidden_cells
 
 CELLS = 32  # of a picture's appearance, either way
 
@@ -28,8 +29,11 @@ class LayeredBackbone:
     layout_network: LayoutNetwork
     painter: LayerPainter
 
-    def encode(self, image: Tensor, keypoints: Keypoints) -> LayeredSource:
+    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> LayeredSource:
         """What motions from `image` ``(B, 3, H, W)`` in [0, 1] need: its parts, and the scene without the figure.
+
+        Args:
+            made: it was made on the way; only of a picture that was given pieces continue the scene (`scene_fill`).
 
         Raises:
             InputError: the keypoints come without a silhouette, as no `PersonDetector` gives them.
@@ -38,7 +42,13 @@ class LayeredBackbone:
             raise InputError("keypoints must come with the person's silhouette for the layered backbone")
         parts = self.layout_network.parts(image, keypoints, keypoints.silhouette).softmax(dim=1)
         source = layered_source(self.layout_network, image, keypoints, parts)
-        return replace(source, background=self.painter.background(image, 1 - parts[:, :1]))
+        figure = 1 - parts[:, :1]
+        background = self.painter.background(image, figure)
+        if not made:
+            background = torch.cat(
+                [fill_scene(*each) for each in zip(background.split(1), hidden_cells(figure).split(1), strict=True)]
+            )
+        return replace(source, background=background)
 
     def motion(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers in a pose; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""

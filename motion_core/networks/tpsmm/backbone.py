@@ -27,7 +27,7 @@ class TPSMMBackbone:
     image_generator: ImageGenerator
     kept_splines: Tensor | None = None
 
-    def encode(self, image: Tensor, keypoints: Keypoints) -> EncodedSource:
+    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> EncodedSource:
         """What motions from `image` ``(B, 3, H, W)`` in [0, 1] need."""
         small_image = self.dense_motion_network.shrink_source(image)
         heatmaps = self.dense_motion_network.heatmaps(small_image, keypoints)
