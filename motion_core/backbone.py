@@ -1,6 +1,6 @@
 """What the method needs of a backbone: encode a source, motion to a pose, view, paint.
 
-Hops, selection and fusion are written once on top of it, and none of them knows which backbone it has.
+The method (`motion_core.transfer`) is written once on top of it, and does not know which backbone it has.
 """
 
 from __future__ import annotations

@@ -34,18 +34,18 @@ def pose(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Seq
     """
     if parents is None:
         scale = relative_scale(source, initial)
-        ours, theirs = (points.flat().mean(dim=1) for points in (source, initial))  # (1, 2)
+        to, origin = (points.flat().mean(dim=1) for points in (source, initial))  # (1, 2)
     else:
         root = list(parents).index(-1)
         scale = _limb_scale(source, initial)
-        ours, theirs = (
+        to, origin = (
             torch.stack((of.points[:, root, 2:4, 0].mean(dim=1), of.points[..., 1].amax(dim=(1, 2))), dim=1)
             for of in (source, initial)
         )
-    return Keypoints((driving.points - theirs) * scale + ours)
+    return Keypoints((driving.points - origin) * scale + to)
 
 
-def relative(source: Keypoints, driving: Keypoints, initial: Keypoints, scale: float | None = None) -> Keypoints:
+def relative(source: Keypoints, driving: Keypoints, initial: Keypoints) -> Keypoints:
     """What moved since the initial driving frame, scaled to the source's size and added to the source.
 
     ``(driving - initial) * sqrt(hull(source) / hull(initial)) + source``, hull the area of the convex hull of all points;
@@ -55,11 +55,8 @@ def relative(source: Keypoints, driving: Keypoints, initial: Keypoints, scale: f
         source: ``(1, K, N, 2)``.
         driving: ``(B, K, N, 2)``.
         initial: ``(1, K, N, 2)``, keypoints of the driving frame whose pose is nearest to the source's.
-        scale: the square root above, where it is known already.
     """
-    if scale is None:
-        scale = relative_scale(source, initial)
-    return Keypoints((driving.points - initial.points) * scale + source.points)
+    return Keypoints((driving.points - initial.points) * relative_scale(source, initial) + source.points)
 
 
 def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, parents: Sequence[int]) -> Keypoints:
@@ -75,8 +72,8 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
         initial: ``(1, K, N, 2)``.
         parents: the spline that each of the K hangs on, -1 for the one that hangs on none.
     """
-    ours, start, now = (torch.view_as_complex(pose.points.float().contiguous()) for pose in (source, initial, driving))
-    near, near_start, near_now = (points[:, :, :2].mean(dim=2) for points in (ours, start, now))  # (1 or B, K)
+    own, start, now = (torch.view_as_complex(pose.points.float().contiguous()) for pose in (source, initial, driving))
+    near, near_start, near_now = (points[:, :, :2].mean(dim=2) for points in (own, start, now))  # (1 or B, K)
     along_start, along_now = (
         points[:, :, 2:4].mean(dim=2) - end for points, end in ((start, near_start), (now, near_now))
     )
@@ -93,23 +90,23 @@ def relative_limbs(source: Keypoints, driving: Keypoints, initial: Keypoints, pa
                 places[limb] = near[:, limb] + scale * (near_now - near_start)[:, limb]
             else:
                 carried = near_now[:, parent] + turn[:, parent] * (near_start[:, limb] - near_start[:, parent])
-                own = place(parent) + turn[:, parent] * (near[:, limb] - near[:, parent])
-                places[limb] = own + scale * (near_now[:, limb] - carried)
+                end = place(parent) + turn[:, parent] * (near[:, limb] - near[:, parent])
+                places[limb] = end + scale * (near_now[:, limb] - carried)
         return places[limb]
 
     ends = torch.stack([place(limb) for limb in range(len(parents))], dim=1)  # (B, K)
     expected = near_now[..., None] + turn[..., None] * (start - near_start[..., None])
-    moved = ends[..., None] + turn[..., None] * (ours - near[..., None]) + scale * (now - expected)
+    moved = ends[..., None] + turn[..., None] * (own - near[..., None]) + scale * (now - expected)
     return Keypoints(torch.view_as_real(moved).to(driving.points.dtype))
 
 
 def _limb_scale(source: Keypoints, initial: Keypoints) -> float:
     """Linear size of the source over that of the driving one: the median over limbs, since some point at the camera."""
-    ours, theirs = (
+    lengths, initial_lengths = (
         torch.linalg.vector_norm(of.points[0, :, 2:4].mean(dim=1) - of.points[0, :, :2].mean(dim=1), dim=-1).float()
         for of in (source, initial)
     )
-    return float((ours.clamp(min=1e-6) / theirs.clamp(min=1e-6)).quantile(0.5))
+    return float((lengths.clamp(min=1e-6) / initial_lengths.clamp(min=1e-6)).quantile(0.5))
 
 
 def avd(network: AVDNetwork, source: Keypoints, driving: Keypoints) -> Keypoints:
@@ -127,7 +124,7 @@ def with_strength(source: Keypoints, transferred: Keypoints, strength: float) ->
 def hull_area(points: np.ndarray) -> float:
     """Area of the convex hull of points ``(P, 2)``; 0 where they lie on a line.
 
-    Andrew's monotone chain, then the shoelace formula.
+    Andrew's monotone chain, then the shoelace formula; by hand, since nothing else that animates needs scipy.
     """
 
     def chain(ordered: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import media, motion_modes
+from . import media
 from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
 from .backbone import Source
 from .check import Check
@@ -245,7 +245,6 @@ class MotionInterpPipeline(SavedPipeline):
             driving = subject.analyse_video(source, video, placement, settings, presence)
             driving = smoothed(driving, settings, float(video.frame_rate))
             initial, driving = initial_keypoints(source.keypoints, driving, settings)  # (1, K, N, 2)
-            scale = motion_modes.relative_scale(source.keypoints, initial)
             painter: Any = self.image_generator  # a LayerPainter, where there is a scene
             scene = scene_of(settings, method, painter, (source, initial), video, placement, size, behind)
 
@@ -258,9 +257,7 @@ class MotionInterpPipeline(SavedPipeline):
                     return
 
                 # 3. Transferred keypoints
-                keypoints = method.transfer(
-                    source.keypoints, motion.keypoints, settings, initial, scale
-                )  # (B, K, N, 2)
+                keypoints = method.transfer(source.keypoints, motion.keypoints, settings, initial)  # (B, K, N, 2)
                 backgrounds = linked(links, motion.background_transform)  # (B, 3, 3) each
 
                 # 4. The optimal interpolated image, which depends on the frames before

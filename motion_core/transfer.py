@@ -159,7 +159,6 @@ class MotionTransfer:
         driving: Keypoints,
         settings: MotionSettings,
         initial: Keypoints | None = None,
-        scale: float | None = None,
     ) -> Keypoints:
         """The driving keypoints carried over to the source's object, ``(B, K, N, 2)``.
 
@@ -167,7 +166,7 @@ class MotionTransfer:
             source: ``(1, K, N, 2)``, or with the modes "standard" and "avd" ``(B, K, N, 2)``.
             driving: ``(B, K, N, 2)``.
             settings: `mode` and `strength`.
-            initial, scale: for "relative" and "pose", see `motion_modes`; None is the first of the driving poses.
+            initial: for "relative" and "pose", see `motion_modes`; None is the first of the driving poses.
         """
         start = Keypoints(driving.points[:1]) if initial is None else initial
         parents = self.detector.parents
@@ -175,7 +174,7 @@ class MotionTransfer:
             case "pose":
                 transferred = motion_modes.pose(source, driving, start, parents)
             case "relative" if parents is None:
-                transferred = motion_modes.relative(source, driving, start, scale)
+                transferred = motion_modes.relative(source, driving, start)
             case "relative":
                 transferred = motion_modes.relative_limbs(source, driving, start, parents)
             case "avd" if self.avd_network is not None:

@@ -37,38 +37,38 @@ def test_examples_in_docstrings():
     assert doctest.testmod(framing).attempted == 7
 
 
-@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
-@pytest.mark.parametrize("picture", SIZES)
-@pytest.mark.parametrize("network", [(256, 256), (128, 384)])
-def test_boxes_lie_within_their_images(picture, network, fit):
-    placement = place_in(picture, network, fit)
-    for (top, left, height, width), (full_height, full_width) in (
-        (placement.crop, picture),
-        (placement.content, network),
-    ):
-        assert top >= 0
-        assert left >= 0
-        assert height >= 1
-        assert width >= 1
-        assert top + height <= full_height
-        assert left + width <= full_width
-    image = torch.rand(2, 3, *picture)
-    assert to_network(image, placement).shape == (2, 3, *network)
-    assert from_network(torch.rand(2, 3, *network), placement).shape == (2, 3, *placement.content[2:])
-    assert "\n" not in placement.describe()
-    assert f"{picture[1]} x {picture[0]}" in placement.describe()
+def test_boxes_lie_within_their_images():
+    for fit in ["pad", "crop", "stretch"]:
+        for picture in SIZES:
+            for network in [(256, 256), (128, 384)]:
+                placement = place_in(picture, network, fit)
+                for (top, left, height, width), (full_height, full_width) in (
+                    (placement.crop, picture),
+                    (placement.content, network),
+                ):
+                    assert top >= 0
+                    assert left >= 0
+                    assert height >= 1
+                    assert width >= 1
+                    assert top + height <= full_height
+                    assert left + width <= full_width
+                image = torch.rand(2, 3, *picture)
+                assert to_network(image, placement).shape == (2, 3, *network)
+                assert from_network(torch.rand(2, 3, *network), placement).shape == (2, 3, *placement.content[2:])
+                assert "\n" not in placement.describe()
+                assert f"{picture[1]} x {picture[0]}" in placement.describe()
 
 
-@pytest.mark.parametrize("picture", SIZES)
-def test_pad_keeps_the_whole_picture_and_its_aspect(picture):
-    placement = place_in(picture, (256, 256))
-    _, _, height, width = placement.content
-    assert placement.crop == (0, 0, *picture)
-    assert max(height, width) == 256
-    assert height % 2 == 0
-    assert width % 2 == 0
-    exact = 256 * min(picture) / max(picture)
-    assert abs(min(height, width) - max(exact, 2)) <= 1  # the nearest even number, at least 2
+def test_pad_keeps_the_whole_picture_and_its_aspect():
+    for picture in SIZES:
+        placement = place_in(picture, (256, 256))
+        _, _, height, width = placement.content
+        assert placement.crop == (0, 0, *picture)
+        assert max(height, width) == 256
+        assert height % 2 == 0
+        assert width % 2 == 0
+        exact = 256 * min(picture) / max(picture)
+        assert abs(min(height, width) - max(exact, 2)) <= 1  # the nearest even number, at least 2
 
 
 def test_pad_is_centred_and_repeats_the_border():
@@ -102,11 +102,11 @@ def test_box_limits_what_is_used():
     assert torch.equal(to_network(image, same), image[..., 110:210, 200:300])
 
 
-@pytest.mark.parametrize("size", [(256, 256), (100, 256), (256, 64)])
-def test_there_and_back_is_bit_exact_where_nothing_is_resized(size):
-    image = torch.rand(3, 3, *size)
-    placement = place_in(size, (256, 256))
-    assert torch.equal(from_network(to_network(image, placement), placement), image)
+def test_there_and_back_is_bit_exact_where_nothing_is_resized():
+    for size in [(256, 256), (100, 256), (256, 64)]:
+        image = torch.rand(3, 3, *size)
+        placement = place_in(size, (256, 256))
+        assert torch.equal(from_network(to_network(image, placement), placement), image)
 
 
 def test_constant_pictures_stay_constant():
@@ -137,19 +137,19 @@ def test_preview_dims_what_is_not_used_and_outlines_what_is():
     assert torch.equal(image, torch.full((1, 3, 100, 200), 0.8))  # not changed
 
 
-@pytest.mark.parametrize("feather", [0.0, 0.1, 0.5])
-def test_paste_back_leaves_everything_outside_the_box_alone(feather):
-    picture, frames = torch.rand(1, 3, 90, 120), torch.rand(4, 3, 64, 64)
-    placement = place_in((90, 120), (64, 64), "crop", box=(20, 30, 40, 50))
-    before = picture.clone()
-    result = paste_back(picture, frames, placement, feather)
-    top, left, height, width = placement.crop
-    inside = torch.zeros(90, 120, dtype=torch.bool)
-    inside[top : top + height, left : left + width] = True
-    assert result.shape == (4, 3, 90, 120)
-    assert torch.equal(result[..., ~inside], picture.expand(4, 3, 90, 120)[..., ~inside])
-    assert not torch.equal(result[..., inside], picture.expand(4, 3, 90, 120)[..., inside])
-    assert torch.equal(picture, before)
+def test_paste_back_leaves_everything_outside_the_box_alone():
+    for feather in [0.0, 0.1, 0.5]:
+        picture, frames = torch.rand(1, 3, 90, 120), torch.rand(4, 3, 64, 64)
+        placement = place_in((90, 120), (64, 64), "crop", box=(20, 30, 40, 50))
+        before = picture.clone()
+        result = paste_back(picture, frames, placement, feather)
+        top, left, height, width = placement.crop
+        inside = torch.zeros(90, 120, dtype=torch.bool)
+        inside[top : top + height, left : left + width] = True
+        assert result.shape == (4, 3, 90, 120)
+        assert torch.equal(result[..., ~inside], picture.expand(4, 3, 90, 120)[..., ~inside])
+        assert not torch.equal(result[..., inside], picture.expand(4, 3, 90, 120)[..., inside])
+        assert torch.equal(picture, before)
 
 
 def test_paste_back_of_the_same_frame_shows_no_seam():
@@ -191,23 +191,23 @@ def test_subject_box_holds_the_points_in_corner_aligned_coordinates():
     assert left + width > 60
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_subject_box_stays_within_the_picture(seed):
-    generator = torch.Generator().manual_seed(seed)
-    height, width = torch.randint(2, 300, (2,), generator=generator).tolist()
-    points = torch.randn(5, 4, 2, generator=generator) * 0.6
-    aspect = float(torch.rand(1, generator=generator)) * 3 + 0.2
-    box = subject_box(points, (height, width), margin=0.3, aspect=aspect)
-    place_in((height, width), (64, 64), box=box)  # raises if it is not within
-    assert abs(box[3] - box[2] * aspect) <= max(1, aspect)
+def test_subject_box_stays_within_the_picture():
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        height, width = torch.randint(2, 300, (2,), generator=generator).tolist()
+        points = torch.randn(5, 4, 2, generator=generator) * 0.6
+        aspect = float(torch.rand(1, generator=generator)) * 3 + 0.2
+        box = subject_box(points, (height, width), margin=0.3, aspect=aspect)
+        place_in((height, width), (64, 64), box=box)  # raises if it is not within
+        assert abs(box[3] - box[2] * aspect) <= max(1, aspect)
 
 
-@pytest.mark.parametrize("picture", SIZES[:4])
-@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
-def test_points_go_into_the_networks_image_and_back(picture, fit):
-    placement = place_in(picture, (128, 96), fit)
-    points = torch.rand(2, 3, 4, 2, dtype=torch.float64) * 4 - 2
-    torch.testing.assert_close(picture_points(network_points(points, placement), placement), points)
+def test_points_go_into_the_networks_image_and_back():
+    for picture in SIZES[:4]:
+        for fit in ["pad", "crop", "stretch"]:
+            placement = place_in(picture, (128, 96), fit)
+            points = torch.rand(2, 3, 4, 2, dtype=torch.float64) * 4 - 2
+            torch.testing.assert_close(picture_points(network_points(points, placement), placement), points)
 
 
 def test_points_and_regions_follow_the_pixels_into_the_networks_image():
@@ -224,20 +224,22 @@ def test_points_and_regions_follow_the_pixels_into_the_networks_image():
     assert ((point + 1) / 2 * torch.tensor([63, 39])).tolist() == pytest.approx(found, abs=0.05)
 
 
-@pytest.mark.parametrize("size", [(301, 400), (257, 255), (300, 300)])
-def test_a_part_in_its_own_pixels_is_not_resized(size):
-    image = torch.rand(1, 3, *size)
-    placement = place_own(size, 256)
-    assert torch.equal(from_network(to_network(image, placement), placement), image)
-    assert placement.network_size == (max(size),) * 2
+def test_a_part_in_its_own_pixels_is_not_resized():
+    for size in [(301, 400), (257, 255), (300, 300)]:
+        image = torch.rand(1, 3, *size)
+        placement = place_own(size, 256)
+        assert torch.equal(from_network(to_network(image, placement), placement), image)
+        assert placement.network_size == (max(size),) * 2
 
 
-@pytest.mark.parametrize(
-    ("size", "fit", "side"),
-    [((100, 80), "pad", 256), ((3000, 2000), "pad", 1536), ((900, 700), "crop", 700), ((900, 700), "stretch", 900)],
-)
-def test_small_parts_are_enlarged_and_very_large_ones_reduced(size, fit, side):
-    assert place_own(size, 256, fit).network_size == (side, side)
+def test_small_parts_are_enlarged_and_very_large_ones_reduced():
+    for size, fit, side in [
+        ((100, 80), "pad", 256),
+        ((3000, 2000), "pad", 1536),
+        ((900, 700), "crop", 700),
+        ((900, 700), "stretch", 900),
+    ]:
+        assert place_own(size, 256, fit).network_size == (side, side)
 
 
 def test_room_is_for_the_person_and_the_poses_within_the_picture():
@@ -258,9 +260,8 @@ POINTS = torch.zeros(1, 1, 2)
 PLACEMENT = place_in((8, 8), (8, 8))
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
+def test_bad_arguments_are_named():
+    for call, message in [
         (lambda: place_in((0, 5), (8, 8)), "picture_size: .* got \\(0, 5\\)"),
         (lambda: place_in((5.0, 5), (8, 8)), "picture_size: .* got \\(5.0, 5\\)"),
         (lambda: place_in((5, 5), (8,)), "network_size: .* got \\(8,\\)"),
@@ -286,12 +287,10 @@ PLACEMENT = place_in((8, 8), (8, 8))
         (lambda: subject_box(POINTS * float("nan"), (8, 8)), "points: must be finite"),
         (lambda: subject_box(POINTS, (8, 8), margin=-1), "margin: .* got -1"),
         (lambda: subject_box(POINTS, (8, 8), aspect=0), "aspect in .* 0"),
-    ],
-)
-def test_bad_arguments_are_named(call, message):
-    with pytest.raises(InputError, match=message) as caught:
-        call()
-    assert "\n" not in str(caught.value)
+    ]:
+        with pytest.raises(InputError, match=message) as caught:
+            call()
+        assert "\n" not in str(caught.value)
 
 
 def test_placement_is_frozen():

@@ -104,9 +104,8 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 # Refusals
 
 
-@pytest.mark.parametrize(
-    ("cls", "arguments", "message"),
-    [
+def test_a_constructor_refuses_and_names_the_argument_and_its_value():
+    for cls, arguments, message in [
         (KeypointDetector, {"num_splines": 0}, r"num_splines.*0"),
         (KeypointDetector, {"points_per_spline": 2}, r"points_per_spline.*2"),
         (DenseMotionNetwork, {"num_splines": 0}, r"num_splines=0"),
@@ -134,11 +133,9 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
         (AVDNetwork, {"id_features": 0}, r"id_features=0"),
         (AVDNetwork, {"pose_features": 0}, r"pose_features=0"),
         (AVDNetwork, {"hidden_features": (8, 0)}, r"hidden_features=\(8, 0\)"),
-    ],
-)
-def test_a_constructor_refuses_and_names_the_argument_and_its_value(cls, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        cls(**arguments)
+    ]:
+        with pytest.raises(ValueError, match=message):
+            cls(**arguments)
 
 
 def test_keypoints_refuse_another_shape():
@@ -146,15 +143,15 @@ def test_keypoints_refuse_another_shape():
         Keypoints(torch.zeros(1, 50, 2))
 
 
-@pytest.mark.parametrize("cls", SMALL, ids=lambda cls: cls.__name__)
-def test_an_unknown_configuration_key_is_refused(cls):
-    with pytest.raises(TypeError, match="num_spline"):
-        cls(num_spline=3)
-    with pytest.raises(InputError, match=rf"{cls.__name__} has no configuration num_spline;"):
-        cls.from_config({**SMALL[cls], "num_spline": 3})
-    with pytest.raises(InputError, match="num_spline"):
-        cls.from_config(SMALL[cls], num_spline=3)
-    assert isinstance(cls.from_config(cls(**SMALL[cls]).config), cls), "its own configuration must be accepted"
+def test_an_unknown_configuration_key_is_refused():
+    for cls in SMALL:
+        with pytest.raises(TypeError, match="num_spline"):
+            cls(num_spline=3)
+        with pytest.raises(InputError, match=rf"{cls.__name__} has no configuration num_spline;"):
+            cls.from_config({**SMALL[cls], "num_spline": 3})
+        with pytest.raises(InputError, match="num_spline"):
+            cls.from_config(SMALL[cls], num_spline=3)
+        assert isinstance(cls.from_config(cls(**SMALL[cls]).config), cls), "its own configuration must be accepted"
 
 
 # Configurations
@@ -383,36 +380,41 @@ def test_avd_takes_the_pose_of_the_driving_and_the_identity_of_the_source():
 # Layers against plain ones
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (16, 16), (33, 40), (16, 80)])
-def test_up_equals_doubling_then_convolution_norm_relu(size):
-    layer = Up(5, 6)
-    nn.init.normal_(layer.norm.weight), nn.init.normal_(layer.norm.bias)
-    x = torch.randn(2, 5, *size, requires_grad=True)
-    parameters = (x, layer.conv.weight, layer.norm.weight, layer.norm.bias)  # a norm follows: the bias has no effect
-    doubled = F.interpolate(x, scale_factor=2, mode="nearest")
-    plain = F.conv2d(doubled, layer.conv.weight, layer.conv.bias, padding=1)
-    plain = F.relu(F.instance_norm(plain, weight=layer.norm.weight, bias=layer.norm.bias))
-    ours = layer(x)
-    assert ours.shape == (2, 6, 2 * size[0], 2 * size[1])
-    torch.testing.assert_close(ours, plain, rtol=0, atol=2e-5)
+def test_up_equals_doubling_then_convolution_norm_relu():
+    for size in [(1, 1), (2, 3), (16, 16), (33, 40), (16, 80)]:
+        layer = Up(5, 6)
+        nn.init.normal_(layer.norm.weight), nn.init.normal_(layer.norm.bias)
+        x = torch.randn(2, 5, *size, requires_grad=True)
+        parameters = (
+            x,
+            layer.conv.weight,
+            layer.norm.weight,
+            layer.norm.bias,
+        )  # a norm follows: the bias has no effect
+        doubled = F.interpolate(x, scale_factor=2, mode="nearest")
+        plain = F.conv2d(doubled, layer.conv.weight, layer.conv.bias, padding=1)
+        plain = F.relu(F.instance_norm(plain, weight=layer.norm.weight, bias=layer.norm.bias))
+        ours = layer(x)
+        assert ours.shape == (2, 6, 2 * size[0], 2 * size[1])
+        torch.testing.assert_close(ours, plain, rtol=0, atol=2e-5)
 
-    direction = torch.randn_like(plain)
-    expected = torch.autograd.grad(plain, parameters, direction)
-    for gradient, wanted in zip(torch.autograd.grad(ours, parameters, direction), expected, strict=True):
-        scale = max(1.0, wanted.abs().max().item())
-        torch.testing.assert_close(gradient / scale, wanted / scale, rtol=0, atol=1e-4)
+        direction = torch.randn_like(plain)
+        expected = torch.autograd.grad(plain, parameters, direction)
+        for gradient, wanted in zip(torch.autograd.grad(ours, parameters, direction), expected, strict=True):
+            scale = max(1.0, wanted.abs().max().item())
+            torch.testing.assert_close(gradient / scale, wanted / scale, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("learning", [False, True])
-def test_the_norm_is_instance_norm_with_and_without_gradients(learning):
-    theirs, ours = nn.InstanceNorm2d(6, affine=True), NormReLU(6)
-    assert ours.state_dict().keys() == theirs.state_dict().keys()
-    nn.init.normal_(theirs.weight), nn.init.normal_(theirs.bias)
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(3, 6, 9, 7) * 4 + 2
-    with torch.set_grad_enabled(learning):
-        torch.testing.assert_close(ours(x), theirs(x).relu(), rtol=0, atol=1e-5)
-        assert ours(torch.randn(3, 6, 1, 1)).shape == (3, 6, 1, 1)
+def test_the_norm_is_instance_norm_with_and_without_gradients():
+    for learning in [False, True]:
+        theirs, ours = nn.InstanceNorm2d(6, affine=True), NormReLU(6)
+        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        nn.init.normal_(theirs.weight), nn.init.normal_(theirs.bias)
+        ours.load_state_dict(theirs.state_dict())
+        x = torch.randn(3, 6, 9, 7) * 4 + 2
+        with torch.set_grad_enabled(learning):
+            torch.testing.assert_close(ours(x), theirs(x).relu(), rtol=0, atol=1e-5)
+            assert ours(torch.randn(3, 6, 1, 1)).shape == (3, 6, 1, 1)
 
 
 def test_same_down_and_residual_equal_their_formulas():
@@ -427,18 +429,18 @@ def test_same_down_and_residual_equal_their_formulas():
     torch.testing.assert_close(residual(x), x + residual.conv2(norm(inner).relu()), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("factor", [2, 4, 8])
-def test_shrink_equals_a_direct_computation(factor):
-    image = torch.rand(1, 2, 24, 32)
-    kernel = antialias_kernel(factor).astype(float)
-    reach = len(kernel) // 2
-    padded = np.pad(image.numpy().astype(float), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-    result = Shrink(2, factor)(image)
-    assert result.shape == (1, 2, 24 // factor, 32 // factor)
-    for i in range(24 // factor):
-        for j in range(32 // factor):
-            window = padded[0, :, i * factor : i * factor + len(kernel), j * factor : j * factor + len(kernel)]
-            np.testing.assert_allclose(result[0, :, i, j].numpy(), (window * kernel).sum(axis=(1, 2)), atol=1e-6)
+def test_shrink_equals_a_direct_computation():
+    for factor in [2, 4, 8]:
+        image = torch.rand(1, 2, 24, 32)
+        kernel = antialias_kernel(factor).astype(float)
+        reach = len(kernel) // 2
+        padded = np.pad(image.numpy().astype(float), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+        result = Shrink(2, factor)(image)
+        assert result.shape == (1, 2, 24 // factor, 32 // factor)
+        for i in range(24 // factor):
+            for j in range(32 // factor):
+                window = padded[0, :, i * factor : i * factor + len(kernel), j * factor : j * factor + len(kernel)]
+                np.testing.assert_allclose(result[0, :, i, j].numpy(), (window * kernel).sum(axis=(1, 2)), atol=1e-6)
 
 
 def test_shrink_by_1_is_a_copy():
@@ -516,26 +518,26 @@ def test_bf16_networks_take_their_transformations_in_fp32(networks):
     assert torch.equal(network.bfloat16().transformations((32, 32), source, driving, None), expected)
 
 
-@pytest.mark.parametrize("cls", COORDINATE_NETWORKS, ids=lambda cls: cls.__name__)
-def test_networks_of_coordinates_keep_fp32_and_still_move(cls):
-    network = small(cls)
-    expected = outputs(network)
-    for changed in (network.to(torch.bfloat16), network.half(), network.to(torch.float16), network.double()):
-        assert {tensor.dtype for tensor in changed.parameters()} == {torch.float32}
-        assert {tensor.dtype for tensor in changed.buffers()} <= {torch.float32, torch.int64}
-    for result, wanted in zip(outputs(network), expected, strict=True):
-        assert torch.equal(result, wanted)
-    for moved in (copy.deepcopy(network).to("meta"), copy.deepcopy(network).to("meta", torch.bfloat16)):
-        assert {(tensor.device.type, tensor.dtype) for tensor in moved.parameters()} == {("meta", torch.float32)}
-
-
-@pytest.mark.parametrize("cls", COORDINATE_NETWORKS, ids=lambda cls: cls.__name__)
-def test_networks_of_coordinates_give_the_same_in_autocast(cls):
-    network = small(cls)
-    expected = outputs(network)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def test_networks_of_coordinates_keep_fp32_and_still_move():
+    for cls in COORDINATE_NETWORKS:
+        network = small(cls)
+        expected = outputs(network)
+        for changed in (network.to(torch.bfloat16), network.half(), network.to(torch.float16), network.double()):
+            assert {tensor.dtype for tensor in changed.parameters()} == {torch.float32}
+            assert {tensor.dtype for tensor in changed.buffers()} <= {torch.float32, torch.int64}
         for result, wanted in zip(outputs(network), expected, strict=True):
             assert torch.equal(result, wanted)
+        for moved in (copy.deepcopy(network).to("meta"), copy.deepcopy(network).to("meta", torch.bfloat16)):
+            assert {(tensor.device.type, tensor.dtype) for tensor in moved.parameters()} == {("meta", torch.float32)}
+
+
+def test_networks_of_coordinates_give_the_same_in_autocast():
+    for cls in COORDINATE_NETWORKS:
+        network = small(cls)
+        expected = outputs(network)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for result, wanted in zip(outputs(network), expected, strict=True):
+                assert torch.equal(result, wanted)
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -721,11 +723,11 @@ def test_regressors_take_another_architecture_and_smaller_images(architecture, t
     torch.testing.assert_close(predictor(image, image), torch.eye(3).expand(2, 3, 3))
 
 
-@pytest.mark.parametrize("name", ["resnet", "hf_hub:timm/resnet18", ""])
-def test_an_architecture_that_timm_does_not_know_is_refused(name):
-    for network in (KeypointDetector, BackgroundPredictor):
-        with pytest.raises(ValueError, match="architecture must be"):
-            network(architecture=name)
+def test_an_architecture_that_timm_does_not_know_is_refused():
+    for name in ["resnet", "hf_hub:timm/resnet18", ""]:
+        for network in (KeypointDetector, BackgroundPredictor):
+            with pytest.raises(ValueError, match="architecture must be"):
+                network(architecture=name)
 
 
 @torch.no_grad()

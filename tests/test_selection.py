@@ -54,20 +54,22 @@ def painted(pipe, monkeypatch):
 # Scores
 
 
-@pytest.mark.parametrize("strategy", SCORED)
-@pytest.mark.parametrize("background", [False, True], ids=["still", "moving"])
-def test_scores_do_not_depend_on_the_batch(pipe, hop_case, strategy, background):
-    transforms = hop_case.backgrounds if background else None
+def test_scores_do_not_depend_on_the_batch(pipe, hop_case):
+    for strategy in SCORED:
+        for background in [False, True]:
+            transforms = hop_case.backgrounds if background else None
 
-    times, scores = scores_of(pipe, hop_case, strategy, backgrounds=transforms)
+            times, scores = scores_of(pipe, hop_case, strategy, backgrounds=transforms)
 
-    assert times.tolist() == [0, 0.25, 0.5, 0.75]
-    assert scores.shape == (3, 4)
-    assert scores.std(dim=1).min() > 1e-4
-    for index in range(3):
-        pose = Keypoints(hop_case.poses.points[index : index + 1])
-        alone = scores_of(pipe, hop_case, strategy, pose, transforms[index : index + 1] if background else None)[1]
-        torch.testing.assert_close(scores[index], alone[0], atol=1e-4, rtol=0)
+            assert times.tolist() == [0, 0.25, 0.5, 0.75]
+            assert scores.shape == (3, 4)
+            assert scores.std(dim=1).min() > 1e-4
+            for index in range(3):
+                pose = Keypoints(hop_case.poses.points[index : index + 1])
+                alone = scores_of(
+                    pipe, hop_case, strategy, pose, transforms[index : index + 1] if background else None
+                )[1]
+                torch.testing.assert_close(scores[index], alone[0], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("strategy", SCORED)
@@ -164,27 +166,23 @@ def test_the_larger_the_balance_the_larger_the_analytic_choice(pipe, hop_case):
         assert chosen[-1].eq(candidates.times.shape[1] - 1).all()
 
 
-@pytest.mark.parametrize("path", ["linear", "rigid"])
-@pytest.mark.parametrize("strategy", SCORED)
-def test_without_motion_there_is_no_hop(pipe, picture, strategy, path):
-    frames = np.stack([picture] * 2)
+def test_without_motion_there_is_no_hop(pipe, picture):
+    for path in ["linear", "rigid"]:
+        for strategy in SCORED:
+            frames = np.stack([picture] * 2)
 
-    result = pipe(picture, frames, strategy=strategy, path=path, strength=0)
+            result = pipe(picture, frames, strategy=strategy, path=path, strength=0)
 
-    if strategy == "learned":  # of random weights: here it says nothing, but that all poses are the same
-        assert result.selections[0] == result.selections[1]
-    else:
-        assert [chosen.t for chosen in result.selections] == [0, 0]
+            if strategy == "learned":  # of random weights: here it says nothing, but that all poses are the same
+                assert result.selections[0] == result.selections[1]
+            else:
+                assert [chosen.t for chosen in result.selections] == [0, 0]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"num_candidates": 0}, {"features": 0}, {"balance": -1.0}, {"fixed_time": 1.5}, {"fixed_time": -0.1}],
-    ids=repr,
-)
-def test_a_selector_out_of_range_is_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        OptimalInterpolationSelector(**wrong)
+def test_a_selector_out_of_range_is_refused():
+    for wrong in [{"num_candidates": 0}, {"features": 0}, {"balance": -1.0}, {"fixed_time": 1.5}, {"fixed_time": -0.1}]:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            OptimalInterpolationSelector(**wrong)
 
 
 def test_an_unknown_strategy_has_no_scores(pipe, hop_case):
@@ -205,19 +203,19 @@ def by_the_rule(scores, margin):
     return chosen
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.1, 0.5, 2.0])
-@pytest.mark.parametrize("batch", [1, 3, 40])
-def test_a_steady_choice_follows_its_rule(margin, batch):
-    times, scores = candidate_times(5), torch.randn(40, 5) + torch.randn(40, 5).cumsum(dim=0) / 3
-    steady = SteadyChoice(margin)
+def test_a_steady_choice_follows_its_rule():
+    for margin in [0.0, 0.1, 0.5, 2.0]:
+        for batch in [1, 3, 40]:
+            times, scores = candidate_times(5), torch.randn(40, 5) + torch.randn(40, 5).cumsum(dim=0) / 3
+            steady = SteadyChoice(margin)
 
-    chosen = [each for part in scores.split(batch) for each in steady(times, part)]
+            chosen = [each for part in scores.split(batch) for each in steady(times, part)]
 
-    expected = by_the_rule(scores.tolist(), margin)
-    for each, index, frame in zip(chosen, expected, scores.tolist(), strict=True):
-        assert each == FrameSelection(times[index].item(), frame[index], tuple(times.tolist()), tuple(frame))
-    alone = SteadyChoice(margin, one_video=False)(times, scores)
-    assert alone == [SteadyChoice(margin)(times, frame[None])[0] for frame in scores]
+            expected = by_the_rule(scores.tolist(), margin)
+            for each, index, frame in zip(chosen, expected, scores.tolist(), strict=True):
+                assert each == FrameSelection(times[index].item(), frame[index], tuple(times.tolist()), tuple(frame))
+            alone = SteadyChoice(margin, one_video=False)(times, scores)
+            assert alone == [SteadyChoice(margin)(times, frame[None])[0] for frame in scores]
 
 
 def test_a_steady_choice_removes_flicker_and_follows_what_lasts():
@@ -244,15 +242,15 @@ def test_the_picture_itself_counts_as_the_frame_before_the_first():
 # In the pipeline
 
 
-@pytest.mark.parametrize("strategy", SCORED)
-def test_the_output_says_what_was_chosen(pipe, picture, video, strategy):
-    result = pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0)
+def test_the_output_says_what_was_chosen(pipe, picture, video):
+    for strategy in SCORED:
+        result = pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0)
 
-    assert len(result.selections) == 5
-    for chosen in result.selections:
-        assert chosen.candidates == (0, 0.25, 0.5, 0.75)
-        best = max(range(4), key=lambda index: chosen.candidate_scores[index])
-        assert (chosen.t, chosen.score) == (chosen.candidates[best], chosen.candidate_scores[best])
+        assert len(result.selections) == 5
+        for chosen in result.selections:
+            assert chosen.candidates == (0, 0.25, 0.5, 0.75)
+            best = max(range(4), key=lambda index: chosen.candidate_scores[index])
+            assert (chosen.t, chosen.score) == (chosen.candidates[best], chosen.candidate_scores[best])
 
 
 def test_learned_is_what_is_done_unless_something_else_is_asked_for(pipe, picture, video):
@@ -262,13 +260,13 @@ def test_learned_is_what_is_done_unless_something_else_is_asked_for(pipe, pictur
     np.testing.assert_array_equal(default.frames, learned.frames)
 
 
-@pytest.mark.parametrize(("options", "t"), [({"strategy": "fixed"}, 0.5), ({"strategy": "none"}, 0), ({"t": 0.3}, 0.3)])
-def test_a_time_that_is_not_chosen_by_scores_has_none(pipe, picture, video, options, t):
-    result = pipe(picture, video[:2], **options)
+def test_a_time_that_is_not_chosen_by_scores_has_none(pipe, picture, video):
+    for options, t in [({"strategy": "fixed"}, 0.5), ({"strategy": "none"}, 0), ({"t": 0.3}, 0.3)]:
+        result = pipe(picture, video[:2], **options)
 
-    for chosen in result.selections:
-        assert chosen.t == pytest.approx(t)
-        assert (chosen.score, chosen.candidates, chosen.candidate_scores) == (None, (), ())
+        for chosen in result.selections:
+            assert chosen.t == pytest.approx(t)
+            assert (chosen.score, chosen.candidates, chosen.candidate_scores) == (None, (), ())
 
 
 def test_what_is_chosen_is_what_is_animated(pipe, picture, video):
@@ -280,16 +278,17 @@ def test_what_is_chosen_is_what_is_animated(pipe, picture, video):
         assert np.abs(given.frames[index].astype(int) - chosen.frames[index]).max() <= 1
 
 
-@pytest.mark.parametrize("strategy", SCORED)
-def test_the_choice_does_not_depend_on_the_batch_size(pipe, picture, video, strategy):
-    one, three = (
-        pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0.001, batch_size=size) for size in (1, 3)
-    )
+def test_the_choice_does_not_depend_on_the_batch_size(pipe, picture, video):
+    for strategy in SCORED:
+        one, three = (
+            pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0.001, batch_size=size)
+            for size in (1, 3)
+        )
 
-    assert [chosen.t for chosen in one.selections] == [chosen.t for chosen in three.selections]
-    for ours, theirs in zip(one.selections, three.selections, strict=True):
-        assert ours.candidate_scores == pytest.approx(theirs.candidate_scores, abs=1e-4)
-    assert np.abs(one.frames.astype(int) - three.frames).max() <= 1
+        assert [chosen.t for chosen in one.selections] == [chosen.t for chosen in three.selections]
+        for ours, theirs in zip(one.selections, three.selections, strict=True):
+            assert ours.candidate_scores == pytest.approx(theirs.candidate_scores, abs=1e-4)
+        assert np.abs(one.frames.astype(int) - three.frames).max() <= 1
 
 
 @pytest.mark.parametrize("variant", ["full", "v2"])
@@ -374,9 +373,8 @@ def test_a_strategy_needs_a_selector(variant_pipeline, picture, video):
     assert len(pipe(picture, video[:2], strategy="none").frames) == 2
 
 
-@pytest.mark.parametrize(
-    ("variant", "changes", "message"),
-    [
+def test_networks_that_are_not_the_variants_are_refused(variant_pipeline):
+    for variant, changes, message in [
         ("tpsmm", {"variant": "int"}, "variant 'int' must have a selector"),
         ("tpsmm", {"variant": "v2"}, "variant 'v2' must have a selector"),
         ("full", {"variant": "v2"}, "variant 'v2' must have a view_fusion"),
@@ -393,8 +391,6 @@ def test_a_strategy_needs_a_selector(variant_pipeline, picture, video):
             {"variant": "full", "selector": OptimalInterpolationSelector(image_channels=1)},
             "selector must have the keypoint detector's image_channels 3, got 1",
         ),
-    ],
-)
-def test_networks_that_are_not_the_variants_are_refused(variant_pipeline, variant, changes, message):
-    with pytest.raises(InputError, match=message):
-        MotionInterpPipeline(**variant_pipeline(variant).components | changes, image_size=SIZE)
+    ]:
+        with pytest.raises(InputError, match=message):
+            MotionInterpPipeline(**variant_pipeline(variant).components | changes, image_size=SIZE)
