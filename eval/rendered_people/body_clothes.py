@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from .body_loose import Body, loose_layers
 from .body_places import REGIONS, Places
 from .head import BOTTOM, TOP, hairline
 from .outfit import Outfit
-from .painting import HEIGHT, TILES, WIDTH, split_of_trunk
+from .painting import on_tile, placed, split_of_trunk
 from .rotations import unit
 from .shapes import Mesh, joined, smooth, triangles, vertex_normals
 from .skeleton import BONE
@@ -44,7 +42,7 @@ def dressed(
         _painted(shell.vertices, shell.quads, shell.weights, shell.places, trunk=shell.trunk, two_sided=True)
         for shell in layers.shells
     ]
-    parts += [replace(mesh, uvs=_on_tile(mesh.uvs, mesh.tile)) for mesh in layers.skirts]
+    parts += [placed(mesh) for mesh in layers.skirts]
     parts += [_eye(vertices, quads[name], weights) for name in ("eye_l", "eye_r")]
     if outfit.hair_style in _HAIR_ENDS:
         parts.append(_long_hair(vertices, quads["hair"], weights, heads, outfit, np.unique(quads["eye_l"])))
@@ -120,23 +118,17 @@ def _painted(
         uv = places.by_region[name][faces[here]]
         crosses = np.ptp(uv[..., 0], axis=1) > 0.5
         uv[..., 0] = np.where(crosses[:, None] & (uv[..., 0] < 0.5), 1.0, uv[..., 0])
-        uvs[here] = _on_tile(uv, trunk if name == "trunk" else name)
+        uvs[here] = on_tile(uv, trunk if name == "trunk" else name)
     if grown is not None:
         hairy = grown[faces].mean(1) > 0.5
         uv = places.by_region["head"][faces[hairy]] * 1.0
         uv[..., 0] %= 0.98
-        uvs[hairy] = _on_tile(uv, "hair")
+        uvs[hairy] = on_tile(uv, "hair")
     grid = np.round(uvs.reshape(-1, 2) * 4096).astype(np.int64)
     keys = (faces.reshape(-1) << 26) | (grid[:, 0] << 13) | grid[:, 1]
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     source = faces.reshape(-1)[first]
     return _mesh(vertices[source], uvs.reshape(-1, 2)[first], inverse.reshape(-1, 3), weights[source], two_sided)
-
-
-def _on_tile(uv: np.ndarray, name: str) -> np.ndarray:
-    x, y, width, height = TILES[name]
-    inside = np.array((x, y)) + 0.5 + np.clip(uv, 0, 1) * (np.array((width, height)) - 1)
-    return inside / (WIDTH, HEIGHT)
 
 
 def _mesh(vertices: np.ndarray, uvs: np.ndarray, faces: np.ndarray, weights: np.ndarray, two_sided: bool) -> Mesh:
@@ -149,7 +141,7 @@ def _eye(vertices: np.ndarray, quads: np.ndarray, weights: np.ndarray) -> Mesh:
     points = vertices[used]
     half = np.ptp(points, axis=0).max() / 2
     uv = 0.5 + (points[:, :2] - (points.max(0) + points.min(0))[:2] / 2) / (2 * half)
-    return _mesh(points, _on_tile(uv, "eyeball"), faces.reshape(-1, 3), weights[used], False)
+    return _mesh(points, on_tile(uv, "eyeball"), faces.reshape(-1, 3), weights[used], False)
 
 
 def _long_hair(
@@ -172,4 +164,4 @@ def _long_hair(
     points[:, 1] = np.maximum(points[:, 1], end)
     turned = np.arctan2(points[:, 2] - joint[2], points[:, 0]) / (2 * np.pi) % 1
     v = (points[:, 1].max() - points[:, 1]) / 0.6
-    return _mesh(points, _on_tile(np.stack((turned, v), 1), "hair"), faces.reshape(-1, 3), weights[used], True)
+    return _mesh(points, on_tile(np.stack((turned, v), 1), "hair"), faces.reshape(-1, 3), weights[used], True)

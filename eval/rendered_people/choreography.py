@@ -14,64 +14,30 @@ from .skeleton import ANGLE, ANGLES, HIGH, LOW, other_side
 Random = np.random.Generator
 Pose = dict[str, float]
 
+
+def _both(**angles: float) -> Pose:
+    """Angles of both sides."""
+    return {f"{side}_{name}": value for side in ("left", "right") for name, value in angles.items()}
+
+
 # Whole-body poses with large differences between them, in degrees; angles that are not named are those of `_STANDING`.
-_STANDING: Pose = {
-    f"{side}_{name}": value for side in ("left", "right") for name, value in (("arm_raise", 9), ("elbow", 14))
-}
+_STANDING = _both(arm_raise=9, elbow=14)
 _POSES: tuple[Pose, ...] = (
     {},
-    {"left_arm_raise": 165, "right_arm_raise": 165},
-    {"left_arm_raise": 92, "right_arm_raise": 92, "left_elbow": 3, "right_elbow": 3},
-    {"left_arm_raise": 130, "right_arm_raise": 130, "left_hip_side": 28, "right_hip_side": 28},
-    {"left_arm_raise": 90, "right_arm_raise": 90, "left_arm_front": 85, "right_arm_front": 85},
-    {
-        "spine_bend": 62,
-        "left_arm_raise": 80,
-        "right_arm_raise": 80,
-        "left_arm_front": 90,
-        "right_arm_front": 90,
-        "head_bend": 20,
-    },
+    _both(arm_raise=165),
+    _both(arm_raise=92, elbow=3),
+    _both(arm_raise=130, hip_side=28),
+    _both(arm_raise=90, arm_front=85),
+    _both(arm_raise=80, arm_front=90) | {"spine_bend": 62, "head_bend": 20},
     {"spine_side": 32, "right_arm_raise": 168, "left_arm_raise": 28, "left_elbow": 80, "head_side": 20},
     {"left_hip_bend": 88, "left_knee": 95, "right_arm_raise": 110, "right_arm_front": 70, "left_arm_raise": 60},
     {"left_hip_side": 58, "spine_side": -24, "right_arm_raise": 80, "left_arm_raise": 95},
     {"left_hip_bend": 98, "left_knee": 12, "spine_bend": 8, "right_arm_raise": 85, "right_arm_front": 80},
-    {
-        "left_hip_bend": 78,
-        "left_knee": 82,
-        "right_hip_bend": -22,
-        "right_knee": 30,
-        "left_arm_raise": 88,
-        "right_arm_raise": 88,
-    },
-    {
-        "left_arm_raise": 70,
-        "left_elbow": 135,
-        "left_arm_twist": 50,
-        "right_arm_raise": 45,
-        "right_elbow": 110,
-        "right_arm_twist": -60,
-    },
-    {
-        "left_arm_raise": 90,
-        "left_elbow": 90,
-        "left_arm_twist": -70,
-        "right_arm_raise": 90,
-        "right_elbow": 90,
-        "right_arm_twist": -70,
-    },
-    {
-        **{
-            f"{side}_{name}": value
-            for side in ("left", "right")
-            for name, value in (("hip_bend", 95), ("knee", 115), ("ankle", 25))
-        },
-        "spine_bend": 28,
-        "left_arm_raise": 85,
-        "right_arm_raise": 85,
-        "left_arm_front": 80,
-        "right_arm_front": 80,
-    },
+    _both(arm_raise=88) | {"left_hip_bend": 78, "left_knee": 82, "right_hip_bend": -22, "right_knee": 30},
+    {"left_arm_raise": 70, "left_elbow": 135, "left_arm_twist": 50}
+    | {"right_arm_raise": 45, "right_elbow": 110, "right_arm_twist": -60},
+    _both(arm_raise=90, elbow=90, arm_twist=-70),
+    _both(hip_bend=95, knee=115, ankle=25, arm_raise=85, arm_front=80) | {"spine_bend": 28},
 )
 
 

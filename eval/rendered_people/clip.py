@@ -45,8 +45,8 @@ class Plan:
         body: a body file instead of simple bodies, or None.
         roaming: metres that a person may go before the camera follows; with less, people are larger in the picture. None:
             1.6, or 0.7 with `near`.
-        near: cameras of `near_camera`, whose people fill the picture, instead of those of `camera`. Most people stay within the
-            roaming then: where they would go further, their way is made shorter, and their feet slide.
+        near: cameras whose people fill the picture, see `camera.draw_camera`. Most people stay within the roaming then:
+            where they would go further, their way is made shorter, and their feet slide.
         places: a folder of photos in front of which people are in half of the clips, or None.
     """
 

@@ -43,11 +43,15 @@ WIDTH, HEIGHT = round(512 * _UNIT), round(416 * _UNIT)
 _DARK: Color = (0.07, 0.07, 0.08)
 
 
+def on_tile(uvs: np.ndarray, name: str) -> np.ndarray:
+    """Places ``(..., 2)`` in the whole texture of `uvs` in a tile, half a pixel away from the tile's border."""
+    x, y, width, height = TILES[name]
+    return (np.array((x, y)) + 0.5 + np.clip(uvs, 0, 1) * (np.array((width, height)) - 1)) / (WIDTH, HEIGHT)
+
+
 def placed(mesh: Mesh) -> Mesh:
-    """The mesh with uvs in the whole texture instead of in its tile, half a pixel away from the tile's border."""
-    x, y, width, height = TILES[mesh.tile]
-    inside = np.array((x, y)) + 0.5 + mesh.uvs * (np.array((width, height)) - 1)
-    return replace(mesh, uvs=inside / (WIDTH, HEIGHT))
+    """The mesh with uvs in the whole texture instead of in its tile."""
+    return replace(mesh, uvs=on_tile(mesh.uvs, mesh.tile))
 
 
 def paint(outfit: Outfit, random: np.random.Generator) -> np.ndarray:

@@ -6,97 +6,56 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# name, parent, direction in the rest pose (arms stretched out to the sides)
-_TABLE = (
-    ("pelvis", None, (0, 1, 0)),
-    ("abdomen", "pelvis", (0, 1, 0)),
-    ("chest", "abdomen", (0, 1, 0)),
-    ("neck", "chest", (0, 1, 0)),
-    ("head", "neck", (0, 1, 0)),
-    ("right_collar", "chest", (-1, 0, 0)),
-    ("right_upper_arm", "right_collar", (-1, 0, 0)),
-    ("right_forearm", "right_upper_arm", (-1, 0, 0)),
-    ("right_hand", "right_forearm", (-1, 0, 0)),
-    ("left_collar", "chest", (1, 0, 0)),
-    ("left_upper_arm", "left_collar", (1, 0, 0)),
-    ("left_forearm", "left_upper_arm", (1, 0, 0)),
-    ("left_hand", "left_forearm", (1, 0, 0)),
-    ("right_thigh", "pelvis", (0, -1, 0)),
-    ("right_shin", "right_thigh", (0, -1, 0)),
-    ("right_foot", "right_shin", (0, 0, 1)),
-    ("left_thigh", "pelvis", (0, -1, 0)),
-    ("left_shin", "left_thigh", (0, -1, 0)),
-    ("left_foot", "left_shin", (0, 0, 1)),
-)
+_SIDES = ("right", "left")
+_SPINE = ("pelvis", "abdomen", "chest", "neck", "head")  # each the parent of the next one, upwards
+_ARM, _LEG = ("collar", "upper_arm", "forearm", "hand"), ("thigh", "shin", "foot")
+
+
+def _table() -> list[tuple[str, str, tuple[int, int, int]]]:
+    """Name, parent ("" for none) and direction in the rest pose, arms stretched out to the sides, of every bone."""
+    rows = [(name, above, (0, 1, 0)) for name, above in zip(_SPINE, ("", *_SPINE), strict=False)]
+    for side, out in zip(_SIDES, (-1, 1), strict=True):
+        arm = [f"{side}_{name}" for name in _ARM]
+        rows += [(name, above, (out, 0, 0)) for name, above in zip(arm, ("chest", *arm), strict=False)]
+    for side in _SIDES:
+        leg = [f"{side}_{name}" for name in _LEG]
+        directions = ((0, -1, 0), (0, -1, 0), (0, 0, 1))
+        rows += [(name, above, way) for name, above, way in zip(leg, ("pelvis", *leg), directions, strict=False)]
+    return rows
+
+
+_TABLE = _table()
 BONES = tuple(name for name, _, _ in _TABLE)
 BONE = {name: number for number, name in enumerate(BONES)}
-PARENTS = tuple(-1 if parent is None else BONE[parent] for _, parent, _ in _TABLE)
+PARENTS = tuple(BONE.get(above, -1) for _, above, _ in _TABLE)
 DIRECTIONS = np.array([direction for _, _, direction in _TABLE], np.float64)  # (J, 3)
 
 # 0 is the background. Numbers are a file format.
-PARTS = (
-    "background",
-    "head",
-    "torso",
-    "pelvis",
-    "right_upper_arm",
-    "right_forearm",
-    "right_hand",
-    "left_upper_arm",
-    "left_forearm",
-    "left_hand",
-    "right_thigh",
-    "right_shin",
-    "right_foot",
-    "left_thigh",
-    "left_shin",
-    "left_foot",
+PARTS = ("background", "head", "torso", "pelvis") + tuple(
+    f"{side}_{name}" for limb in (_ARM[1:], _LEG) for side in _SIDES for name in limb
 )
 PART = {name: number for number, name in enumerate(PARTS)}
 _PART_OF = {"abdomen": "torso", "chest": "torso", "neck": "head", "right_collar": "torso", "left_collar": "torso"}
 PART_OF_BONE = np.array([PART[_PART_OF.get(name, name)] for name in BONES], np.uint8)
 
 # The eighteen joints in the order that OpenPose made usual. Bones whose head is the joint; the face's are points of the head.
-JOINTS = (
-    "nose",
-    "neck",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_eye",
-    "left_eye",
-    "right_ear",
-    "left_ear",
-)
-BONE_OF_JOINT = (
-    "head",
-    "neck",
-    "right_upper_arm",
-    "right_forearm",
-    "right_hand",
-    "left_upper_arm",
-    "left_forearm",
-    "left_hand",
-    "right_thigh",
-    "right_shin",
-    "right_foot",
-    "left_thigh",
-    "left_shin",
-    "left_foot",
-    "head",
-    "head",
-    "head",
-    "head",
-)
+_BONE_AT = {
+    "shoulder": "upper_arm",
+    "elbow": "forearm",
+    "wrist": "hand",
+    "hip": "thigh",
+    "knee": "shin",
+    "ankle": "foot",
+}
+_JOINTS_OF_LIMBS = {
+    f"{side}_{joint}": f"{side}_{_BONE_AT[joint]}"
+    for limb in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+    for side in _SIDES
+    for joint in limb
+}
+_FACE = ("right_eye", "left_eye", "right_ear", "left_ear")
+JOINTS = ("nose", "neck", *_JOINTS_OF_LIMBS, *_FACE)
+BONE_OF_JOINT = ("head", "neck", *_JOINTS_OF_LIMBS.values(), *("head" for _ in _FACE))
 
 
 def other_side(name: str) -> str:

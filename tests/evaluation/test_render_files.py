@@ -239,11 +239,7 @@ def makehuman(tmp_path_factory):
             heads[f"{name}.{letter}"] = (sign * x, y, 0.1)
         for name, (x, y) in {"upperleg01": (1.1, 0.5), "lowerleg01": (1.3, -3.7), "foot": (1.4, -7.4)}.items():
             heads[f"{name}.{letter}"] = (sign * x, y, 0)
-    parts = {
-        "body": [],
-        "helper-tights": [],
-        "helper-hair": [box((-0.8, 6, -1), (0.8, 8.5, 0))],
-    }
+    parts = {"body": [], "helper-tights": [], "helper-hair": [box((-0.8, 6, -1), (0.8, 8.5, 0))]}
     for sign, group in ((1, "helper-l-eye"), (-1, "helper-r-eye")):
         parts[group] = [box((sign * 0.3 - 0.1, 7.2, 0.7), (sign * 0.3 + 0.1, 7.4, 0.9))]
     owners = []

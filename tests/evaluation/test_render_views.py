@@ -8,16 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from eval.rendered_people.annotations import Annotations, annotate
-from eval.rendered_people.camera import (
-    ROAMING,
-    Camera,
-    draw_camera,
-    look_at,
-    outwards,
-    pixel_rays,
-    project,
-    to_camera,
-)
+from eval.rendered_people.camera import ROAMING, Camera, draw_camera, look_at, outwards, pixel_rays, project, to_camera
 from eval.rendered_people.clip import Plan, Shot, Studio, _staying
 from eval.rendered_people.figure import joints, pose
 from eval.rendered_people.flow import background_transform
