@@ -1,4 +1,4 @@
-"""The command line: ``python -m motion_core animate | interpolate | info | convert | benchmark``."""
+"""The command line: ``python -m motion_core animate | interpolate | live | info | convert | benchmark``."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def _parser() -> CommandParser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_animate(subparsers)
     _add_interpolate(subparsers)
+    _add_live(subparsers)
     _add_info(subparsers)
     _add_convert(subparsers)
     _add_benchmark(subparsers)
@@ -345,6 +346,38 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--max-pixels", type=int, metavar="N", help="refuse larger pictures (default: 64 million pixels)"
     )
+
+
+def _add_live(subparsers: Any) -> None:
+    parser = _command(
+        subparsers,
+        "live",
+        commands.live,
+        epilog="Keys: q or Esc ends it; with r, the next pose counts as the picture's.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="the picture")
+    parser.add_argument(
+        "--camera", metavar="N|FILE", default="0", help="the camera's number, or a video that plays again and again"
+    )
+    parser.add_argument(
+        "--virtual-camera", action="store_true", help="also be a camera for other programs (needs pyvirtualcam)"
+    )
+    parser.add_argument("--no-window", action="store_true", help="show no window, which needs opencv-python")
+    parser.add_argument("--seconds", type=float, metavar="S", help="end after this time, and say how fast it was")
+    _add_model(parser)
+    _add_dtype(parser)
+    motion = parser.add_argument_group("motion")
+    motion.add_argument("--mode", choices=get_args(Mode), default=AnimationSettings.mode, help="as for `animate`")
+    motion.add_argument("--strength", type=float, default=AnimationSettings.strength, help="as for `animate`")
+    motion.add_argument(
+        "--smooth",
+        dest="smoothing",
+        type=float,
+        default=OneEuro.min_cutoff,
+        metavar="HZ",
+        help="make still parts tremble less; lower is smoother",
+    )
+    _add_picture(parser)
 
 
 def _add_info(subparsers: Any) -> None:

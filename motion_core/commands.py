@@ -101,6 +101,13 @@ def convert(options: argparse.Namespace) -> None:
     print(f"{options.output}: {describe_pipeline(pipeline)}")
 
 
+def live(options: argparse.Namespace) -> None:
+    """Animate a picture with a camera, as it goes."""
+    from .live import run
+
+    run(_load(options), options, settings_of(options))
+
+
 def info(options: argparse.Namespace) -> None:
     """Say what a picture, a video or a saved pipeline is, and what `animate` would make of it."""
     from . import media
