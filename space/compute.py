@@ -11,9 +11,11 @@ import numpy as np
 
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.animation import AnimatedFrame
+from motion_core.framing import Placement
 
+from . import insight
 from .choices import AppliedVariant
-from .insight import Pair, View, encode_pair, interpolated_images
+from .insight import Explanation, Pair, Seen, View, encode_pair
 from .models import Models, as_variant
 from .zerogpu import on_gpu
 
@@ -49,21 +51,38 @@ def forget(store: str) -> None:
 
 
 @on_gpu
-def frames(chosen: Chosen, picture: np.ndarray, driving: str, settings: AnimationSettings) -> Iterator[AnimatedFrame]:
-    """The frames of an animation, one by one."""
-    animation = chosen.pipeline().stream(picture, driving, settings)
+def frames(
+    chosen: Chosen, picture: np.ndarray, driving: str, settings: AnimationSettings, photos: Sequence[np.ndarray] = ()
+) -> Iterator[Placement | AnimatedFrame]:
+    """How the picture is placed, and then the frames of an animation, one by one."""
+    animation = chosen.pipeline().stream(picture, driving, settings, source_images=photos)
     try:
+        yield animation.placement
         yield from animation.frames
     finally:
         animation.frames.close()
 
 
 @on_gpu
-def used_images(
-    chosen: Chosen, picture: np.ndarray, settings: AnimationSettings, poses: Sequence[tuple[float, np.ndarray]]
-) -> list[np.ndarray]:
-    """See `space.insight.interpolated_images`."""
-    return interpolated_images(chosen.pipeline(), picture, settings, poses)
+def explain(
+    chosen: Chosen,
+    picture: np.ndarray,
+    photos: Sequence[np.ndarray],
+    settings: AnimationSettings,
+    placement: Placement,
+    keypoints: np.ndarray,
+    times: Sequence[float],
+) -> Explanation:
+    """See `space.insight.explain`."""
+    return insight.explain(chosen.pipeline(), picture, photos, settings, placement, keypoints, times)
+
+
+@on_gpu
+def look(
+    chosen: Chosen, picture: np.ndarray | None, frames: list[np.ndarray] | None, settings: AnimationSettings
+) -> Seen:
+    """See `space.insight.look`."""
+    return insight.look(chosen.pipeline(), picture, frames, settings)
 
 
 @on_gpu

@@ -7,84 +7,106 @@ import tempfile
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .words import LARGE_DISPLACEMENT, Moment, chosen_times
+from .choices import Box, Choices
+from .words import Moment
+
+if TYPE_CHECKING:
+    from .service import Checked
+    from .showcase import Piece
 
 # One colour per group of keypoints; they differ in lightness too.
 COLORS = (
     "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#3f8fd2", "#d55e00", "#cc79a7", "#8c6bb1", "#66c2a4", "#fb8072",
 )  # fmt: skip
-_WIDTH, _HEIGHT, _LEFT, _RIGHT = 420, 80, 34, 8
+_LEAST = 0.5  # displacement at the timeline's top, or it would make much of little
+_WIDTH, _HEIGHT, _LEFT = 380, 80, 34  # of the timeline, and what is left of it
 _PREVIEW = 320  # pixels of the longer side
 
 
 def timeline(moments: Sequence[Moment], rate: float) -> str:
-    """The chosen t and the displacement of each frame, one above the other, over the same seconds."""
+    """The displacement of each frame, and what the hop leaves of it, over the seconds."""
     if not moments:
         return ""
     seconds = len(moments) / rate
-    most = max(2 * LARGE_DISPLACEMENT, *(moment.displacement for moment in moments))
-    times = ", ".join(f"{t:.2f} in {count} frames" for t, count in chosen_times(moments)[:4])
+    top = max(_LEAST, *(moment.displacement for moment in moments))
+
+    def line(values: Sequence[float], style: str) -> str:
+        points = " ".join(
+            f"{_LEFT + (index + 0.5) / len(values) * _WIDTH:.1f} {_HEIGHT * (1 - value / top):.1f}"
+            for index, value in enumerate(values)
+        )
+        return f'<polyline class="line {style}" points="{points}"/>'
+
     words = (
-        f"Timeline of {seconds:.1f} s. Chosen t: {times}. Largest displacement: "
-        f"{max(moment.displacement for moment in moments):.2f} of a picture's half width."
-    )
-    chosen = _chart([[moment.t for moment in moments]], 1.0, "t", ("line t",), steps=True)
-    moved = _chart(
-        [[moment.displacement for moment in moments], [moment.remaining for moment in moments]],
-        most,
-        "displacement",
-        ("line moved", "line left"),
-        mark=LARGE_DISPLACEMENT,
+        f"Displacement over {seconds:.1f} s, in widths of the picture: at most "
+        f"{max(moment.displacement for moment in moments) / 2:.2f}; dashed, what the hop leaves of it: at most "
+        f"{max(moment.remaining for moment in moments) / 2:.2f}"
     )
     ticks = "".join(
-        f'<text x="{_x(position)}" y="248" text-anchor="{anchor}">{seconds * position:.1f} s</text>'
+        f'<text x="{_LEFT + position * _WIDTH:.0f}" y="{_HEIGHT + 18}" text-anchor="{anchor}">{seconds * position:.1f} s</text>'
         for position, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     )
     return (
-        f'<figure class="mc-figure"><svg class="mc-timeline" viewBox="0 0 {_WIDTH} 256" role="img" '
-        f'aria-label="{escape(words)}"><text class="head" x="0" y="14">Chosen t (0 is the picture itself)</text>'
-        f'<g transform="translate(0 24)">{chosen}</g>'
-        f'<text class="head" x="0" y="136">Displacement, and what the hop leaves of it (dashed)</text>'
-        f'<g transform="translate(0 146)">{moved}</g>{ticks}</svg></figure>'
+        f'<figure class="mc-figure"><svg class="mc-timeline" viewBox="0 0 {_LEFT + _WIDTH} {_HEIGHT + 24}" role="img" '
+        f'aria-label="{words}"><rect class="ground" x="{_LEFT}" width="{_WIDTH}" height="{_HEIGHT}"/>'
+        f'<text x="{_LEFT - 6}" y="12" text-anchor="end">{top / 2:.2g}</text>'
+        f"{line([moment.displacement for moment in moments], 'moved')}"
+        f"{line([moment.remaining for moment in moments], 'left')}{ticks}</svg><figcaption>{words}.</figcaption></figure>"
     )
 
 
-def _x(position: float) -> str:
-    return f"{_LEFT + position * (_WIDTH - _LEFT - _RIGHT):.1f}"
+def rgb(color: str) -> list[float]:
+    """A colour "#rrggbb" as three numbers in [0, 1]."""
+    return [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
 
 
-def _chart(
-    rows: Sequence[Sequence[float]],
-    top: float,
-    name: str,
-    classes: Sequence[str],
-    *,
-    steps: bool = False,
-    mark: float | None = None,
-) -> str:
-    def y(value: float) -> str:
-        return f"{(1 - min(max(value, 0.0), top) / top) * (_HEIGHT - 4) + 2:.1f}"
+def found(picture: np.ndarray, limbs: np.ndarray | None, which: str, words: str, box: Box | None) -> str:
+    """A picture with the limbs of the person found in it, on which a box can be drawn.
 
-    parts = [f'<rect class="ground" x="{_LEFT}" y="0" width="{_WIDTH - _LEFT - _RIGHT}" height="{_HEIGHT}"/>']
-    for value in (0.0, top):
-        parts.append(f'<text x="{_LEFT - 6}" y="{float(y(value)) + 4:.1f}" text-anchor="end">{value:.2g}</text>')
-    if mark is not None:
-        parts.append(f'<path class="mark" d="M{_x(0)} {y(mark)}H{_x(1)}"><title>large from here on</title></path>')
-    for row, style in zip(rows, classes, strict=True):
-        count = len(row)
-        points = [f"{_x(0)} {y(row[0])}"]
-        for index, value in enumerate(row):
-            left, right = index / count, (index + 1) / count
-            points += (
-                [f"{_x(left)} {y(value)}", f"{_x(right)} {y(value)}"]
-                if steps
-                else [f"{_x((left + right) / 2)} {y(value)}"]
-            )
-        parts.append(f'<polyline class="{style}" points="{" ".join(points)}"><title>{escape(name)}</title></polyline>')
-    return "".join(parts)
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        limbs: their two ends, ``(K, 2, 2)``, as shares (x, y) of the picture; None: nobody is found.
+        which: of the page's two pictures it is, for `BOXES`.
+        box: the part that is used.
+    """
+    height, width = picture.shape[:2]
+    scale = max(height, width) / 100
+    lines = []
+    for group, ends in enumerate(() if limbs is None else limbs * np.array([width, height])):
+        (x1, y1), (x2, y2) = ends
+        lines.append(
+            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{COLORS[group % len(COLORS)]}" '
+            f'stroke-width="{2.2 * scale:.1f}" stroke-linecap="round"/>'
+        )
+    top, left, down, across = box or (0, 0, 1, 1)
+    shape = f'x="{left * width:.1f}" y="{top * height:.1f}" width="{across * width:.1f}" height="{down * height:.1f}"'
+    return (
+        f'<svg class="found" data-which="{which}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(words)}">'
+        f'<image href="{data_uri(picture)}" width="{width}" height="{height}"/>{"".join(lines)}<rect class="box" {shape}/></svg>'
+    )
+
+
+def check(seen: Checked, sentences: Sequence[str], choices: Choices) -> str:
+    """What is found before a run: pictures with limbs and boxes, and sentences."""
+    pictures = "".join(
+        found(pixels, limbs, which, f"{name}: {'a person is found' if limbs is not None else 'nobody is found'}", box)
+        for pixels, limbs, which, name, box in (
+            (seen.picture, seen.limbs[0], "picture", "The picture", choices.picture_box),
+            (seen.driving, seen.limbs[1], "driving", "The driving video", choices.driving_box),
+        )
+        if pixels is not None
+    )
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    chosen = choices.picture_box or choices.driving_box or choices.subject
+    reset = '<button type="button" data-reset>Use all of both</button>' if chosen else ""
+    return (
+        f'<div class="mc-check{"" if seen.works else " fails"}" role="status"><div class="pair">{pictures}</div>'
+        f"<ul>{lines}</ul><p>Drag on a picture to use a part of it; click on a person to choose them. {reset}</p></div>"
+    )
 
 
 def keypoint_paths(picture: np.ndarray, paths: np.ndarray, at: np.ndarray) -> str:
@@ -134,9 +156,13 @@ def progress(text: str, done: int = 0, total: int = 0, frame: np.ndarray | None 
 
 
 def reduced(frame: np.ndarray) -> np.ndarray:
-    """Every n-th pixel of a frame ``(H, W, 3)``, for a quick look."""
+    """Every n-th pixel of a frame ``(H, W, 3)``, or ``(H, W, 4)`` on white, for a quick look."""
     step = max(1, round(max(frame.shape[:2]) / _PREVIEW))
-    return frame[::step, ::step]
+    small = frame[::step, ::step]
+    if small.shape[-1] == 3:
+        return small
+    share = small[..., 3:] / 255
+    return (small[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -164,9 +190,7 @@ def picker(title: str, choices: Sequence[tuple[Sequence[str], str]]) -> str:
     """Thumbnails to choose from, as buttons; each choice has the addresses of its pictures, and says what they show."""
     buttons = []
     for index, (addresses, words) in enumerate(choices):
-        pictures = '<span aria-hidden="true">→</span>'.join(
-            f'<img src="{escape(address)}" alt="" loading="lazy">' for address in addresses
-        )
+        pictures = "".join(f'<img src="{escape(address)}" alt="" loading="lazy">' for address in addresses)
         buttons.append(
             f'<button type="button" data-index="{index}" title="{escape(words)}" aria-label="{escape(words)}">{pictures}</button>'
         )
@@ -174,6 +198,20 @@ def picker(title: str, choices: Sequence[tuple[Sequence[str], str]]) -> str:
         f'<div class="mc-picker" role="group" aria-label="{escape(title)}"><p>{escape(title)}</p>'
         f'<div class="row">{"".join(buttons)}</div></div>'
     )
+
+
+def gallery_wall(pieces: Sequence[Piece]) -> str:
+    """Videos that play by themselves, and pictures, each with a title to choose it by."""
+    shown = []
+    for index, piece in enumerate(pieces):
+        title, address = escape(piece.shown.title), escape(piece.shown.address)
+        media = (
+            f'<video src="{address}" aria-label="{title}" autoplay muted loop playsinline controls></video>'
+            if piece.kind == "animation"
+            else f'<img src="{address}" alt="{title}" loading="lazy">'
+        )
+        shown.append(f'<figure>{media}<button type="button" data-index="{index}">{title}</button></figure>')
+    return f'<div class="mc-wall">{"".join(shown)}</div>'
 
 
 def wipe(left: Path, right: Path, names: tuple[str, str]) -> str:

@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from html import escape
@@ -16,18 +17,30 @@ import gradio as gr
 import numpy as np
 
 from motion_core import InputError
+from motion_core.version import __version__
 
 from . import drawing
-from .choices import SHIPPED, Choices
+from .choices import SHIPPED, Choices, Offered, shares
 from .limits import Limits
 from .runs import Runs, temporary_folder
-from .words import duration
+from .words import count, duration
 
 if TYPE_CHECKING:
     from .insight import View
+    from .live import LiveSessions
     from .service import Service, Update
 
 logger = logging.getLogger(__name__)
+_INSTALLED = (Path(__file__).parents[1], *map(Path, sys.path[1:]))  # where this program is: nobody's business
+_WORDINGS = (
+    (r"^source_image: ", "the picture: "),
+    (r"^(video|driving_video): ", "the driving video: "),
+    (r": too large unless max_pixels is raised", ": it is too large"),
+    (r" \([a-z ]+ out of range\)", ""),
+    (r"\b1 frames\b", "1 frame"),
+)
+_LONGEST = 300  # letters of a sentence
+_REMEMBERED = 20  # files of a session
 OUR_FAULT = "Something went wrong here, and it is in the log. Please try again, or try another file."
 FileLike = Mapping[str, Any] | None  # what Gradio gives for a file: its path and more
 Images = list[tuple[np.ndarray, str]]
@@ -68,10 +81,18 @@ class Handlers:
     def __init__(self, service: Future[Service], limits: Limits, folder: Path) -> None:
         self.limits, self.runs = limits, Runs()
         self._loading, self._folder = service, folder
+        self._live: LiveSessions | None = None
 
     @property
     def _service(self) -> Service:
         return self._loading.result()
+
+    def health(self) -> tuple[bool, dict[str, object]]:
+        """Whether the app can work, and what /health answers: its state, and how many runs wait or are at work."""
+        state = "loading"
+        if self._loading.done():
+            state = "broken" if self._loading.exception() else "ready" if self._service.models.ready else "loading"
+        return state == "ready", {"state": state, "version": __version__, "runs": len(self.runs)}
 
     def told(self, error: Exception) -> gr.Error:
         """An error as the page shows it."""
@@ -80,12 +101,21 @@ class Handlers:
         if not isinstance(error, InputError):
             logger.error("a job failed", exc_info=error)
             return gr.Error(OUR_FAULT, print_exception=False)
-        text = re.sub(rf"{re.escape(str(self._folder))}/(?:[^/\s]+/)*", "", str(error))
+        return gr.Error(escape(self._plain(str(error)), quote=False), print_exception=False)
+
+    def _plain(self, text: str) -> str:
+        """A sentence without what is nobody's business or nobody's language, and not endless."""
+        for folder in (self._folder, *_INSTALLED):
+            text = re.sub(rf"{re.escape(str(folder))}/(?:[^/\s]+/)*", "", text)
+        for pattern, words in _WORDINGS:
+            text = re.sub(pattern, words, text)
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 1]}…"
         if not text.split(maxsplit=1)[0].endswith(":"):  # a file's name keeps its letters
             text = text[:1].upper() + text[1:]
-        return gr.Error(escape(text, quote=False), print_exception=False)
+        return text
 
-    def announce(self, request: gr.Request) -> tuple[str, Any, Any]:
+    def announce(self, request: gr.Request) -> tuple[Any, Any, Any]:
         """A run was asked for: it can be stopped from now on."""
         self.runs.announce(_visitor(request))
         return drawing.progress("Waiting for its turn"), gr.update(interactive=False), gr.update(interactive=True)
@@ -115,12 +145,46 @@ class Handlers:
         """What a driving video is, and how much of it will be used."""
         if not driving:
             return ""
-        return self._service.describe(
-            _path(driving),
-            Choices(
-                start=_second(start, "start"), end=_second(end, "end"), longest=_number(longest, "the length limit")
-            ),
-        )
+        return self._service.describe(_path(driving), _choices(start=start, end=end, longest=longest))
+
+    @sentences
+    def check(
+        self,
+        picture: FileLike,
+        driving: FileLike,
+        mode: str,
+        fit: str,
+        crop: str,
+        start: float | None,
+        end: float | None,
+        longest: float,
+        picture_box: str,
+        driving_box: str,
+        subject: str,
+        model: str,
+    ) -> str:
+        """Whether picture and video can work, what is found in them, and what to expect; before a run."""
+        choices = _choices(
+            mode=mode, fit=fit, crop=crop, start=start, end=end, longest=longest,
+            picture_box=picture_box, driving_box=driving_box, subject=subject,
+        )  # fmt: skip
+        if not picture and not driving:
+            return ""
+        seen = self._service.check(_path(picture), _path(driving), choices, model)
+        return drawing.check(seen, [self._plain(sentence) for sentence in seen.sentences], choices)
+
+    @staticmethod
+    def drawn(event: gr.EventData) -> tuple[Any, Any, Any]:
+        """What somebody drew or clicked on the check's pictures, as texts: the boxes of picture and video, and the subject."""
+        if getattr(event, "reset", False):
+            return "", "", ""
+        box, point = getattr(event, "box", None), getattr(event, "point", None)
+        if box:
+            text = ", ".join(f"{float(number):.3f}" for number in box)
+            return (text, gr.skip(), "") if event.which == "picture" else (gr.skip(), text, gr.skip())
+        if point and event.which == "picture":
+            return gr.skip(), gr.skip(), ", ".join(f"{float(number):.3f}" for number in point)
+        return gr.skip(), gr.skip(), gr.skip()
 
     @sentences
     def animate(
@@ -141,42 +205,58 @@ class Handlers:
         start: float | None,
         end: float | None,
         longest: float,
-        model: str,
-        request: gr.Request,
+        scene: str = "source",
+        behind: FileLike = None,
+        picture_box: str = "",
+        driving_box: str = "",
+        subject: str = "",
+        photos: list[FileLike] | None = None,
+        model: str = SHIPPED,
+        request: gr.Request = None,  # type: ignore[assignment]  # Gradio gives it
     ) -> Iterator[tuple[Any, ...]]:
         """Animate a picture with the motion of a video."""
-        choices = Choices(
-            mode=mode,  # type: ignore[arg-type]  # the settings check what a client sends
-            best_frame=bool(best_frame),
-            strength=_number(strength, "strength"),
-            smooth=bool(smooth),
-            selector=selector,  # type: ignore[arg-type]
-            t=_number(t, "t"),
-            variant=variant,  # type: ignore[arg-type]
-            fit=fit,  # type: ignore[arg-type]
-            crop=crop,  # type: ignore[arg-type]
-            paste_back=bool(paste_back),
-            keep_audio=bool(keep_audio),
-            start=_second(start, "start"),
-            end=_second(end, "end"),
-            longest=_number(longest, "the length limit"),
-        )
+        choices = _choices(
+            mode=mode, best_frame=bool(best_frame), strength=strength, smooth=bool(smooth), selector=selector, t=t,
+            variant=variant, fit=fit, crop=crop, paste_back=bool(paste_back), keep_audio=bool(keep_audio), start=start,
+            end=end, longest=longest, scene=scene, behind=_path(behind), picture_box=picture_box, driving_box=driving_box,
+            subject=subject, photos=photos,
+        )  # fmt: skip
         with self.runs.take(_visitor(request)) as stop:
             for update in self._service.animate(_path(picture), _path(driving), choices, stop, model):
-                shown = [gr.skip()] * 6
+                shown: list[Any] = [gr.skip()] * 6
+                if update.stopped and not update.done:  # nothing is there to be shown
+                    shown = [None, None, [], "", "", None]
                 if update.result is not None:
                     made = update.result
-                    used = [(str(path), text) for path, text in made.used]
                     lines = "\n".join(f"- {escape(sentence)}" for sentence in made.sentences)
                     shown = [
                         str(made.video),
-                        str(made.comparison),
-                        used,
+                        None if made.comparison is None else str(made.comparison),
+                        [(str(path), text) for path, text in made.used],
                         drawing.timeline(made.moments, made.rate),
                         lines,
                         str(made.records),
                     ]
                 yield (*shown, _progress(update))
+
+    @sentences
+    def remember(self, result: FileLike, made: list[str]) -> tuple[list[str], Any]:
+        """The files of this session, with the newest result first."""
+        kept = [path for path in (_path(result), *made) if path and Path(path).is_file()]
+        kept = list(dict.fromkeys(kept))[:_REMEMBERED]
+        return kept, gr.update(value=kept, visible=bool(kept))
+
+    @sentences
+    def as_gif(self, result: FileLike) -> Iterator[str]:
+        """The result as a GIF."""
+        with temporary_folder(self._folder / "work") as folder:
+            yield str(self._service.converted(_path(result), folder, ".gif"))
+
+    @sentences
+    def of_animation(self, file: FileLike) -> Iterator[str]:
+        """A GIF, or whatever a browser does not take as a video, as one that it plays."""
+        with temporary_folder(self._folder / "work") as folder:
+            yield str(self._service.converted(_path(file), folder, ".mp4"))
 
     @sentences
     def compare(
@@ -191,12 +271,7 @@ class Handlers:
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
         """Animate the same pair by the plain backbone and by the full method."""
-        choices = Choices(
-            mode=mode,  # type: ignore[arg-type]
-            t=_number(t, "t"),
-            start=_second(start, "start"),
-            longest=_number(longest, "the length limit"),
-        )
+        choices = _choices(mode=mode, t=t, start=start, longest=longest)
         with self.runs.take(_visitor(request)) as stop:
             for update, videos, both in self._service.compare(_path(picture), _path(driving), choices, stop, model):
                 if both is None:
@@ -233,7 +308,9 @@ class Handlers:
             yield str(self._service.export(views, kind, folder, model))  # type: ignore[arg-type]
 
     @sentences
-    def load_model(self, kind: str, name: str, checkpoint: FileLike, size: float) -> tuple[str, str, str]:
+    def load_model(
+        self, kind: str = SHIPPED, name: str = "", checkpoint: FileLike = None, size: float = 256
+    ) -> tuple[str, str, str]:
         """Load a model; it is used in this session from then on."""
         model = self._service.models.load(
             kind,  # type: ignore[arg-type]
@@ -243,10 +320,32 @@ class Handlers:
         )
         return model.key, f"Loaded. {escape(model.describe())}.", banner(model.title, model.notice)
 
+    @sentences
+    def live_begin(self, picture: FileLike, model: str) -> str:
+        """The word by which the page sends its camera's frames."""
+        from .live import LiveSessions
+
+        self._live = self._live or LiveSessions(self.limits.live)
+        return self._live.begin(lambda: self._service.live(_path(picture), model))
+
+    def live_frame(self, word: object = "", frame: object = "", *_: object) -> str:
+        """The picture in the pose of a frame, see `space.live`."""
+        return "" if self._live is None else self._live.frame(str(word), str(frame))
+
+    def live_end(self, word: object = "", *_: object) -> None:
+        """Its page stopped."""
+        if self._live is not None:
+            self._live.end(str(word))
+
     def shipped_banner(self) -> str:
         """What the page says about the model that it begins with."""
         model = self._service.model(SHIPPED)
         return banner(model.title, model.notice)
+
+    @sentences
+    def offered(self, model: str) -> Offered:
+        """What this model has."""
+        return self._service.model(model).offered()
 
     def _moment(
         self,
@@ -282,26 +381,55 @@ class Handlers:
 
 def banner(title: str, notice: str) -> str:
     """The line under the page's title: which model is used, and what to know about it."""
-    warning = f'<strong class="mc-notice">{escape(notice)}</strong>' if notice else ""
-    return f'<p class="mc-banner" role="note">Model: {escape(title)}. {warning}</p>'
+    return f'<p class="mc-banner" role="note">Model: {escape(title)}. {escape(notice)}</p>'
 
 
 def _progress(update: Update, ended: bool = False) -> str:
     done, total = update.done, update.total
+    if update.stopped and not done:
+        return drawing.progress("Stopped before it began.", tone="ended")
     if update.stopped and (ended or update.result is not None):
         return drawing.progress(
-            f"Stopped after {done} of {total} frames. What was made until then is shown.", tone="ended"
+            f"Stopped after {done} of {count(total, 'frame')}. What was made until then is shown.", tone="ended"
         )
     if ended or update.result is not None:
-        return drawing.progress(f"Done: {done} frames.", tone="ended")
+        about = "" if update.result is None else f" {update.result.about}."
+        return drawing.progress(f"Done: {count(done, 'frame')}.{about}", tone="ended")
     if update.stopped:
-        return drawing.progress(f"Stopping after {done} of {total} frames", done, total)
+        return drawing.progress(f"Stopping after {done} of {count(total, 'frame')}", done, total)
     if not done:
         return drawing.progress("Starting", 0, total)
     if done == total:
         return drawing.progress("Putting the videos together", done, total)
     left = "" if update.seconds_left is None else f", about {duration(update.seconds_left)} left"
-    return drawing.progress(f"{done} of {total} frames{left}", done, total, update.frame)
+    return drawing.progress(f"{done} of {count(total, 'frame')}{left}", done, total, update.frame)
+
+
+def _choices(
+    *,
+    strength: object = Choices.strength,
+    t: object = Choices.t,
+    longest: object = Choices.longest,
+    start: object = None,
+    end: object = None,
+    picture_box: str = "",
+    driving_box: str = "",
+    subject: str = "",
+    photos: list[FileLike] | None = None,
+    **plain: Any,  # what the settings check
+) -> Choices:
+    return Choices(
+        strength=_number(strength, "strength"),
+        t=_number(t, "t"),
+        longest=_number(longest, "the length limit"),
+        start=_second(start, "start"),
+        end=_second(end, "end"),
+        picture_box=shares(str(picture_box or ""), 4, "the part of the picture"),  # type: ignore[arg-type]
+        driving_box=shares(str(driving_box or ""), 4, "the part of the video"),  # type: ignore[arg-type]
+        subject=shares(str(subject or ""), 2, "the person's place"),  # type: ignore[arg-type]
+        photos=tuple(path for photo in photos or () if (path := _path(photo))),
+        **plain,
+    )
 
 
 def _visitor(request: gr.Request) -> str:

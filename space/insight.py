@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_core import AnimationSettings, Keypoints, MotionInterpPipeline, media
+from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, media
+from motion_core.diagnosis import diagnose
 from motion_core.framing import Placement, from_network
-from motion_core.structures import DenseMotion, EncodedSource
+from motion_core.networks.layered.limbs import strip_ends
+from motion_core.networks.layered.person_detector import PRESENT, PersonDetector
+from motion_core.networks.view_fusion import ViewKind
+from motion_core.structures import DenseMotion, EncodedSource, WarpedView
+from motion_core.transfer import Generated, MotionTransfer
 
-from .drawing import COLORS
+from .drawing import COLORS, rgb
 
+HALF_WAY = 0.5
+CHANGED = 0.05  # of the range of colours, from which a pixel is not the picture's any more
+ORIGINS = ("the picture (green)", "another photo (blue)", "the interpolated image (yellow)", "painted (pink)")
+_ORIGIN_COLORS = torch.tensor([rgb(color) for color in ("#2fbf8a", "#56b4e9", "#f0c000", "#e377c2")])
 _LINES = 12  # of the grid, in each direction
-_PALETTE = torch.tensor([[int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)] for color in ("#777777", *COLORS)])
+_PALETTE = torch.tensor([rgb(color) for color in ("#777777", *COLORS)])
 
 
 @dataclass(frozen=True)
@@ -84,27 +94,186 @@ def encode_pair(
     return Pair(pipeline, settings, picture, placement, source, end)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What can be said before a run.
+
+    Attributes:
+        limbs: of the person in the picture and of the one in the video's first frame, their two ends ``(K, 2, 2)``, as shares
+            (x, y) of the picture; None: nobody is found, or the model is not of people.
+        sentences: for people.
+        works: whether a run would begin.
+    """
+
+    limbs: tuple[np.ndarray | None, np.ndarray | None]
+    sentences: tuple[str, ...]
+    works: bool = True
+
+
 @torch.inference_mode()
-def interpolated_images(
+def look(
+    pipeline: MotionInterpPipeline,
+    picture: np.ndarray | None,
+    frames: list[np.ndarray] | None,
+    settings: AnimationSettings,
+) -> Seen:
+    """Look at a picture ``(H, W, 3)`` uint8 and at a few frames of a video, the first one first."""
+    limbs = _limbs(pipeline, picture, settings.subject), _limbs(pipeline, None if frames is None else frames[0])
+    try:
+        if picture is None:
+            return Seen(limbs, ())
+        if frames is None:
+            placement = pipeline.place(pipeline.read_picture(picture, settings), settings)
+            return Seen(limbs, (f"Used: {placement.describe()}.",))
+        animation = pipeline.stream(picture, frames, settings)
+        check = animation.check()
+        told = (f"Used: {animation.placement.describe()}.",) if check is None else check.sentences()
+        return Seen(limbs, told)
+    except InputError as error:
+        return Seen(limbs, (str(error),), works=False)
+
+
+def _limbs(
+    pipeline: MotionInterpPipeline, pixels: np.ndarray | None, subject: tuple[float, float] | None = None
+) -> np.ndarray | None:
+    """The limbs in a picture, as `Seen` has them."""
+    detector = pipeline.keypoint_detector
+    if pixels is None or not isinstance(detector, PersonDetector):
+        return None
+    image = media.to_float(pixels[None]).to(pipeline.device)
+    people = detector.detect(image, None if subject is None else detector.find(image, subject), silhouettes=False)
+    if people.score.item() < PRESENT:
+        return None
+    start, end, _, _ = strip_ends(people.keypoints.points)  # (1, K, 2)
+    return ((torch.stack((start, end), dim=2)[0].float().cpu() + 1) / 2).numpy()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How frames were made, and one of them in pictures: that of the largest displacement.
+
+    Attributes:
+        displacements: of each frame, the keypoints' mean distance from the picture's; 2 is the width of the networks' image.
+        index: of the frame that is shown.
+        pictures: ``(H, W, 3)`` uint8 each, with what it is.
+        t: of the interpolated image that is shown: the one that was animated, or where none was, half-way.
+        used: whether it was animated.
+        difference: between the frame made over it and straight from the picture, in [0, 1], a mean over what is not as in the
+            picture.
+        shares: of the frame's pixels by where they come from, in [0, 1].
+        folded: share of the deformation that is folded over, in [0, 1].
+        missed: mean distance of the pose found in the frame from the one asked for, as a share of the width.
+    """
+
+    displacements: list[float]
+    index: int
+    pictures: list[tuple[np.ndarray, str]]
+    t: float
+    used: bool
+    difference: float
+    shares: dict[str, float]
+    folded: float
+    missed: float
+
+
+@torch.inference_mode()
+def explain(
     pipeline: MotionInterpPipeline,
     pixels: np.ndarray,
+    photos: Sequence[np.ndarray],
     settings: AnimationSettings,
-    poses: Sequence[tuple[float, np.ndarray]],
-) -> list[np.ndarray]:
-    """The images that were animated in place of a picture: (t, keypoints ``(K, N, 2)`` of the frame) to ``(H, W, 3)`` uint8."""
+    placement: Placement,
+    keypoints: np.ndarray,
+    times: Sequence[float],
+) -> Explanation:
+    """Explain frames of a picture ``(H, W, 3)`` uint8 that were made with keypoints ``(T, K, N, 2)`` at `times`, one each.
+
+    Args:
+        photos: more pictures of the subject.
+        placement: of the picture, in the run.
+    """
     picture = pipeline.read_picture(pixels, settings)
-    placement = pipeline.place(picture, settings)
-    source = pipeline.subject.encode(picture, placement)
-    images = []
-    for t, points in poses:
-        frame = source.image
-        if t > 0:
-            end = Keypoints(torch.from_numpy(points)[None].to(source.keypoints.points))
-            frame, _, _ = pipeline.method.interpolate(
-                source, end, None, torch.tensor([t]).to(end.points), settings.path
-            )
-        images.append(media.to_uint8(from_network(frame, placement))[0])
-    return images
+    others = [pipeline.read_picture(photo, settings) for photo in photos]
+    method, subject = pipeline.method, pipeline.subject
+    places = [placement, *(subject.place_other(other, placement, settings, "a photo") for other in others)]
+    sources = [subject.encode(each, place) for each, place in zip([picture, *others], places, strict=True)]
+    start = sources[0].keypoints.points
+    poses = torch.from_numpy(keypoints).to(start)  # (T, K, N, 2)
+    moved = (poses - start).norm(dim=-1).mean(dim=(1, 2))  # (T,)
+    index = int(moved.argmax())
+    pose, used = Keypoints(poses[index : index + 1]), times[index] > 0
+    t = times[index] or HALF_WAY
+    weights = _watch(method)
+
+    def generated(time: float) -> tuple[Generated, Tensor]:
+        weights.clear()
+        made = method.generate(sources, pose, [None] * len(sources), pose.points.new_tensor([time]), settings.path)
+        return made, _origins(made, weights, time > 0)
+
+    def shown(image: Tensor) -> np.ndarray:
+        return media.to_uint8(pipeline.finish(image.float(), picture, placement, settings))[0]
+
+    (direct, direct_share), (over, over_share) = generated(0), generated(t)
+    made, share = (over, over_share) if used else (direct, direct_share)  # (1, C, h, w)
+    colours = _ORIGIN_COLORS.to(share)
+    mixed = torch.einsum("bchw,ck->bkhw", share, colours) * (0.35 + 0.65 * made.image.float().mean(dim=1, keepdim=True))
+    changed = (made.image - sources[0].image).abs().amax(dim=1) > CHANGED  # (1, h, w)
+    measured = diagnose(method, sources[0], pose, made)[0]
+    top, left, height, width = placement.content
+    mean = share[..., top : top + height, left : left + width].mean(dim=(0, 2, 3)).tolist()
+    role = "was animated" if used else "was not needed"
+    return Explanation(
+        moved.tolist(),
+        index,
+        [
+            (shown(sources[0].image), "The picture"),
+            (shown(over.optimal.image), f"The interpolated image, t = {t:.2f}; it {role}"),
+            (shown(made.image), f"Frame {index + 1} of the result"),
+            (shown(mixed.clamp(0, 1)), "Where the frame's pixels come from"),
+        ],
+        t,
+        used,
+        float((over.image - direct.image).abs().mean(dim=1)[changed].mean()) if bool(changed.any()) else 0.0,
+        {name: value for name, value in zip(ORIGINS, mean, strict=True) if value >= 0.005},
+        measured.fold_over,
+        measured.cycle_error / 2,
+    )
+
+
+def _watch(method: MotionTransfer) -> list[tuple[Tensor, Sequence[ViewKind]]]:
+    """Let a method's fusion note its finest weights ``(B, V, h, w)``, and the views' kinds, in the list."""
+    noted: list[tuple[Tensor, Sequence[ViewKind]]] = []
+    if method.view_fusion is None:
+        return noted
+    fusion, weigh = copy(method.view_fusion), method.view_fusion.weights  # with the same weights
+
+    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None) -> list[Tensor]:
+        made = weigh(views, kinds, present)
+        noted.append((made[-1], kinds))
+        return made
+
+    fusion.weights = weights  # type: ignore[method-assign]
+    method.view_fusion = fusion
+    return noted
+
+
+def _origins(made: Generated, weights: list[tuple[Tensor, Sequence[ViewKind]]], hopped: bool) -> Tensor:
+    """Shares ``(1, 4, h, w)`` of what pixels come from, in the order of `ORIGINS`."""
+    visible = made.visible.float()
+    share = visible.new_zeros(1, len(ORIGINS), *visible.shape[-2:])
+    if weights:
+        each, kinds = weights[-1]
+        each = F.interpolate(each.float(), list(visible.shape[-2:]), mode="bilinear", align_corners=True)
+        photos = 0
+        for index, kind in enumerate(kinds):
+            place = {"interpolated": 2, "composed": 0, "source": min(photos, 1)}[kind]
+            photos += kind == "source"
+            share[:, place] += each[:, index]
+    else:
+        share[:, 2 if hopped else 0] = 1
+    share[:, :3] *= visible
+    share[:, 3:] = 1 - visible
+    return share
 
 
 def shown_points(points: np.ndarray, placement: Placement) -> np.ndarray:

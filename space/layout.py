@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +11,52 @@ import gradio as gr
 
 from motion_core import AnimationSettings
 
-from .choices import SHIPPED, Choices
+from .choices import OF_SHIPPED, SHIPPED, STRONGEST, Choices, Offered
+from .drawing import PICKED, gallery_wall
 from .handlers import Handlers
 from .limits import Limits
-from .parts import PRIVATE, first_of, inputs_of_examples, pair_choice, picture_input
-from .showcase import Examples, read_examples, read_gallery
+from .parts import (
+    CHECK,
+    LIVE,
+    LIVE_PAGE,
+    PRIVATE,
+    example_pairs,
+    first_of,
+    inputs_of_animation,
+    pair_choice,
+    pick_pair,
+    picture_input,
+)
+from .showcase import Examples, Gallery, Piece, read_examples, read_gallery
 
+_SUBDUED = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
 THEME = gr.themes.Soft(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"], radius_size="md"
-)
+).set(**_SUBDUED, block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300")
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-CONSENT = (
-    '<p class="mc-consent"><strong>Synthetic.</strong> Everything made here is synthetic, and says so in the file. '
-    "Animate only people who agreed to it, and never to deceive.</p>"
+TITLE = (
+    "# Motion transfer\nAnimate the person in a picture with the motion of a video. What is made here is **synthetic** and says "
+    "so in the file: animate only people who agreed to it."
 )
 MODES = [
-    ("Automatic: as suits the model", "auto"),
-    ("Relative: the picture keeps its own pose and proportions", "relative"),
-    ("Pose: the picture takes the video's poses, in its own size and place", "pose"),
-    ("Standard: the picture takes the video's pose, size and place", "standard"),
-    ("AVD: the video's pose in the picture's proportions", "avd"),
+    ("Automatic", "auto"),
+    ("Relative: what moves in the video moves the picture", "relative"),
+    ("Pose: the video's poses, in the picture's size and place", "pose"),
+    ("Standard: the video's poses, size and place", "standard"),
+    ("AVD: the video's poses in the picture's proportions", "avd"),
 ]
-SELECTORS = [("Automatic", "automatic"), ("A fixed t", "fixed"), ("None: the picture itself", "none")]
+SELECTORS = [("Automatic", "automatic"), ("At a fixed time t", "fixed"), ("None: the picture itself", "none")]
 VARIANTS = [
     ("As the model was trained", "as trained"),
     ("tpsmm: the picture is animated directly", "tpsmm"),
     ("full: over an interpolated image", "full"),
-    ("v2: both, fused", "v2"),
+    ("v2: picture and interpolated image together", "v2"),
+]
+SCENES = [
+    ("The picture's own", "source"),
+    ("The driving video's", "driving"),
+    ("Nothing (WebM with transparency)", "transparent"),
+    ("Another picture", "picture"),
 ]
 FITS = [("All of it, padded", "pad"), ("The middle, cropped", "crop"), ("Stretched", "stretch")]
 KINDS = [
@@ -47,129 +67,239 @@ KINDS = [
 ]
 
 
+@dataclass
+class _ByModel:
+    """Components whose choices are those of the model in use."""
+
+    modes: list[Any] = field(default_factory=list)
+    variants: list[Any] = field(default_factory=list)
+    scenes: list[Any] = field(default_factory=list)
+    photos: list[Any] = field(default_factory=list)
+
+    def all(self) -> list[Any]:
+        return [*self.modes, *self.variants, *self.scenes, *self.photos]
+
+    def updates(self, offered: Offered) -> list[Any]:
+        """For `all`; what is chosen and not there any more goes back to the first choice."""
+        return [
+            *(_only(MODES[2 if each.value == "standard" else 0 :], offered.modes, each.value) for each in self.modes),
+            *(_only(VARIANTS, offered.variants, "as trained") for _ in self.variants),
+            *(_only(SCENES, offered.scenes, "source") for _ in self.scenes),
+            *(gr.update(visible=offered.photos) for _ in self.photos),
+        ]
+
+
+def _only(choices: list[tuple[str, str]], names: Sequence[str], value: str) -> Any:
+    return gr.update(choices=[choice for choice in choices if choice[1] in names], value=value)
+
+
 def build(handlers: Handlers, examples_folder: Path, gallery_folder: Path, cache: tuple[int, int]) -> gr.Blocks:
-    """The page with its five tabs; `cache` says every how many seconds files older than how many are deleted."""
+    """The page with its tabs; `cache` says every how many seconds files older than how many are deleted."""
     limits = handlers.limits
-    examples = read_examples(examples_folder)
+    examples, gallery = read_examples(examples_folder), read_gallery(gallery_folder, examples_folder)
+    by_model = _ByModel()
     with gr.Blocks(title="Motion transfer", analytics_enabled=False, delete_cache=cache) as page:
-        gr.Markdown("# Motion transfer\nAnimate a picture with the motion of a video.", elem_classes="mc-title")
-        banner = gr.HTML(label="Model in use")
+        gr.Markdown(TITLE, elem_classes="mc-title")
+        banner = gr.HTML(label="Model in use", render=False)
         model = gr.State(SHIPPED)
         with gr.Tabs() as tabs:
             with gr.Tab("Animate", id="animate"):
-                animated = _animate(handlers, limits, examples, model, page)
+                animated = _animate(handlers, limits, examples, gallery, model, by_model, page)
+            if limits.live:
+                with gr.Tab("Live", id="live"):
+                    _live(handlers, examples, model)
             with gr.Tab("Interpolate", id="interpolate"):
-                interpolated = _interpolate(handlers, limits, examples, model)
+                interpolated = _interpolate(handlers, limits, examples, model, by_model)
             with gr.Tab("Gallery", id="gallery"):
-                _gallery(gallery_folder, examples_folder, tabs, animated, interpolated)
+                _gallery(gallery, tabs, animated, interpolated)
             with gr.Tab("Compare", id="compare"):
-                _compare(handlers, limits, examples, model)
+                _compare(handlers, limits, examples, gallery, model, by_model)
             with gr.Tab("Models", id="models"):
-                _models(handlers, limits, model, banner)
+                loaded = _models(handlers, limits, model, banner)
+        banner.render()
+
+        def offered(key: str) -> list[Any]:
+            return by_model.updates(handlers.offered(key))
+
+        loaded.success(offered, model, by_model.all(), **PRIVATE)
         page.load(handlers.shipped_banner, None, banner, **PRIVATE)
         page.unload(handlers.leave)
     return page
 
 
 def _animate(
-    handlers: Handlers, limits: Limits, examples: Examples, model: gr.State, page: gr.Blocks
+    handlers: Handlers,
+    limits: Limits,
+    examples: Examples,
+    gallery: Gallery,
+    model: gr.State,
+    by_model: _ByModel,
+    page: gr.Blocks,
 ) -> tuple[gr.Image, gr.Video]:
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
-            picture, driving = inputs_of_examples(examples)
-            about = gr.Markdown(label="About the video", elem_classes="mc-about")
-            with gr.Accordion("How the picture will be cut", open=False):
-                cut = gr.Image(
-                    label="The dimmed part is not used", alt_text="The picture, dimmed where it will not be used",
-                    interactive=False, buttons=["fullscreen"], height=240,
+            strip = example_pairs(gallery)
+            picture, driving, moving = inputs_of_animation(examples)
+            with gr.Row(elem_classes="mc-close"):
+                mode = gr.Dropdown(_of_shipped(MODES), value=AnimationSettings.mode, label="Motion", min_width=130)
+                strength = gr.Slider(
+                    0, STRONGEST, AnimationSettings.strength, step=0.05, label="Strength", min_width=130
+                )
+            with gr.Row(elem_classes="mc-close"):
+                go = gr.Button("Animate", variant="primary", elem_id="animate-go", min_width=130)
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="animate-stop", min_width=130)
+            with gr.Accordion("Options", open=False):
+                scene = gr.Radio(SCENES, value="source", label="What is behind the person")
+                behind = gr.Image(
+                    label="The picture behind the person", type="filepath", image_mode=None, sources=["upload"],
+                    visible=False, height=160,
                 )  # fmt: skip
-                placement = gr.Markdown(label="What is used")
-            mode = gr.Radio(MODES, value=AnimationSettings.mode, label="Motion")
-            with gr.Accordion("Strength, start and smoothing", open=False):
-                strength = gr.Slider(0, 2, AnimationSettings.strength, step=0.05, label="Strength of the motion")
-                best = gr.Checkbox(False, label="Start at the video's frame that is most like the picture")
-                smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts tremble less")
-            with gr.Accordion("Interpolated image", open=False):
-                selector = gr.Radio(SELECTORS, value="automatic", label="Which image is animated")
-                t = gr.Slider(
-                    0, 1, 0.5, step=0.01, label="Fixed t", info="Used with “A fixed t”: 0 is the picture, 1 the pose"
-                )
-                variant = gr.Dropdown(VARIANTS, value="as trained", label="Variant")
-            with gr.Accordion("Picture and part of the video", open=False):
-                fit = gr.Radio(FITS, value=AnimationSettings.fit, label="A picture of another shape")
-                crop = gr.Radio(
-                    [("The whole picture", "everything"), ("The subject only", "subject")],
-                    value="everything",
-                    label="What moves",
-                )
-                paste = gr.Checkbox(False, label="Put the moving part back into the large picture")
-                audio = gr.Checkbox(True, label="Keep the video's sound")
+                photos = gr.File(
+                    label="More pictures of the same person, to show what the first one hides",
+                    file_count="multiple", file_types=["image"], height=90,
+                )  # fmt: skip
                 with gr.Row():
                     start = gr.Number(0, label="From second", minimum=0, min_width=100)
                     end = gr.Number(0, label="To second (0: the end)", minimum=0, min_width=100)
                 longest = gr.Slider(
                     1, limits.seconds, min(Choices.longest, limits.seconds), step=1, label="At most, in seconds"
                 )
-        with gr.Column():
-            with gr.Row():
-                go = gr.Button("Animate", variant="primary", elem_id="animate-go")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="animate-stop")
-            status = gr.HTML(label="Progress", elem_id="animate-status")
-            result = gr.Video(
-                label="Result (synthetic)", interactive=False, autoplay=True, loop=True, elem_id="animate-result",
-            )  # fmt: skip
-            gr.HTML(CONSENT)
-            with gr.Column(visible=False) as details:
-                diagnosis = gr.Markdown(label="Diagnosis", elem_id="animate-diagnosis", elem_classes="mc-about")
-                with gr.Accordion("Source, driving video and result side by side"):
-                    both = gr.Video(label="Side by side", show_label=False, interactive=False, loop=True)
-                with gr.Accordion("The images that were animated, and when"):
-                    used = gr.Gallery(
-                        label="Animated images",
-                        columns=4,
-                        fit_columns=False,
-                        object_fit="contain",
-                        elem_classes="mc-flat mc-large",
+                audio = gr.Checkbox(True, label="Keep the video's sound")
+                smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts tremble less")
+                best = gr.Checkbox(False, label="Start at the video's frame that is most like the picture")
+                with gr.Accordion("Parts, by numbers", open=False):
+                    where = "top, left, height, width, as shares from 0 to 1; empty: all of it"
+                    picture_box = gr.Textbox("", label="Part of the picture", info=where)
+                    driving_box = gr.Textbox("", label="Part of the video", info=where)
+                    subject = gr.Textbox(
+                        "", label="Which person of the picture", info="x, y, as shares from 0 to 1; empty: the largest"
                     )
-                    timeline = gr.HTML(label="Timeline")
-                    records = gr.File(label="All numbers, frame by frame", height=80)
+                    crop = gr.Radio(
+                        [("The whole picture", "everything"), ("The subject only", "subject")],
+                        value="everything",
+                        label="What moves",
+                    )
+                    fit = gr.Radio(FITS, value=AnimationSettings.fit, label="A picture of another shape")
+                    paste = gr.Checkbox(Choices.paste_back, label="The video has the picture's size")
+                with gr.Accordion("Interpolated image", open=False):
+                    gr.Markdown(
+                        "A large motion can be split in two: the picture is moved part of the way, and the image made there, "
+                        "at time t, is animated instead of the picture.",
+                        elem_classes="mc-about",
+                    )
+                    selector = gr.Radio(SELECTORS, value="automatic", label="Which image is animated")
+                    t = gr.Slider(0, 1, Choices.t, step=0.01, label="Fixed t", info="0 is the picture, 1 the pose")
+                    variant = gr.Dropdown(VARIANTS, value="as trained", label="Parts of the model that run")
+        with gr.Column():
+            status = gr.HTML(label="Progress", elem_id="animate-status")
+            with gr.Column(visible=False) as details:
+                result = gr.Video(
+                    label="Result (synthetic)", interactive=False, autoplay=True, loop=True, elem_id="animate-result",
+                    elem_classes="mc-result",
+                )  # fmt: skip
+                gif = gr.Button("Save as GIF too", size="sm", elem_id="animate-gif")
+            files = gr.File(
+                label="Made in this session", file_count="multiple", interactive=False, visible=False,
+                elem_id="animate-files",
+            )  # fmt: skip
+            check = gr.HTML(label="Check of the inputs", js_on_load=CHECK, elem_id="animate-check")
+    with gr.Column(visible=False) as explained:
+        gr.Markdown("## How it was made", elem_classes="mc-about")
+        diagnosis = gr.Markdown(label="Diagnosis", elem_id="animate-diagnosis", elem_classes="mc-about")
+        used = gr.Gallery(
+            label="One frame, step by step", columns=4, fit_columns=False, object_fit="contain",
+            elem_classes="mc-flat mc-large", elem_id="animate-how",
+        )  # fmt: skip
+        timeline = gr.HTML(label="Timeline")
+        with gr.Accordion("Source, driving video and result side by side, and all numbers", open=False):
+            both = gr.Video(label="Side by side", show_label=False, interactive=False, loop=True)
+            records = gr.File(label="All numbers, frame by frame", height=80)
     inputs = [
-        picture, driving, mode, best, strength, smooth, selector, t, variant, fit, crop, paste, audio, start, end, longest, model,
+        picture, driving, mode, best, strength, smooth, selector, t, variant, fit, crop, paste, audio, start, end, longest,
+        scene, behind, picture_box, driving_box, subject, photos, model,
     ]  # fmt: skip
     outputs = [result, both, used, timeline, diagnosis, records, status]
-    _run(handlers, go, stop, status, handlers.animate, inputs, outputs, details, "animate", limits)
+    run = _Run(handlers, go, stop, status, [details, explained], handlers.animate, inputs, outputs, "animate", limits)
+    made = gr.State([])
+    triggers = [go.click] if strip is None else [go.click, pick_pair(strip, gallery, picture, driving).then]
+    for trigger in triggers:
+        run.on(trigger, public=trigger is triggers[0]).success(
+            handlers.remember, [result, made], [made, files], preprocess=False, **PRIVATE
+        )
+    as_gif = gr.File(visible=False)
+    gif.click(handlers.as_gif, result, as_gif, preprocess=False, **PRIVATE).success(
+        handlers.remember, [as_gif, made], [made, files], preprocess=False, **PRIVATE
+    )
     stop.click(handlers.cancel, None, gr.Textbox(visible=False, label="Stopped"), api_name="cancel", queue=False)
-    shown: dict[str, Any] = {"inputs": [picture, fit, crop, model], "outputs": [cut, placement]}
-    told: dict[str, Any] = {"inputs": [driving, start, end, longest], "outputs": about}
-    picture.change(handlers.preview, **shown, **_looking("preview"))
-    driving.change(handlers.describe, **told, **_looking("describe"))
-    for choice in (fit, crop):
-        choice.change(handlers.preview, **shown, **_looking(None))
-    for part in (start, end, longest):
-        part.change(handlers.describe, **told, **_looking(None))
-    page.load(handlers.preview, **shown, **_looking(None))
-    page.load(handlers.describe, **told, **_looking(None))
+    moving.upload(handlers.of_animation, moving, driving, preprocess=False, **PRIVATE)
+    scene.change(lambda chosen: gr.update(visible=chosen == "picture"), scene, behind, queue=False, **PRIVATE)
+    looked: dict[str, Any] = {
+        "inputs": [picture, driving, mode, fit, crop, start, end, longest, picture_box, driving_box, subject, model],
+        "outputs": check,
+    }
+    gr.on(
+        [part.change for part in looked["inputs"][:-1]] + [page.load], handlers.check, **looked, **_looking("check")
+    )  # fmt: skip
+    check.click(Handlers.drawn, None, [picture_box, driving_box, subject], **PRIVATE)
+    for part, texts in ((picture, [picture_box, subject]), (driving, [driving_box])):
+        gone = ["" for _ in texts] + [gr.update(visible=False)] * 2  # what belongs to other inputs
+        part.change(_returning(gone), None, [*texts, details, explained], queue=False, **PRIVATE)
+    _api_only(
+        handlers.preview, [picture, fit, crop, model], [gr.Image(visible=False), gr.Textbox(visible=False)], "preview"
+    )
+    _api_only(handlers.describe, [driving, start, end, longest], [gr.Textbox(visible=False)], "describe")
+    by_model.modes.append(mode)
+    by_model.variants.append(variant)
+    by_model.scenes.append(scene)
+    by_model.photos.append(photos)
     return picture, driving
 
 
-def _interpolate(handlers: Handlers, limits: Limits, examples: Examples, model: gr.State) -> tuple[gr.Image, gr.Image]:
+def _live(handlers: Handlers, examples: Examples, model: gr.State) -> None:
+    def live_frame(sent: list[str]) -> str:
+        return handlers.live_frame(*sent)
+
+    def live_end(sent: list[str]) -> None:
+        handlers.live_end(*sent)
+
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
-            with gr.Row():
+            gr.Markdown("The picture moves as you do before your camera; what the camera sees is kept nowhere.")
+            picture = picture_input(
+                examples.pictures[0] if examples.pictures else None, "Picture", "The picture to animate"
+            )
+            with gr.Row(elem_classes="mc-close"):
+                go = gr.Button("Start", variant="primary", elem_id="live-go", min_width=130)
+                stop = gr.Button("Stop", variant="stop", elem_id="live-stop", min_width=130)
+        shown = gr.HTML(
+            "", label="Live picture (synthetic)", html_template=LIVE_PAGE, js_on_load=LIVE, elem_id="live-shown",
+            elem_classes="mc-live", server_functions=[live_frame, live_end],
+        )  # fmt: skip
+    go.click(handlers.live_begin, [picture, model], shown, preprocess=False, **PRIVATE)
+    stop.click(_returning(""), None, shown, queue=False, **PRIVATE)
+
+
+def _interpolate(
+    handlers: Handlers, limits: Limits, examples: Examples, model: gr.State, by_model: _ByModel
+) -> tuple[gr.Image, gr.Image]:
+    with gr.Row(elem_classes="mc-columns"):
+        with gr.Column():
+            with gr.Row(elem_classes="mc-close"):
                 first = picture_input(first_of(examples.same, 0), "From this picture", "The picture that moves")
                 second = picture_input(
                     first_of(examples.same, 1), "To the pose in this one", "The picture whose pose it takes"
                 )
+            go = gr.Button("Interpolate", variant="primary", elem_id="interpolate-go")
             for title, pairs in (("The same person", examples.same), ("Different people", examples.different)):
                 pair_choice(title, pairs, first, second)
-            num = gr.Slider(2, limits.moments, 9, step=1, label="Images")
-            mode = gr.Radio(MODES[2:], value="standard", label="Motion")
-            path = gr.Radio(
-                [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
-                value="linear",
-                label="Paths of the keypoints",
-            )
-            go = gr.Button("Interpolate", variant="primary", elem_id="interpolate-go")
+            with gr.Accordion("Options", open=False):
+                num = gr.Slider(2, limits.moments, 9, step=1, label="Images")
+                mode = gr.Radio(_of_shipped(MODES[2:]), value="standard", label="Motion")
+                path = gr.Radio(
+                    [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
+                    value="linear",
+                    label="Paths of the keypoints",
+                )
         with gr.Column():
             images = gr.Gallery(
                 label="From t = 0 to t = 1 (synthetic)", columns=5, object_fit="contain", elem_classes="mc-flat"
@@ -179,10 +309,9 @@ def _interpolate(handlers: Handlers, limits: Limits, examples: Examples, model: 
                 label="The moment t (synthetic)", alt_text="The interpolated image at the chosen t", interactive=False,
                 buttons=["download", "fullscreen"], height=340, elem_id="interpolate-moment",
             )  # fmt: skip
-            gr.HTML(CONSENT)
             with gr.Accordion("Keypoints and their paths", open=False):
                 keypoints = gr.HTML(label="Keypoints")
-            with gr.Accordion("Deformation, contribution maps and occlusion", open=False):
+            with gr.Accordion("What the networks see", open=False):
                 gr.Markdown(
                     "Deformation: a straight grid on the first picture, moved along. Contribution: which keypoints move "
                     "what, in the keypoints' colours; grey is the background. Occlusion: what is black had to be painted.",
@@ -193,12 +322,15 @@ def _interpolate(handlers: Handlers, limits: Limits, examples: Examples, model: 
                 kind = gr.Radio(["GIF", "MP4", "PNG"], value="GIF", label="Format", info="PNG gives a ZIP of pictures")
                 export = gr.Button("Export", elem_id="interpolate-export")
                 file = gr.File(label="Exported file", height=80, interactive=False)
+    by_model.modes.append(mode)
     common = [mode, path, model]
     go.click(
         handlers.interpolate, [first, second, num, t, *common], [images, moment, keypoints, maps],
         api_name="interpolate", **_computing(limits),
     )  # fmt: skip
     t.input(handlers.moment, [first, second, t, *common], [moment, keypoints, maps], **_looking("moment"))
+    for part in (first, second):
+        part.change(_returning([None, None, "", None]), None, [images, moment, keypoints, maps], queue=False, **PRIVATE)
     export.click(
         handlers.export, [first, second, num, mode, path, kind, model], file,
         api_name="export", **_computing(limits),
@@ -206,59 +338,66 @@ def _interpolate(handlers: Handlers, limits: Limits, examples: Examples, model: 
     return first, second
 
 
-def _gallery(folder: Path, examples: Path, tabs: gr.Tabs, animated: Sequence[Any], interpolated: Sequence[Any]) -> None:
-    gallery = read_gallery(folder, examples)
+def _gallery(gallery: Gallery, tabs: gr.Tabs, animated: Sequence[Any], interpolated: Sequence[Any]) -> None:
     if not gallery.pieces:
-        gr.Markdown(
-            "Nothing is here yet. `python -m space.make_gallery --model MODEL` makes the gallery from the examples with a model."
-        )
+        gr.Markdown("Nothing is here yet: `python -m space.make_gallery` makes the gallery from the examples.")
         return
-    gr.Markdown(f"Made with {gallery.model} from rendered people; nobody in it is real. All of it is synthetic.")
-    for kind, title, width, inputs, tab in (
-        ("animation", "Animations", 360, animated, "animate"),
-        ("interpolation", "Interpolations", 560, interpolated, "interpolate"),
-    ):
-        gr.Markdown(f"### {title}")
-        with gr.Row():
-            for piece in (piece for piece in gallery.pieces if piece.kind == kind):
-                with gr.Column(min_width=width):
-                    path, words = str(piece.shown.path), piece.shown.title
-                    shown: dict[str, Any] = {"label": words, "show_label": False, "interactive": False}
-                    if kind == "animation":
-                        gr.Video(path, loop=True, buttons=[], **shown)
-                    else:
-                        gr.Image(path, alt_text=words, buttons=["fullscreen"], **shown)
-                    gr.Markdown(words, elem_classes="mc-caption")
-                    opened = gr.Button(f"Open in {tab.capitalize()}", size="sm")
-                    opened.click(_opening(tab, piece.first, piece.second), None, [tabs, *inputs], **PRIVATE)
+    gr.Markdown(
+        "Made by the shipped model. Everybody in it is rendered, nobody is real. A title opens a piece in its tab."
+    )
+    for kind, inputs, tab in (("animation", animated, "animate"), ("interpolation", interpolated, "interpolate")):
+        pieces = [piece for piece in gallery.pieces if piece.kind == kind]
+        wall = gr.HTML(gallery_wall(pieces), js_on_load=PICKED)
+
+        def opened(event: gr.EventData, tab: str = tab, pieces: Sequence[Piece] = pieces) -> tuple[Any, str, str]:
+            piece = pieces[int(event.index)]
+            return gr.Tabs(selected=tab), str(piece.first), str(piece.second)
+
+        wall.click(opened, None, [tabs, *inputs], **PRIVATE)
 
 
-def _compare(handlers: Handlers, limits: Limits, examples: Examples, model: gr.State) -> None:
-    gr.Markdown("The same pair, animated directly (tpsmm) and by the full method, with the same weights.")
+def _compare(
+    handlers: Handlers,
+    limits: Limits,
+    examples: Examples,
+    gallery: Gallery,
+    model: gr.State,
+    by_model: _ByModel,
+) -> None:
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
-            picture, driving = inputs_of_examples(examples)
-            mode = gr.Radio(MODES, value=AnimationSettings.mode, label="Motion")
-            with gr.Accordion("Part of the video, and t", open=False):
-                t = gr.Slider(0, 1, 0.5, step=0.01, label="t of the hop, for models without a selector")
+            gr.Markdown(
+                "The same pair twice: the picture animated directly (tpsmm), and over an interpolated image, by the same "
+                "networks.",
+                elem_classes="mc-about",
+            )
+            strip = example_pairs(gallery)
+            picture, driving, moving = inputs_of_animation(examples)
+            with gr.Row(elem_classes="mc-close"):
+                go = gr.Button("Compare", variant="primary", elem_id="compare-go", min_width=130)
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="compare-stop", min_width=130)
+            with gr.Accordion("Options", open=False):
+                mode = gr.Dropdown(_of_shipped(MODES), value=AnimationSettings.mode, label="Motion")
+                t = gr.Slider(0, 1, 0.5, step=0.01, label="t of the image, where the model does not choose it")
                 start = gr.Number(0, label="From second", minimum=0)
                 longest = gr.Slider(1, limits.seconds, min(4, limits.seconds), step=1, label="At most, in seconds")
         with gr.Column():
-            with gr.Row():
-                go = gr.Button("Compare", variant="primary", elem_id="compare-go")
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="compare-stop")
             status = gr.HTML(label="Progress", elem_id="compare-status")
-            gr.HTML(CONSENT)
             with gr.Column(visible=False) as details:
                 wipe = gr.HTML(label="One over the other", elem_id="compare-wipe")
-                with gr.Accordion("Side by side"):
+                with gr.Accordion("Side by side", open=False):
                     both = gr.Video(label="Side by side", show_label=False, interactive=False, loop=True)
     inputs = [picture, driving, mode, t, start, longest, model]
-    _run(handlers, go, stop, status, handlers.compare, inputs, [both, wipe, status], details, "compare", limits)
+    outputs = [both, wipe, status]
+    _Run(handlers, go, stop, status, [details], handlers.compare, inputs, outputs, "compare", limits).on(go.click)
     stop.click(handlers.cancel, None, gr.Textbox(visible=False, label="Stopped"), queue=False, **PRIVATE)
+    moving.upload(handlers.of_animation, moving, driving, preprocess=False, **PRIVATE)
+    if strip is not None:
+        pick_pair(strip, gallery, picture, driving)
+    by_model.modes.append(mode)
 
 
-def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML) -> None:
+def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML) -> Any:
     gr.Markdown("The model that all tabs use, for you alone; others keep theirs.")
     kinds = [choice for choice in KINDS if limits.local_folders or choice[1] != "folder"]
     kind = gr.Radio(kinds, value="shipped", label="Model")
@@ -280,32 +419,65 @@ def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML
         )
 
     kind.change(fields, kind, [name, file, size], queue=False, **PRIVATE)
-    load.click(
+    load.click(_returning("Loading"), None, about, queue=False, **PRIVATE)
+    loaded = load.click(
         handlers.load_model, [kind, name, file, size], [model, about, banner],
-        api_name="load_model", preprocess=False, concurrency_limit=2, show_progress_on=about,
+        api_name="load_model", preprocess=False, concurrency_limit=2, show_progress="hidden",
     )  # fmt: skip
+    loaded.failure(_returning("Not loaded; the model is the one before."), None, about, queue=False, **PRIVATE)
+    return loaded
 
 
-def _run(
-    handlers: Handlers,
-    go: gr.Button,
-    stop: gr.Button,
-    status: gr.HTML,
-    work: Callable[..., Any],
-    inputs: Sequence[Any],
-    outputs: Sequence[Any],
-    details: gr.Column,
-    name: str,
-    limits: Limits,
-) -> None:
-    """Wire a button to work that takes long: it can be stopped from the click on, and what belongs to it follows."""
-    asked = go.click(handlers.announce, None, [status, go, stop], queue=False, **PRIVATE)
-    done = asked.then(
-        work, inputs, outputs, api_name=name, show_progress_on=status, **_computing(limits)
-    )  # fmt: skip
-    done.then(handlers.finished, None, [go, stop], queue=False, **PRIVATE)
-    done.success(lambda: gr.update(visible=True), None, details, queue=False, **PRIVATE)
-    done.failure(lambda: "", None, status, queue=False, **PRIVATE)  # the message says why
+@dataclass(frozen=True)
+class _Run:
+    """Work that takes long: it can be stopped from the click on, and what belongs to it follows."""
+
+    handlers: Handlers
+    go: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    shown: list[gr.Column]  # when it is done
+    work: Callable[..., Any]
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+    name: str
+    limits: Limits
+
+    def on(self, trigger: Callable[..., Any], public: bool = True) -> Any:
+        """Begin when `trigger` does, an event such as a button's click; returns the event of the work.
+
+        Args:
+            public: whether programs find it by its name.
+        """
+        named: dict[str, Any] = {"api_name": self.name} if public else {"api_visibility": "private"}
+        asked = trigger(self.handlers.announce, None, [self.status, self.go, self.stop], queue=False, **PRIVATE)
+        trigger(_returning(_shown(False, self.shown)), None, self.shown, queue=False, **PRIVATE)  # the last run's
+        done = asked.then(
+            self.work, self.inputs, self.outputs, show_progress_on=self.status, **named, **_computing(self.limits)
+        )
+        done.then(self.handlers.finished, None, [self.go, self.stop], queue=False, **PRIVATE)
+        done.success(_returning(_shown(True, self.shown)), None, self.shown, queue=False, **PRIVATE)
+        done.failure(_returning(""), None, self.status, queue=False, **PRIVATE)  # the message says why
+        return done
+
+
+def _returning(values: Any) -> Callable[[], Any]:
+    return lambda: values
+
+
+def _shown(visible: bool, columns: Sequence[gr.Column]) -> Any:
+    updates = [gr.update(visible=visible) for _ in columns]
+    return updates if len(updates) > 1 else updates[0]
+
+
+def _of_shipped(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those modes that the shipped model has."""
+    return [choice for choice in choices if choice[1] in OF_SHIPPED.modes]
+
+
+def _api_only(work: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> None:
+    """An endpoint for programs."""
+    gr.Button(visible=False).click(work, inputs, outputs, **_looking(name))
 
 
 def _computing(limits: Limits) -> dict[str, Any]:
@@ -318,18 +490,13 @@ def _computing(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _looking(name: str | None) -> dict[str, Any]:
+def _looking(name: str) -> dict[str, Any]:
     """Options of a quick look, which follows what a person does without getting in the way."""
-    visibility: dict[str, Any] = {"api_visibility": "private"} if name is None else {"api_name": name}
     return {
-        **visibility,
+        "api_name": name,
         "preprocess": False,
         "show_progress": "hidden",
         "trigger_mode": "always_last",
         "concurrency_id": "looking",
         "concurrency_limit": 2,
     }
-
-
-def _opening(tab: str, first: Path, second: Path) -> Callable[[], tuple[Any, str, str]]:
-    return lambda: (gr.Tabs(selected=tab), str(first), str(second))

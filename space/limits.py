@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 MEGABYTE = 1_000_000
 
@@ -22,6 +23,7 @@ class Limits:
         seconds, frames: of what is made.
         moments: images of one interpolation.
         at_once: how many computations run at the same time.
+        live: how many may animate with their cameras at a time; none on ZeroGPU, which lends no processor for that long.
         waiting: how many may wait; who comes after them is told to try again later.
         models: pipelines that are kept in memory.
         local_folders: whether a folder of the computer that the app runs on may be loaded as a model.
@@ -38,6 +40,7 @@ class Limits:
     frames: int = 900
     moments: int = 24
     at_once: int = 1
+    live: int = 2
     waiting: int = 20
     models: int = 3
     local_folders: bool = True
@@ -46,4 +49,8 @@ class Limits:
     def of(cls, environment: Mapping[str, str] = os.environ) -> Limits:
         """The limits of this computer, or of a Space, whose files are not its visitors' own."""
         on_a_space = bool(environment.get("SPACE_ID"))
-        return cls(local_folders=not on_a_space, seconds=15 if on_a_space else cls.seconds)
+        return cls(
+            local_folders=not on_a_space,
+            seconds=15 if on_a_space else cls.seconds,
+            live=0 if find_spec("spaces") else cls.live,
+        )

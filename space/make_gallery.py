@@ -54,7 +54,7 @@ def _animations(service: Service, key: str, folder: Path, examples: Examples) ->
         first, second = examples.pictures[picture], examples.movements[movement]
         file = f"animation-{number}.mp4"
         for update in service.animate(str(first.path), str(second.path), Choices(), Stop(), key):
-            if update.result is not None:
+            if update.result is not None and update.result.comparison is not None:
                 (folder / file).write_bytes(update.result.comparison.read_bytes())
         print(f"{folder / file}: {first.title}; {second.title}", flush=True)
         yield _piece("animation", file, f"{first.title}: {second.title.lower()}", first, second)

@@ -14,14 +14,17 @@ from motion_core import InputError, MotionInterpPipeline
 from motion_core.checkpoint_conversion import convert, read_checkpoint
 from motion_core.commands import describe_pipeline
 from motion_core.hardware import choose_device, choose_dtype
+from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.saved_pipeline import fetch
+from motion_core.settings import Mode, Scene
 
-from .choices import SHIPPED, AppliedVariant, Kind
+from .choices import PICTURE, SHIPPED, AppliedVariant, Kind, Offered
 from .limits import Limits
 from .reading import existing
 
-SMALL_MODEL_NOTICE = (
-    "A small model, trained without a GPU on pictures of 128 x 128: what moves gets soft, faces and hands most of all."
+NOTICE = (
+    "For people, whole or from the hips up, facing the camera. Fingers do not move one by one, and who turns round keeps "
+    "the picture's view."
 )
 
 
@@ -44,10 +47,25 @@ class Model:
         """One line for people."""
         return f"{self.title}: {describe_pipeline(self.pipeline)}"
 
+    def offered(self) -> Offered:
+        """What can be chosen with it."""
+        has, layered = self.pipeline.components, isinstance(self.pipeline.image_generator, LayerPainter)
+        return Offered(
+            tuple(mode for mode in get_args(Mode) if mode != "avd" or has["avd_network"] is not None),
+            tuple(
+                variant
+                for variant in get_args(AppliedVariant)
+                if (variant != "full" or has["selector"] is not None)
+                and (variant != "v2" or None not in (has["selector"], has["view_fusion"]))
+            ),
+            (*get_args(Scene), PICTURE) if layered else ("source",),
+            has["view_fusion"] is not None,
+        )
+
 
 def open_shipped() -> tuple[MotionInterpPipeline, str]:
     """The model that comes with the app, and what to say about it."""
-    return MotionInterpPipeline.from_pretrained(), SMALL_MODEL_NOTICE
+    return MotionInterpPipeline.from_pretrained(), NOTICE
 
 
 class Models:
@@ -64,6 +82,11 @@ class Models:
         self._kept: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.Lock()  # held for a moment
         self._loading = threading.Lock()  # held while something loads, which may take minutes
+
+    @property
+    def ready(self) -> bool:
+        """Whether the shipped model is loaded."""
+        return self._find(SHIPPED) is not None
 
     def get(self, key: str = SHIPPED) -> Model:
         """The model of that key.

@@ -9,10 +9,12 @@ import numpy as np
 import torch.nn.functional as F
 
 from motion_core import InputError, media
+from motion_core.media.pictures import picture_size
 
-from .choices import Choices
+from .choices import Box, Choices, pixels_of
 from .limits import MEGABYTE, Limits
 
+MOST_ASPECT = 6  # of a picture's longer side to its shorter one
 _HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1")
 _MAY_MOVE = (b"GIF8", b"RIFF", b"\x89PNG")  # formats that have animations too
 
@@ -28,6 +30,16 @@ def read_picture(path: str | None, limits: Limits, what: str = "the picture") ->
         head = handle.read(12)
     if head[4:12] in _HEIC:
         raise InputError(f"{file.name}: HEIC pictures cannot be read here, save it as JPEG or PNG")
+    height, width = picture_size(file)
+    if height * width > limits.picture_pixels:
+        raise InputError(
+            f"{file.name}: a picture may have at most {limits.picture_pixels / 1e6:.0f} megapixels, this one has "
+            f"{height * width / 1e6:.0f}: make it smaller"
+        )
+    if max(height, width) > MOST_ASPECT * min(height, width):
+        raise InputError(
+            f"{file.name}: is {width} x {height}, one side may be at most {MOST_ASPECT} times the other: cut it"
+        )
     pixels = media.load_image(file, max_pixels=limits.picture_pixels)
     if head[:4] in _MAY_MOVE:
         found = media.open_video(file, max_pixels=limits.picture_pixels)
@@ -46,6 +58,9 @@ def open_driving(path: str | None, choices: Choices, limits: Limits) -> media.Vi
     """
     file = existing(path, "the driving video", limits.video_megabytes)
     whole = media.open_video(file, max_pixels=limits.video_pixels)
+    for name, second in (("start", choices.start), ("end", choices.end)):
+        if second is not None and not 0 <= second < limits.video_seconds:
+            raise InputError(f"{name} must be a second of the video, got {second:g}")
     if whole.duration > limits.video_seconds:
         raise InputError(
             f"{file.name}: is {float(whole.duration):.0f} s long, at most {limits.video_seconds:.0f} s are taken: cut it before"
@@ -72,6 +87,23 @@ def own_copy(path: str | None, folder: Path, limits: Limits) -> str:
     place = folder / "given"
     place.mkdir(exist_ok=True)
     return str(shutil.copyfile(file, place / file.name))
+
+
+def cut(pixels: np.ndarray, box: Box | None) -> np.ndarray:
+    """A part of a picture ``(H, W, 3)``."""
+    if box is None:
+        return pixels
+    top, left, height, width = pixels_of(box, (pixels.shape[0], pixels.shape[1]))
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def cut_video(video: media.VideoSource, box: Box, folder: Path) -> str:
+    """A part of a video's frames as a video of its own, with its sound; nearly without loss."""
+    path = folder / "part.mp4"
+    with media.VideoWriter(path, video.frame_rate, audio_from=video, quality=8) as writer:
+        for frame in video:
+            writer.write(cut(frame, box))
+    return str(path)
 
 
 def existing(path: str | None, what: str, megabytes: int) -> Path:

@@ -82,21 +82,19 @@ class Runs:
 
 
 class Stopwatch:
-    """How long the rest of a run takes, from its frames so far; the first one, which warms up, does not count."""
+    """How long the rest of a run takes, from all of it so far."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, now: float | None = None) -> None:
         self.total = total
-        self._first: float | None = None
+        self._began = time.monotonic() if now is None else now
         self._shown = -1e9
 
     def seconds_left(self, done: int, now: float | None = None) -> float | None:
-        """None until two frames are made."""
+        """None in the first second, which tells little."""
         now = time.monotonic() if now is None else now
-        if self._first is None:
-            self._first = now
-        if done < 2:
+        if not done or now - self._began < 1:
             return None
-        return (now - self._first) / (done - 1) * (self.total - done)
+        return (now - self._began) / done * (self.total - done)
 
     def is_due(self, every: float, now: float | None = None) -> bool:
         """Whether `every` seconds have gone by since the last time that this was true."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .handlers import Handlers
@@ -102,7 +102,7 @@ def serving(
             footer_links=["api", "settings"],
             theme=THEME,
             css=CSS,
-            app_kwargs={"middleware": [Middleware(NoFetching)]},
+            app_kwargs={"middleware": [Middleware(OwnRoutes, health=handlers.health)]},
         )
         if not loaded.done():
             loader.submit(_load, loaded, folder / _WORK, limits, models)
@@ -126,17 +126,24 @@ def _load(loaded: Future[Service], folder: Path, limits: Limits, models: Callabl
     service.model()
 
 
-class NoFetching:
-    """Refuses the two routes by which Gradio would fetch an address for a visitor."""
+class OwnRoutes:
+    """Refuses the two routes by which Gradio would fetch an address for a visitor, and answers /health.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        health: what to answer: whether it is well, and more.
+    """
+
+    def __init__(self, app: ASGIApp, health: Callable[[], tuple[bool, dict[str, object]]]) -> None:
+        self._app, self._health = app, health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and any(word in scope["path"] for word in _FETCHING):
             await PlainTextResponse(NO_ADDRESSES, status_code=403)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].rstrip("/") == "/health":
+            well, told = self._health()
+            await JSONResponse(told, status_code=200 if well else 503)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def refuse_addresses() -> None:

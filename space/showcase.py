@@ -23,10 +23,14 @@ class Item:
     title: str
 
     @property
+    def address(self) -> str:
+        """Where the page finds it."""
+        return f"gradio_api/file={quote(str(self.path))}"
+
+    @property
     def thumbnail(self) -> str:
         """Where the page finds a small picture of it."""
-        path = self.path.parent / THUMBNAILS / f"{self.path.stem}.png"
-        return f"gradio_api/file={quote(str(path))}"
+        return Item(self.path.parent / THUMBNAILS / f"{self.path.stem}.png", "").address
 
 
 @dataclass(frozen=True)

@@ -1,100 +1,71 @@
-"""A run's diagnosis, frame by frame, in words."""
+"""What was done in a run, in words."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-# Where numbers of `motion_core.animation.FrameDiagnosis` begin to mean something; distances in coordinates, 2 is the width.
-LARGE_DISPLACEMENT = 0.25  # an eighth of the picture, on average over the keypoints
-HIDDEN = 0.5  # share that is visible
+if TYPE_CHECKING:
+    from .insight import Explanation
+
+# From where numbers begin to mean something.
+SEEN = 0.01  # mean difference of two frames, of the range of colours, below which people hardly see one
 FOLDED = 0.05  # share that is folded over
-MISSED = 0.15  # distance between the pose asked for and the one found
-_PASSAGES = 4  # that are told one by one
-_GAP = 3  # frames; shorter pauses do not end a passage
+MISSED = 0.075  # share of the width between the pose asked for and the one found
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is kept of a frame that was made.
+    """A frame that was made.
 
     Attributes:
         t: time of the interpolated image that was animated; 0 is the picture itself.
-        displacement, remaining, visibility, fold_over, cycle_error: as in `motion_core.animation.FrameDiagnosis`.
+        displacement, remaining: of the keypoints, from the picture and from what was animated; 2 is the width.
     """
 
     t: float
     displacement: float
     remaining: float
-    visibility: float
-    fold_over: float
-    cycle_error: float
 
 
-def diagnosis(moments: Sequence[Moment], rate: float) -> list[str]:
-    """Sentences about a video of `rate` frames a second."""
-    if not moments:
-        return ["No frame was made."]
-    sentences = [*_hops(moments, rate)]
-    for fault, text in (
-        (lambda moment: moment.visibility < HIDDEN, "more than half of the frame was hidden and had to be painted"),
-        (lambda moment: moment.fold_over > FOLDED, "the deformation folds over: parts may be mirrored or torn"),
-        (lambda moment: moment.cycle_error > MISSED, "the result's pose is not quite the one that was asked for"),
-    ):
-        where = passages(moments, fault)
-        if where:
-            sentences.append(f"In {spans(where, rate)} {text}.")
-    return sentences
+def diagnosis(moments: Sequence[Moment], rate: float, explained: Explanation) -> list[str]:
+    """Sentences about a video of `rate` frames a second, one frame of which is explained."""
+    return [_used(moments), *_one_frame(explained, rate)]
 
 
-def _hops(moments: Sequence[Moment], rate: float) -> Iterator[str]:
-    large = passages(moments, lambda moment: moment.displacement >= LARGE_DISPLACEMENT)
-    if not large:
-        yield f"The displacement is small throughout: {_used(moments)}."
-    for passage in sorted(sorted(large, key=lambda passage: passage[0] - passage[1])[:_PASSAGES]):
-        yield f"Large displacement in {spans([passage], rate)}: {_used(moments[slice(*passage)])}."
-    if len(large) > _PASSAGES:
-        yield f"There are {len(large) - _PASSAGES} more such places, all of them shorter."
-    covered = {index for first, last in large for index in range(first, last)}
-    elsewhere = [moment for index, moment in enumerate(moments) if index not in covered]
-    if large and elsewhere:
-        yield f"Elsewhere {_used(elsewhere)}."
+def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
+    moved = 50 * made.displacements[made.index]  # per cent of the width
+    yield (
+        f"The largest displacement is at {made.index / rate:.1f} s: keypoints move by {moved:.0f} % of the width on "
+        f"average. From the interpolated image at t = {made.t:.2f} it is {moved * (1 - made.t):.0f} %."
+    )
+    seen = f"{100 * made.difference:.1f} % of the range of colours where something moved"
+    if made.difference < SEEN:
+        yield f"Over that image, or straight from the picture, the frame is nearly the same ({seen}): one way is as good."
+    else:
+        yield f"Over that image, and straight from the picture, the frames differ by {seen}."
+    sources = ", ".join(f"{100 * share:.0f} % {name}" for name, share in made.shares.items())
+    yield f"The frame's pixels come from: {sources}."
+    if made.folded > FOLDED:
+        yield f"{100 * made.folded:.0f} % of it are folded over: parts may be mirrored or torn."
+    if made.missed > MISSED:
+        yield "The result's pose is not quite the one that was asked for."
 
 
 def _used(moments: Sequence[Moment]) -> str:
     hops = [moment.t for moment in moments if moment.t > 0]
     if not hops:
-        return "no hop was used, the picture itself was animated"
+        return "The picture itself was animated, over no interpolated image."
     low, high = min(hops), max(hops)
     times = f"t = {low:.2f}" if high - low < 0.005 else f"t = {low:.2f} to {high:.2f}"
-    share = "" if len(hops) == len(moments) else f" in {len(hops)} of {len(moments)} frames"
-    return f"one hop used{share}, over the interpolated image at {times}"
+    share = "" if len(hops) == len(moments) else f" in {len(hops)} of {count(len(moments), 'frame')}"
+    return f"The interpolated image at {times} was animated{share}."
 
 
-def passages(moments: Sequence[Moment], test: Callable[[Moment], bool]) -> list[tuple[int, int]]:
-    """Where the test holds, as (first frame, frame after the last); short pauses are ignored."""
-    found: list[tuple[int, int]] = []
-    for index, moment in enumerate(moments):
-        if not test(moment):
-            continue
-        if found and index - found[-1][1] < _GAP:
-            found[-1] = (found[-1][0], index + 1)
-        else:
-            found.append((index, index + 1))
-    return found
-
-
-def spans(where: Sequence[tuple[int, int]], rate: float, most: int = 3) -> str:
-    """Passages in seconds, such as "1.2 s - 2.0 s"; beyond `most` of them, the longest."""
-    shown = sorted(sorted(where, key=lambda passage: passage[0] - passage[1])[:most])
-    text = ", ".join(f"{first / rate:.1f} s - {last / rate:.1f} s" for first, last in shown)
-    return text if len(where) <= most else f"{text} and {len(where) - most} more places"
-
-
-def chosen_times(moments: Sequence[Moment]) -> list[tuple[float, int]]:
-    """The times that were chosen, and in how many frames, the most frequent first."""
-    return Counter(round(moment.t, 4) for moment in moments).most_common()
+def count(number: int, noun: str) -> str:
+    """A number of things, such as "1 frame" and "2 frames"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

@@ -114,5 +114,5 @@ def cut_out(duration: Fraction, start: float | None, end: float | None, name: st
     if last > duration + Fraction(1, 10):  # a tenth: what people read off a player
         raise InputError(f"{name}: end must be within the video's {float(duration):.3f} s, got {end} s")
     if last <= first:
-        raise InputError(f"{name}: start must be before end, got start {start} s and end {end} s")
+        raise InputError(f"{name}: start must be before end, got start {float(first):g} s and end {float(last):g} s")
     return first, min(last, duration)

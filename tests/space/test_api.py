@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from published import write_checkpoint
 from space_files import DRIVING, OTHER_PICTURE, PICTURE, SILENT, bad_pictures, bad_videos
 
@@ -20,15 +21,17 @@ from motion_core import media
 
 gradio_client = pytest.importorskip("gradio_client", reason="the app's tests need gradio: pip install gradio")
 
+import gradio  # noqa: E402
 import httpx  # noqa: E402  gradio brings it
 from gradio_client import Client, handle_file  # noqa: E402
 
+from space import drawing  # noqa: E402
 from space.limits import Limits  # noqa: E402
 from space.serving import NO_ADDRESSES, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 ENDPOINTS = {
-    "/animate", "/cancel", "/preview", "/describe", "/interpolate", "/moment", "/export", "/compare", "/load_model",
+    "/animate", "/cancel", "/check", "/preview", "/describe", "/interpolate", "/moment", "/export", "/compare", "/load_model",
 }  # fmt: skip
 
 
@@ -98,7 +101,7 @@ def test_every_action_has_a_named_endpoint_with_typed_inputs(client):
     modes = next(
         given for given in info["named_endpoints"]["/animate"]["parameters"] if given["parameter_name"] == "mode"
     )
-    assert modes["python_type"]["type"] == "Literal['auto', 'relative', 'pose', 'standard', 'avd']"
+    assert modes["python_type"]["type"] == "Literal['auto', 'relative', 'pose', 'standard']"  # the shipped model's
 
 
 def test_animate(client, served):
@@ -107,13 +110,39 @@ def test_animate(client, served):
     about = media.describe(video)
     assert (about.frame_count, about.has_audio) == (6, True)
     assert media.describe(both).frame_count == 6
-    assert used[0]["caption"] == "t = 0.50: 6 frames"
+    captions = [
+        "The picture",
+        "The interpolated image, t = 0.50; it was animated",
+        "Frame [1-6] of",
+        "Where the frame's",
+    ]
+    assert all(re.match(text, image["caption"]) for text, image in zip(captions, used, strict=True))
+    assert Path(video).name == "green-sweater-dancing.mp4"
     assert timeline.startswith("<figure")
     assert "t = 0.50" in diagnosis
     assert len(json.loads(Path(records).read_text())) == 6
-    assert "Done: 6 frames." in progress
+    assert "Done: 6 frames. 448 x 448, 6 frames at 25 a second." in progress
     assert any(re.search(r"[1-5] of 6 frames", str(output[-1])) for output in job.outputs())
     assert_settled(served)
+
+
+def test_health_tells_state_and_load(served):
+    answer = httpx.get(f"{served.url.rstrip('/')}/health", timeout=10)
+    assert (answer.status_code, answer.json()["state"], answer.json()["runs"]) == (200, "ready", 0)
+
+
+def test_a_camera_s_frames_are_answered_to_the_page_that_began_alone(served):
+    handlers, frame = served.handlers, drawing.data_uri(media.load_image(OTHER_PICTURE)[::2, ::2])
+    word = handlers.live_begin({"path": PICTURE}, "shipped")
+    answer = handlers.live_frame(word, frame)
+    assert answer.startswith("data:image/jpeg;base64,")
+    assert handlers.live_frame("nobody's", frame) == handlers.live_frame(word, "no frame") == ""
+    others = [handlers.live_begin({"path": PICTURE}, "shipped") for _ in range(served.handlers.limits.live - 1)]
+    with pytest.raises(gradio.Error, match="people are live at the moment"):
+        handlers.live_begin({"path": PICTURE}, "shipped")
+    for each in (word, *others):
+        handlers.live_end(each)
+    assert handlers.live_frame(word, frame) == ""
 
 
 def test_preview_and_describe(client):
@@ -122,6 +151,18 @@ def test_preview_and_describe(client):
     assert words == "all of the 448 x 448 picture, as 448 x 448"
     told = client.predict(handle_file(DRIVING), start=0, end=1, longest=10, api_name="/describe")
     assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
+
+
+def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):
+    good = client.predict(handle_file(PICTURE), handle_file(DRIVING), start=0, end=0, api_name="/check")
+    assert good.count("<svg") == 2
+    assert good.count("<line") == 20
+    assert "There is a person in the picture and in the video." in good
+    black = tmp_path / "black.png"
+    Image.new("RGB", (320, 320)).save(black)
+    bad = client.predict(handle_file(black), handle_file(DRIVING), start=0, end=0, api_name="/check")
+    assert 'class="mc-check fails"' in bad
+    assert "The picture: must show a person with both shoulders and a hip in sight, but nobody is found in it" in bad
 
 
 def test_interpolate_moment_and_export(client):
@@ -151,6 +192,7 @@ def test_compare(client):
 def test_a_model_is_loaded_for_one_visitor_alone(connect, tmp_path, golden):
     anna, ben = connect(), connect()
     file = write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts())
+    assert "variant v2" in anna.predict(kind="shipped", api_name="/load_model")[0]
     text, banner = anna.predict("checkpoint", "", handle_file(file), 128, api_name="/load_model")
     assert "variant tpsmm" in text
     assert "tiny.pth.tar, converted" in banner
@@ -215,12 +257,17 @@ def test_bad_files_are_refused_with_a_sentence_and_the_next_job_works(client, se
 def test_choices_that_do_not_exist_are_refused_with_a_sentence(client):
     for choice, words in (
         ({"mode": "slow"}, "Mode must be one of"),
+        ({"mode": "x" * 100_000}, "Mode must be one of"),
+        ({"mode": "avd"}, "needs a model with an AVD network"),
         ({"strength": "much"}, "Strength must be a number"),
+        ({"picture_box": "1, 2"}, "must be 4 numbers from 0 to 1"),
         ({"selector": "fixed", "t": 4}, "T must be in"),
         ({"variant": "v9"}, "Variant must be one of"),
         ({"start": 99}, "start must be within"),
     ):
-        assert words in refused(lambda choice=choice: animate(client, **choice).result(60))
+        text = refused(lambda choice=choice: animate(client, **choice).result(60))
+        assert words in text
+        assert len(text) <= 300
 
 
 def call(served, name: str, data: list) -> str:
@@ -290,7 +337,8 @@ with serving() as served:
     base = served.url.rstrip("/") + "/gradio_api/"
     uploads = [httpx.post(base + "upload", files={"files": open(path, "rb")}).json()[0] for path in sys.argv[1:3]]
     files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in uploads]
-    choices = ["relative", False, 1, False, "automatic", 0.5, "as trained", "pad", "everything", False, True, 0, 0, 1]
+    choices = ["relative", False, 1, False, "automatic", 0.5, "as trained", "pad", "everything", True, True, 0, 0, 1]
+    choices += ["source", None, "", "", "", None]
     began = time.monotonic()
     event = httpx.post(base + "call/animate", json={"data": [*files, *choices]}).json()["event_id"]
     with httpx.stream("GET", base + "call/animate/" + event, timeout=100) as answer:

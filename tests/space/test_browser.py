@@ -8,24 +8,30 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from space_files import bad_pictures, bad_videos
+from live_speed import FAKE_CAMERA, camera_film, start_live
+from PIL import Image
+from space_files import DRIVING, SILENT, bad_pictures, bad_videos
 
 pytest.importorskip("gradio", reason="the app's tests need gradio: pip install gradio")
 pytest.importorskip("playwright", reason='the browser tests need playwright: pip install -e ".[browser]"')
 
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
+from motion_core import media
 from space.limits import Limits
 from space.serving import serving
-from space.showcase import read_examples
+from space.showcase import read_examples, read_gallery
 
 pytestmark = pytest.mark.slow
-TABS = ("Animate", "Interpolate", "Gallery", "Compare", "Models")
+TABS = ("Animate", "Live", "Interpolate", "Gallery", "Compare", "Models")
 EXAMPLES = read_examples()
-CHECKED_COAT = next(item.title for item in EXAMPLES.pictures if item.path.name == "checked-coat.png")
+PAIRS = [piece.shown.title for piece in read_gallery().pieces if piece.kind == "animation"]
+DANCING = next(title for title in PAIRS if title.endswith("dancing, with a beat"))
 FROM_TO = ", to: ".join(item.title for item in EXAMPLES.same[0])
 PATIENCE = 60_000  # milliseconds; the machine may be busy
 expect.set_options(timeout=PATIENCE)
@@ -41,15 +47,23 @@ def served():
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium; the tests skip where there is none."""
+    with chromium() as found:
+        yield found
+
+
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Chromium with these arguments; the tests skip where there is none."""
     with sync_playwright() as playwright:
         found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         try:
-            chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])  # root, in CI
+            browser = playwright.chromium.launch(
+                executable_path=found, args=["--no-sandbox", *arguments]
+            )  # root, in CI
         except Error as error:
             pytest.skip(f"no browser: apt-get install chromium, or playwright install chromium ({error.message[:80]})")
-        yield chromium
-        chromium.close()
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
@@ -70,7 +84,7 @@ def opened(browser: Browser, url: str, width: int, scheme: str = "light") -> tup
         lambda request: None if request.url.startswith((url, "data:", "blob:")) else outside.append(request.url),
     )
     page.goto(url)
-    expect(page.locator(".mc-notice")).to_be_visible()
+    expect(page.locator(".mc-banner")).to_be_visible()
     return page, outside
 
 
@@ -85,7 +99,7 @@ def go_to(page: Page, name: str) -> None:
 
 def shorten(page: Page) -> None:
     """Use a second of the video, which is enough to see something."""
-    page.get_by_role("button", name="Picture and part of the video").click()
+    page.get_by_role("button", name="Options").locator("visible=true").click()
     page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
 
 
@@ -100,27 +114,98 @@ def status(page: Page, tab: str = "animate"):
     return page.locator(f"#{tab}-status")
 
 
-def test_an_example_is_animated_and_the_result_plays(page: Page, tmp_path: Path):
-    page.get_by_role("button", name="Dancing, with a beat").locator("visible=true").click()
-    page.get_by_role("button", name=CHECKED_COAT).locator("visible=true").click()
-    expect(page.get_by_text("with sound; all of it is used: 50 frames")).to_be_visible()
+def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path: Path):
+    expect(page.locator("#animate-check line")).to_have_count(20)  # the limbs of two people
+    expect(page.locator("#animate-check")).to_contain_text("There is a person in the picture and in the video")
     shorten(page)
     expect(page.get_by_text("1.0 s of it are used: 25 frames")).to_be_visible()
-    page.locator("#animate-go").click()
+    page.get_by_role("button", name=DANCING).locator("visible=true").click()
     expect(status(page)).to_contain_text(re.compile(r"\d+ of 25 frames"))
     expect(status(page).locator("img")).to_have_attribute("alt", re.compile("The newest frame"))
-    expect(status(page)).to_contain_text("left")
-    expect(status(page)).to_contain_text("Done: 25 frames.")
+    expect(status(page)).to_contain_text("Done: 25 frames. 448 x 448")
     video = page.locator("#animate-result video")
     page.wait_for_function("() => document.querySelector('#animate-result video')?.duration > 0")
     assert video.evaluate("video => video.duration") == pytest.approx(1.0, abs=0.1)
     video.evaluate("video => { video.muted = true; return video.play() }")
     page.wait_for_function("() => document.querySelector('#animate-result video').currentTime > 0")
-    expect(page.locator("#animate-diagnosis")).to_contain_text("displacement", ignore_case=True)
-    expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("Timeline of 1.0 s"))
-    expect(page.get_by_text("Animate only people who agreed to it").first).to_be_visible()
+    expect(page.locator("#animate-diagnosis")).to_contain_text("pixels come from")
+    expect(page.locator("#animate-how img")).to_have_count(4)
+    expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("Displacement over 1.0 s"))
+    expect(page.locator("#animate-files")).to_contain_text("black-top-dancing.mp4")
+    page.locator("#animate-gif").click()
+    expect(page.locator("#animate-files")).to_contain_text("black-top-dancing.gif")
     expect(page.locator("#animate-go")).to_be_enabled()
     picture_of(page, "animated", tmp_path)
+    page.get_by_label("Clear").locator("visible=true").last.click()
+    expect(video).not_to_be_visible()  # it belongs to inputs that are gone
+
+
+def test_a_part_and_a_person_are_chosen_on_the_check_s_picture(page: Page):
+    svg = page.locator("#animate-check svg.found").first
+    place = svg.bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + 0.2 * place["width"], place["y"] + 0.1 * place["height"])
+    page.mouse.down()
+    page.mouse.move(place["x"] + 0.8 * place["width"], place["y"] + 0.95 * place["height"], steps=4)
+    page.mouse.up()
+    page.get_by_role("button", name="Options").locator("visible=true").click()
+    page.get_by_role("button", name="Parts, by numbers").click()
+    part = page.get_by_label("Part of the picture")
+    expect(part).to_have_value(re.compile(r"0\.(09|10)\d*, 0\.(19|20)\d*, 0\.8\d*, 0\.(59|60)\d*"))
+    svg.click(position={"x": place["width"] / 2, "y": place["height"] / 2})
+    expect(page.get_by_label("Which person of the picture")).to_have_value(re.compile(r"0\.\d+, 0\.\d+"))
+    page.get_by_role("button", name="Use all of both").click()
+    expect(part).to_have_value("")
+
+
+def test_what_cannot_work_is_said_before_the_run(page: Page, tmp_path: Path):
+    black = tmp_path / "black.png"
+    Image.new("RGB", (320, 320)).save(black)
+    page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
+    page.locator("input[type=file][accept*=image]").first.set_input_files(black)
+    expect(page.locator("#animate-check .fails")).to_contain_text("nobody is found in it")
+
+
+def test_a_gif_is_a_driving_video(page: Page, tmp_path: Path):
+    frames = [Image.fromarray(frame) for frame in list(media.open_video(SILENT))[:10]]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:], duration=40)
+    page.locator("input[type=file][accept*=gif]").first.set_input_files(tmp_path / "moves.gif")
+    expect(page.locator("#animate-check")).to_contain_text("0.4 s, 256 x 256, without sound")
+
+
+def test_a_camera_s_recording_is_a_driving_video(served, tmp_path: Path):
+    """Chromium's camera shows somebody who dances; from the record button to the result."""
+    with chromium(*FAKE_CAMERA, camera_film(tmp_path / "camera.y4m", Path(DRIVING))) as browser:
+        page, _ = opened(browser, served.url, 1280)
+        page.get_by_label("Clear").locator("visible=true").last.click()
+        video = page.locator(".mc-input", has=page.locator("input[accept*=video]"))
+        video.get_by_label("Record video").click()
+        video.get_by_label(re.compile("access|camera|webcam", re.I)).first.click()
+        video.get_by_role("button", name=re.compile("record", re.I)).first.click()
+        page.wait_for_timeout(1500)
+        video.get_by_role("button", name=re.compile("stop", re.I)).first.click()
+        expect(page.locator("#animate-check")).to_contain_text("There is a person in the picture")
+        page.locator("#animate-go").click()
+        expect(status(page)).to_contain_text("Done:")
+        page.close()
+
+
+def test_a_picture_moves_with_the_camera(served, tmp_path: Path):
+    with chromium(*FAKE_CAMERA, camera_film(tmp_path / "camera.y4m", Path(DRIVING))) as browser:
+        page, outside = opened(browser, served.url, 1280)
+        start_live(page, served.url)
+        told, shown = page.locator("#live-shown .told"), page.locator("#live-shown img")
+        before = shown.get_attribute("src")
+        expect(shown).not_to_have_attribute("src", before or "")
+        expect(told).to_have_text(re.compile(r"[\d.]+ frames/s, latency \d+ ms"))
+        picture_of(page, "live", tmp_path)
+        page.locator("#live-stop").click()
+        page.wait_for_timeout(1000)
+        before = shown.get_attribute("src")
+        page.wait_for_timeout(1000)
+        assert shown.get_attribute("src") == before
+        assert outside == []
+        page.close()
 
 
 def test_a_run_is_stopped(page: Page):
@@ -160,7 +245,7 @@ def test_two_pictures_are_interpolated_and_the_slider_shows_any_moment(page: Pag
     expect(moment).not_to_have_attribute("src", before or "")
     page.get_by_role("button", name="Keypoints and their paths").click()
     expect(page.locator(".mc-keypoints")).to_have_attribute("aria-label", re.compile("groups of 5 keypoints"))
-    page.get_by_role("button", name="Deformation, contribution").click()
+    page.get_by_role("button", name="What the networks see").click()
     page.get_by_role("button", name="Export").first.click()
     page.locator("#interpolate-export").click()
     expect(page.get_by_role("row", name=re.compile("interpolated.gif"))).to_be_visible()
@@ -179,20 +264,20 @@ def test_broken_files_are_refused_with_a_message(page: Page, tmp_path: Path):
     expect(page.get_by_text(words)).to_be_visible()
 
 
-def test_the_gallery_opens_in_its_tab(page: Page):
+def test_the_gallery_plays_and_opens_in_its_tab(page: Page):
     go_to(page, "Gallery")
-    expect(page.get_by_text("Made with people")).to_be_visible()
-    page.get_by_role("button", name="Open in Interpolate").first.click()
+    page.wait_for_function("() => document.querySelector('.mc-wall video').currentTime > 0")
+    page.locator(".mc-wall button").last.click()
     expect(page.locator("#interpolate-go")).to_be_visible()
     go_to(page, "Gallery")
-    page.get_by_role("button", name="Open in Animate").first.click()
+    page.get_by_role("button", name=DANCING).locator("visible=true").click()
     expect(page.locator("#animate-go")).to_be_visible()
-    expect(page.get_by_text("without sound; all of it is used: 50 frames")).to_be_visible()  # its driving video
+    expect(page.get_by_text("with sound; all of it is used: 50 frames")).to_be_visible()  # its driving video
 
 
 def test_compare_has_a_slider_between_the_videos(page: Page, tmp_path: Path):
     go_to(page, "Compare")
-    page.get_by_role("button", name="Part of the video, and t").click()
+    page.get_by_role("button", name="Options").locator("visible=true").click()
     page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
     page.locator("#compare-go").click()
     expect(page.locator("#compare-wipe video")).to_have_count(2)
@@ -217,22 +302,24 @@ def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
 
 
 def test_all_can_be_reached_with_the_keyboard(page: Page):
-    """Tab goes through the examples, the choices and the buttons; Enter on an example takes it."""
+    """Tab goes through the examples, the inputs and the buttons; Enter on an example takes it."""
     page.locator("[role=tab]").first.focus()
     reached = []
-    for _ in range(80):
+    for _ in range(60):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("(e => e.id || e.getAttribute('aria-label') || e.textContent.trim())(document.activeElement)")
         )
-        if reached[-1] == "Walking":
-            page.keyboard.press("Enter")
         if reached[-1] == "animate-go":
             break
     assert "animate-go" in reached
-    assert {CHECKED_COAT, "Walking"} <= set(reached)
+    assert set(PAIRS) <= set(reached)
     assert any("Strength" in name for name in reached)
-    expect(page.get_by_text("without sound; all of it is used: 50 frames")).to_be_visible()
+    page.get_by_role("button", name=DANCING).locator("visible=true").focus()
+    page.keyboard.press("Enter")
+    expect(status(page)).to_contain_text("of 50 frames")
+    page.locator("#animate-stop").click()
+    expect(page.locator("#animate-go")).to_be_enabled()
 
 
 def test_pictures_have_texts(page: Page):
@@ -244,7 +331,7 @@ def test_pictures_have_texts(page: Page):
             assert image.evaluate("image => Boolean(image.closest('[aria-label]'))"), tab
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_every_tab_fits_its_window(browser: Browser, served, tmp_path: Path, width: int, scheme: str):
     page, outside = opened(browser, served.url, width, scheme)
     colors = []
@@ -253,6 +340,11 @@ def test_every_tab_fits_its_window(browser: Browser, served, tmp_path: Path, wid
         page.wait_for_timeout(500)
         picture_of(page, f"{tab.lower()}-{width}-{scheme}", tmp_path)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+        assert page.locator("[role=tab]:visible").count() == len(TABS)  # none is behind a menu
+        for button in ("Animate", "Interpolate", "Compare", "Load"):
+            found = page.get_by_role("button", name=button, exact=True).locator("visible=true")
+            if found.count():
+                assert found.bounding_box()["y"] < 860, (tab, button)  # above the fold
         colors.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     brightness = sum(map(int, re.findall(r"\d+", colors[0])[:3])) / 3
     assert brightness < 60 if scheme == "dark" else brightness > 200

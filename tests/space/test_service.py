@@ -10,14 +10,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from published import write_checkpoint
 from space_files import DRIVING, OTHER_PICTURE, PICTURE, SILENT, bad_pictures, bad_videos
 
-from motion_core import InputError, media
-from motion_core.animation import FrameDiagnosis
-from space.choices import Choices
+from motion_core import AnimationSettings, InputError, MotionInterpPipeline, media
+from space import compute
+from space.choices import OF_SHIPPED, Choices, pixels_of
 from space.limits import Limits
-from space.models import Models, as_variant
+from space.models import Model, Models, as_variant
 from space.reading import open_driving, read_picture, smaller
 from space.runs import Runs, Stop, temporary_folder
 from space.service import Service
@@ -87,9 +88,16 @@ def test_a_driving_video_keeps_to_the_limits():
         (Limits(video_pixels=100), Choices(), "at most 100 pixels"),
         (Limits(), Choices(longest=0), "above 0 seconds"),
         (Limits(), Choices(start=9), "start must be within"),
+        (Limits(), Choices(end=-1), "end must be a second"),
     ):
         with pytest.raises(InputError, match=words):
             open_driving(DRIVING, choices, limits)
+
+
+def test_a_strip_is_refused_at_once(tmp_path):
+    Image.new("RGB", (2000, 20)).save(tmp_path / "strip.png")
+    with pytest.raises(InputError, match="one side may be at most 6 times the other"):
+        read_picture(str(tmp_path / "strip.png"), Limits())
 
 
 def test_a_large_picture_is_made_smaller_and_keeps_its_aspect():
@@ -108,13 +116,16 @@ def test_choices_become_the_library_s_settings():
         3,
     )
     assert settings.smoothing is not None
-    assert settings.diagnose
+    assert Choices(scene="picture", behind="beach.jpg").settings().scene == "beach.jpg"
     assert Choices(selector="none").settings().strategy == "none"
     for wrong in (
         {"selector": "random"},
         {"crop": "half"},
         {"mode": "slow"},
         {"strength": -1},
+        {"strength": 1e41},
+        {"scene": "moon"},
+        {"scene": "picture"},
         {"selector": "fixed", "t": 2},
     ):
         with pytest.raises(InputError):
@@ -132,18 +143,18 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
             continue
         result = update.result
         about = media.describe(result.video)
-        assert (about.frame_count, about.has_audio, about.size) == (6, True, (128, 128))
+        assert (about.frame_count, about.has_audio, about.size) == (6, True, (448, 448))  # the picture's
+        assert (result.video.name, result.about) == ("green-sweater-dancing.mp4", "448 x 448, 6 frames at 25 a second")
         both = media.describe(result.comparison)
         assert (both.frame_count, both.has_audio) == (6, True)
         assert both.size[1] > 2.5 * both.size[0] * 0.8  # three beside each other, under captions
         assert says_synthetic(result.video)
         assert says_synthetic(result.comparison)
-        assert len(result.moments) == 6
         records = json.loads(result.records.read_text())
         assert [record["frame"] for record in records] == list(range(6))
-        assert set(FrameDiagnosis.__annotations__) | {"frame", "t"} == set(records[0])
-        assert sum(int(text.split(": ")[1].split()[0]) for _, text in result.used) == 6
-        assert all(media.load_image(path).shape == (128, 128, 3) for path, _ in result.used)
+        assert set(records[0]) == {"frame", "t", "displacement", "remaining"}
+        assert [text.split(",")[0] for _, text in result.used][:2] == ["The picture", "The interpolated image"]
+        assert all(media.load_image(path).shape == (448, 448, 3) for path, _ in result.used)
         assert result.sentences
     assert updates[0].total == 6
     assert [update.done for update in updates] == sorted(update.done for update in updates)
@@ -153,7 +164,7 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
 
 
 def test_the_frames_are_those_of_the_library(service, tmp_path):
-    choices = replace(SHORT, selector="fixed", t=0.5)
+    choices = replace(SHORT, selector="fixed", t=0.5, paste_back=False)
     for update in service.animate(PICTURE, DRIVING, choices, Stop()):
         if update.result is not None:
             made = np.stack(list(media.open_video(update.result.video)))
@@ -162,18 +173,48 @@ def test_the_frames_are_those_of_the_library(service, tmp_path):
     assert np.array_equal(made, np.stack(list(media.open_video(expected))))
 
 
-def test_the_image_that_was_animated_is_shown(service):
-    choices = replace(SHORT, selector="fixed", t=0.5, mode="standard", longest=0.08)
-    for update in service.animate(PICTURE, SILENT, choices, Stop()):
-        if update.result is not None:
-            (path, text) = update.result.used[0]
-            shown = media.load_image(path).astype(int)
-            furthest = max(range(2), key=lambda index: update.result.moments[index].displacement)
-    assert text == "t = 0.50: 2 frames"
+def test_the_frame_of_the_largest_displacement_is_explained(service):
+    choices = replace(SHORT, selector="fixed", t=0.5, mode="standard", longest=0.08, paste_back=False)
+    update = last(service.animate(PICTURE, SILENT, choices, Stop()))
+    displacements = [moment.displacement for moment in update.result.moments]
     pipeline = service.model().pipeline
-    driving = list(media.open_video(SILENT))[furthest]
-    expected = pipeline.interpolate(PICTURE, driving, [0.5]).images[0]
-    assert np.abs(shown - expected).max() <= 2
+    frames = pipeline(PICTURE, SILENT, mode="standard", t=0.5, end=0.08, diagnose=True)
+    assert displacements == pytest.approx([each.displacement for each in frames.diagnoses], rel=1e-4)
+    index = int(np.argmax(displacements))
+    why = compute.explain(
+        service._chosen("shipped"), media.load_image(PICTURE), [], AnimationSettings(mode="standard"),
+        frames.animation.placement, frames.keypoints, [0.5, 0.5],
+    )  # fmt: skip
+    (_, between, result, origins), texts = zip(*why.pictures, strict=True)
+    assert np.abs(result.astype(int) - frames.frames[index]).max() <= 2
+    driving = list(media.open_video(SILENT))[index]
+    assert np.abs(between.astype(int) - pipeline.interpolate(PICTURE, driving, [0.5]).images[0]).max() <= 2
+    assert origins.shape == result.shape
+    assert texts[1].endswith("it was animated")
+    assert sum(why.shares.values()) == pytest.approx(1, abs=0.02)
+    assert why.difference > 0
+
+
+def test_inputs_are_looked_at_before_a_run(tmp_path, variant_pipeline, service):
+    seen = service.check(PICTURE, DRIVING, SHORT)
+    assert seen.works
+    assert seen.limbs == (None, None)  # a model that does not look for people
+    assert seen.sentences[0].startswith("2.0 s, 256 x 256, with sound")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
+    seen = service.check(PICTURE, str(cut), SHORT)
+    assert not seen.works
+    assert "cut.mp4" in seen.sentences[-1]
+    assert service.check(PICTURE, None, SHORT).driving is None
+
+
+def test_parts_of_picture_and_video_are_used(service):
+    choices = replace(SHORT, picture_box=(0, 0, 0.5, 1), driving_box=(0.25, 0, 0.75, 0.5))
+    update = last(service.animate(PICTURE, DRIVING, choices, Stop()))
+    assert update.rendered.size == (224, 448)
+    assert update.rendered.driving.size == (192, 128)
+    assert pixels_of((0.99, 0, 0.001, 1), (100, 10)) == (84, 0, 16, 10)
+    assert service._placed(replace(choices, subject=(0.5, 0.25)), media.load_image(PICTURE)).subject == (223.5, 111.75)
 
 
 def test_a_run_does_not_mind_that_its_file_is_uploaded_again(service, tmp_path):
@@ -194,12 +235,6 @@ def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
                 assert not media.describe(update.result.video).has_audio
 
 
-def test_paste_back_keeps_the_picture_s_size(service):
-    for update in service.animate(PICTURE, DRIVING, replace(SHORT, crop="subject", paste_back=True), Stop()):
-        if update.result is not None:
-            assert media.describe(update.result.video).size == (448, 448)
-
-
 def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
     stop = Stop()
     updates = []
@@ -212,6 +247,13 @@ def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
     assert updates[-1].stopped
     assert 1 <= updates[-1].done < 10
     assert left_in(tmp_path / "work") == []
+
+
+def test_a_run_that_is_stopped_before_its_turn_makes_nothing(service, tmp_path):
+    stop = Stop()
+    stop()
+    (update,) = service.animate(PICTURE, DRIVING, SHORT, stop)
+    assert (update.stopped, update.done, update.result) == (True, 0, None)
 
 
 def test_a_visitor_who_leaves_in_the_middle_leaves_no_file(service, tmp_path):
@@ -275,7 +317,9 @@ def test_exports(service, tmp_path):
         service.export(views, "AVI", tmp_path)
 
 
-@pytest.mark.parametrize(("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "one hop at t = 0.50")])
+@pytest.mark.parametrize(
+    ("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "over the interpolated image at t = 0.50")]
+)
 def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
     service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
     done = []
@@ -293,7 +337,21 @@ def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline
     assert left_in(tmp_path / "work") == []
 
 
+def test_a_video_becomes_a_gif_and_a_gif_a_video(service, tmp_path):
+    gif = service.converted(SILENT, tmp_path, ".gif")
+    video = service.converted(str(gif), tmp_path, ".mp4")
+    assert media.describe(gif).frame_count == media.describe(video).frame_count == 50
+
+
 # Models
+
+
+def test_only_what_a_model_has_is_offered(variant_pipeline):
+    whole = Model("", "", variant_pipeline("v2")).offered()
+    assert ("avd" in whole.modes, whole.variants[-1], whole.scenes, whole.photos) == (True, "v2", ("source",), True)
+    plain = Model("", "", variant_pipeline("tpsmm")).offered()
+    assert (plain.variants, plain.photos) == (("as trained", "tpsmm"), False)
+    assert Model("", "", MotionInterpPipeline.from_pretrained()).offered() == OF_SHIPPED  # with which the page begins
 
 
 def test_variants_share_the_weights_and_say_what_is_missing(variant_pipeline):

@@ -1,0 +1,88 @@
+"""Pictures that move with their visitors' cameras: the page sends frames one by one and shows what comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from motion_core import InputError
+from motion_core.live import LivePicture
+
+IDLE = 20  # seconds without a frame, after which a picture is put away
+FRAME = 2_000_000  # letters of a frame as the page sends it
+_QUALITY = 85  # of the JPEG that goes back
+
+
+@dataclass
+class _Session:
+    picture: LivePicture
+    used: float = field(default_factory=time.monotonic)
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    showing: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LiveSessions:
+    """The pictures at work, each known by a word that only its page has.
+
+    Args:
+        most: how many there may be at a time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sessions: dict[str, _Session] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, make: Callable[[], LivePicture]) -> str:
+        """The word of a new picture.
+
+        Raises:
+            InputError: too many are at work.
+        """
+        self._put_away_idle()
+        if len(self._sessions) >= self._most:
+            raise InputError(
+                f"{self._most} people are live at the moment, which is all there is room for: try again soon"
+            )
+        word = secrets.token_urlsafe(16)
+        session = _Session(make())
+        with self._lock:
+            self._sessions[word] = session
+        return word
+
+    def frame(self, word: str, sent: str) -> str:
+        """The picture in the pose of a camera frame, both as addresses of themselves; "" for what is no frame, or nobody's."""
+        session = self._sessions.get(word)
+        if session is None or len(sent) > FRAME:
+            return ""
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (ValueError, UnidentifiedImageError, OSError):
+            return ""
+        with session.looking:
+            session.used = time.monotonic()
+            pose = session.picture.look(pixels)
+        with session.showing:  # while the next frame is looked at
+            made = session.picture.show(pose)
+        stream = io.BytesIO()
+        Image.fromarray(made).save(stream, "JPEG", quality=_QUALITY)
+        return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+    def end(self, word: str) -> None:
+        """Put a picture away."""
+        with self._lock:
+            self._sessions.pop(word, None)
+
+    def _put_away_idle(self) -> None:
+        now = time.monotonic()
+        for word in [word for word, session in self._sessions.items() if now - session.used > IDLE]:
+            self.end(word)
