@@ -41,11 +41,12 @@ def timeline(moments: Sequence[Moment], rate: float) -> str:
         )
         return f'<polyline class="line {style}" points="{points}"/>'
 
-    words = (
-        f"Displacement over {seconds:.1f} s, in widths of the picture: at most "
-        f"{max(moment.displacement for moment in moments) / 2:.2f}; dashed, what the hop leaves of it: at most "
-        f"{max(moment.remaining for moment in moments) / 2:.2f}"
-    )
+    moved, left = [moment.displacement for moment in moments], [moment.remaining for moment in moments]
+    words = f"Displacement over {seconds:.1f} s, in widths of the picture: at most {max(moved) / 2:.2f}"
+    lines = line(moved, "moved")
+    if left != moved:
+        words += f"; dashed, what the hop leaves of it: at most {max(left) / 2:.2f}"
+        lines += line(left, "left")
     ticks = "".join(
         f'<text x="{_LEFT + position * _WIDTH:.0f}" y="{_HEIGHT + 18}" text-anchor="{anchor}">{seconds * position:.1f} s</text>'
         for position, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
@@ -54,8 +55,7 @@ def timeline(moments: Sequence[Moment], rate: float) -> str:
         f'<figure class="mc-figure"><svg class="mc-timeline" viewBox="0 0 {_LEFT + _WIDTH} {_HEIGHT + 24}" role="img" '
         f'aria-label="{words}"><rect class="ground" x="{_LEFT}" width="{_WIDTH}" height="{_HEIGHT}"/>'
         f'<text x="{_LEFT - 6}" y="12" text-anchor="end">{top / 2:.2g}</text>'
-        f"{line([moment.displacement for moment in moments], 'moved')}"
-        f"{line([moment.remaining for moment in moments], 'left')}{ticks}</svg><figcaption>{words}.</figcaption></figure>"
+        f"{lines}{ticks}</svg><figcaption>{words}.</figcaption></figure>"
     )
 
 

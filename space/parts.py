@@ -25,7 +25,7 @@ def inputs_of_animation(examples: Examples) -> tuple[gr.Image, gr.Video, gr.Uplo
         with gr.Column(min_width=140, elem_classes="mc-close"):
             driving = gr.Video(
                 str(examples.movements[0].path) if examples.movements else None,
-                label="Driving video", sources=["upload", "webcam"], include_audio=True, elem_classes="mc-input",
+                label="Video", sources=["upload", "webcam"], include_audio=True, elem_classes="mc-input",
             )  # fmt: skip
             moving = gr.UploadButton("Or a GIF", file_types=[".gif", ".webp", ".png"], size="sm")
     return picture, driving, moving

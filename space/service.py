@@ -251,7 +251,7 @@ class Service:
                     rate,
                     diagnosis(moments, rate, why),
                     _written(made.path.with_suffix(".json"), [asdict(moment) for moment in moments]),
-                    f"{width} x {height}, {count(len(moments), 'frame')} at {rate:.3g} a second",
+                    f"{width} x {height}, {rate:.3g} frames a second",
                 ),
             )
 

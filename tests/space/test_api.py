@@ -121,7 +121,7 @@ def test_animate(client, served):
     assert timeline.startswith("<figure")
     assert "t = 0.50" in diagnosis
     assert len(json.loads(Path(records).read_text())) == 6
-    assert "Done: 6 frames. 448 x 448, 6 frames at 25 a second." in progress
+    assert "Done: 6 frames. 448 x 448, 25 frames a second." in progress
     assert any(re.search(r"[1-5] of 6 frames", str(output[-1])) for output in job.outputs())
     assert_settled(served)
 
