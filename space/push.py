@@ -15,7 +15,7 @@ from .showcase import HERE
 
 # The README's front matter tells the Space what to run; tests, training and evaluation stay at home.
 FILES = ("README.md", "LICENSE", "app.py", "requirements.txt", "motion_core/**", "space/**")
-LEFT_OUT = ("**/__pycache__/**", "**/*.pyc", "space/make_*.py", "space/push.py")
+LEFT_OUT = ("**/__pycache__/**", "**/*.pyc", "space/make_*.py", "space/push.py", "space/load_test.py")
 
 
 def push(name: str, *, private: bool = False, hardware: str | None = None, token: str | None = None) -> str:

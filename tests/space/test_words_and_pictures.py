@@ -196,7 +196,8 @@ def test_push_uploads_the_app_and_nothing_else(monkeypatch):
         "requirements.txt",
         "space/layout.py",
         "space/page.css",
-        "motion_core/media/mp4.py",
+        "space/live.js",
+        "motion_core/media/writing.py",
     } <= chosen
     assert "space/examples/index.json" in chosen
     assert not any(name.startswith(("tests/", "train/", "eval/", "docs/")) or "make_" in name for name in chosen)
