@@ -291,32 +291,44 @@ def test_a_run_in_two_parts_ends_as_one_that_was_not_interrupted(settings, tmp_p
     assert logged[0] == logged[1]
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_run_that_was_killed_and_then_stopped_has_the_same_weights(settings, tmp_path, processes):
-    """SIGKILL after a checkpoint, SIGTERM later on, which saves and ends with status 0."""
-    changes = {"ema": 0.9, "variant": "int", "data__workers": 1, "output__checkpoint_every": 2}
+def stop(training: Training, run: Path) -> int:
+    """End a run by SIGTERM; returns its last step."""
+    training.signal(signal.SIGTERM)
+    training.succeed()
+    step = state_of(run)["progress"]["step"]
+    assert f"stopped by SIGTERM after step {step}" in training.log
+    assert not (run / "pipeline").exists()
+    return step
+
+
+def test_sigterm_saves_what_a_run_of_as_many_steps_has(settings, tmp_path):
+    run, changes = tmp_path / "run", {"ema": 0.9, "data__workers": 1}
+    training = Training(tmp_path, command(tmp_path, settings(**changes, schedule__steps=100_000)))
+    training.wait_for(run / "metrics.jsonl")
+    step = stop(training, run)
+    train(settings(**changes, schedule__steps=step, output__folder=str(tmp_path / "whole")))
+    assert_same(tensors_of(run), tensors_of(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_killed_go_on_to_the_same_weights(settings, tmp_path):
+    changes = {"ema": 0.9, "data__workers": 1, "output__checkpoint_every": 2}
     run, whole = tmp_path / "run", tmp_path / "whole"
     arguments = command(tmp_path, settings(**changes, schedule__steps=100_000))
-    killed = Training(tmp_path, arguments, processes)
+    killed = Training(tmp_path, arguments, 2)
     killed.wait_for(run / "checkpoint-00000002")
     killed.signal(signal.SIGKILL)
     assert set(killed.wait()) == {-signal.SIGKILL}
     done = state_of(run)["progress"]["step"]
 
-    stopped = Training(tmp_path, arguments, processes)
+    stopped = Training(tmp_path, arguments, 2)
     stopped.wait_for(run / f"checkpoint-{done + 2:08d}")
-    stopped.signal(signal.SIGTERM)
-    stopped.succeed()
-    state = state_of(run)
-    step = state["progress"]["step"]
+    step = stop(stopped, run)
     assert f"going on after {done}" in stopped.log
-    assert f"stopped by SIGTERM after step {step}" in stopped.log
-    assert not (run / "pipeline").exists()
-    assert state["processes"] == processes
+    assert state_of(run)["processes"] == 2
     assert [line["step"] for line in lines(run / "metrics.jsonl")] == list(range(1, step + 1))
-
     config = settings(**changes, schedule__steps=step, output__folder=str(whole))
-    Training(tmp_path, command(tmp_path, config), processes).succeed() if processes > 1 else train(config)
+    Training(tmp_path, command(tmp_path, config), 2).succeed()
     assert_same(tensors_of(run), tensors_of(whole))
 
 
@@ -522,12 +534,12 @@ def test_folders_that_a_run_does_not_touch(settings, tmp_path, capsys, ended):
     assert "must hold a complete checkpoint" in refused([*arguments, f"output.folder={damaged}"], capsys)
 
 
-def test_the_command_line_is_one_sentence_without_a_traceback(tmp_path, capsys):
+def test_a_command_line_without_a_configuration_that_can_be_read(capsys):
     assert "--config" in refused([], capsys)
-    arguments = [sys.executable, str(ROOT / "train" / "train.py"), "--config", "nowhere.yaml"]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "train: nowhere.yaml: cannot be read (No such file or directory)\n"
+    assert (
+        refused(["--config", "nowhere.yaml"], capsys)
+        == "train: nowhere.yaml: cannot be read (No such file or directory)"
+    )
 
 
 # Smaller things
