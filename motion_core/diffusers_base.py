@@ -27,7 +27,7 @@ def _without_compiler() -> Iterator[None]:
         return
     disable = torch.compiler.disable
     sys.modules[_COMPILER] = None  # type: ignore[assignment]  # so that it cannot be imported
-    torch.compiler.disable = _unmarked
+    torch.compiler.disable = _unmarked  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -55,10 +55,10 @@ with _without_compiler():
     from diffusers.models.modeling_utils import ModelMixin
     from diffusers.utils import logging, torch_utils
 
-    torch_utils.is_compiled_module = _unless_loaded(torch_utils.is_compiled_module)
+    torch_utils.is_compiled_module = _unless_loaded(torch_utils.is_compiled_module)  # type: ignore[assignment]
     stands_in = "AutoencoderKL" not in vars(models)
     if stands_in:
-        models.AutoencoderKL = _Autoencoder("AutoencoderKL", (), {})
+        models.AutoencoderKL = _Autoencoder("AutoencoderKL", (), {})  # type: ignore[misc]
     try:
         from diffusers.pipelines.pipeline_utils import DiffusionPipeline
     finally:

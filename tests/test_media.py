@@ -1191,9 +1191,8 @@ def test_bad_frames_are_refused(tmp_path, frame, message):
 def test_other_bad_arguments_of_the_writer_are_refused(tmp_path):
     with refused("a.mp4: a video needs at least one frame, got none"), media.VideoWriter(tmp_path / "a.mp4", 25):
         pass
-    for options, message in (({"quality": 52}, "quality: must be a whole number in 0 .* got 52"),):
-        with refused(message):
-            media.VideoWriter(tmp_path / "a.mp4", 25, **options)
+    with refused("quality: must be a whole number in 0 .* got 52"):
+        media.VideoWriter(tmp_path / "a.mp4", 25, quality=52)
     with refused("frame_rate: must be above 0"):
         media.VideoWriter(tmp_path / "a.mp4", 0)
     assert os.listdir(tmp_path) == []

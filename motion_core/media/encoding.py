@@ -243,7 +243,7 @@ class GifSink:
         self._ticks: list[int] = []  # when frames are shown
         self._waiting = path.with_suffix(".waiting.mkv")
         self._container = av.open(f"file:{self._waiting}", "w", format="matroska")
-        self._stream = cast(VideoStream, self._container.add_stream("ffv1", rate=_TICK))
+        self._stream = self._container.add_stream("ffv1", rate=_TICK)
         self._stream.height, self._stream.width, self._stream.pix_fmt = *size, "bgr0"
 
     def write(self, frame: np.ndarray) -> None:
@@ -267,7 +267,7 @@ class GifSink:
             av.open(str(self._waiting)) as waiting,
             av.open(f"file:{self._path}", "w", format="gif", container_options=last) as gif,
         ):
-            stream = cast(VideoStream, gif.add_stream("gif", rate=_TICK))
+            stream = gif.add_stream("gif", rate=_TICK)
             stream.height, stream.width, stream.pix_fmt = self._stream.height, self._stream.width, "pal8"
             frames = _filtered("paletteuse=dither=floyd_steinberg", waiting.decode(video=0), palette)
             for tick, picture in zip(self._ticks, frames, strict=True):

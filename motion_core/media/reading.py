@@ -239,7 +239,7 @@ def _reader_of(
             raise InputError("video: must be the name of a file or folder, got an empty one")
         path = Path(source)
         if os.path.isdir(path):
-            return PictureReader(frames_in(path), path, rate, background, max_pixels)
+            return PictureReader(frames_in(path), path, rate, color, max_pixels)
         path = existing_file(path, "a video")
         if not is_picture(path):
             return ContainerReader(path, color, max_pixels, take_cut_off)
@@ -248,13 +248,13 @@ def _reader_of(
             animation.clock = Clock.steady(1, rate)
         return animation
     if isinstance(source, np.ndarray | torch.Tensor):
-        return PictureReader(_stacked(source), None, rate, background, max_pixels)
+        return PictureReader(_stacked(source), None, rate, color, max_pixels)
     if isinstance(source, Image.Image) or not isinstance(source, Iterable):
         raise InputError(
             f"video: must be a path, an array, a tensor or a list of pictures, got {type(source).__name__}"
         )
     pictures = source if isinstance(source, Sequence) else list(source)
-    return PictureReader(pictures, None, rate, background, max_pixels)
+    return PictureReader(pictures, None, rate, color, max_pixels)
 
 
 def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[Picture]:

@@ -15,12 +15,13 @@ from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Self
+from typing import IO, Self, cast
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
@@ -245,7 +246,7 @@ def _encode(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, cod
         raise InputError("none of it can be decoded")
     rate = first.sample_rate if first.sample_rate in codecs.rates else codecs.rates[0]
     layout = "mono" if first.layout.nb_channels == 1 else "stereo"
-    target = output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE)
+    target = cast(AudioStream, output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE))
     target.codec_context.open()
     size = target.codec_context.frame_size
     blocks = _aligned(chain([first], frames), rate, layout, size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import pairwise
@@ -78,7 +78,6 @@ class VideoWriter:
     """
 
     channels: ClassVar[int] = 3  # of the frames
-    _kind_of: ClassVar[Callable[[str | os.PathLike[str]], str]] = staticmethod(check_output)
 
     def __init__(
         self,
@@ -89,7 +88,8 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         quality: int = QUALITY,
     ) -> None:
-        self.path, self.kind = Path(path), self._kind_of(path)
+        self.path = Path(path)
+        self.kind = check_output(path) if self.channels == 3 else check_alpha_output(path)
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
         self._audio = check_audio(audio_from)
@@ -181,7 +181,6 @@ class AlphaWriter(VideoWriter):
     """A `VideoWriter` of frames with transparency: ``.webm`` (VP9), ``.mov`` (ProRes 4444) or a folder for PNG files."""
 
     channels = 4  # RGB as it is without transparency, and opacity
-    _kind_of = staticmethod(check_alpha_output)
 
 
 def save_image(path: str | os.PathLike[str], pixels: np.ndarray, metadata: Mapping[str, str] | None = None) -> None:
