@@ -29,7 +29,7 @@ def dressed(
     eye = vertices[np.unique(quads["eye_l"])].mean(0)
     places = Places(vertices, weights, heads, eye)
     cover, thick = _cover(places, outfit)
-    grown = _hair_growth(vertices, places, outfit)
+    grown = _hair_growth(places, outfit)
     normals = {name: vertex_normals(vertices, triangles(quads[name])) for name in ("body", "tights")}
     skin = vertices + normals["body"] * (grown * _HAIR_THICKNESS[outfit.hair_style])[:, None]
     bare = quads["body"][~(cover[quads["body"]] > 0.999).all(1)]
@@ -91,7 +91,7 @@ def _cover(places: Places, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
     return cover, thick
 
 
-def _hair_growth(vertices: np.ndarray, places: Places, outfit: Outfit) -> np.ndarray:
+def _hair_growth(places: Places, outfit: Outfit) -> np.ndarray:
     """Where hair grows, (V,) in [0, 1]."""
     u, v = places.by_region["head"].T
     y = TOP + v * (BOTTOM - TOP)

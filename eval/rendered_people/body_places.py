@@ -46,16 +46,8 @@ class Places:
         }
         for side in ("left", "right"):
             sign = 1.0 if side == "left" else -1.0
-            arm = _limb(
-                vertices,
-                heads,
-                [f"{side}_{name}" for name in ("upper_arm", "forearm", "hand")],
-                np.array((0, 1.0, 0)),
-                sign,
-            )
-            leg = _limb(
-                vertices, heads, [f"{side}_{name}" for name in ("thigh", "shin", "foot")], np.array((sign, 0, 0)), sign
-            )
+            arm = _limb(vertices, heads, side, ("upper_arm", "forearm", "hand"), np.array((0, 1.0, 0)))
+            leg = _limb(vertices, heads, side, ("thigh", "shin", "foot"), np.array((sign, 0, 0)))
             self.by_region |= {f"{side}_arm": arm, f"{side}_leg": leg}
             wrist = heads[BONE[f"{side}_hand"]]
             self.by_region[f"{side}_hand"] = np.stack(
@@ -83,20 +75,22 @@ def _around(offset: np.ndarray, axis: np.ndarray, length: float) -> np.ndarray:
     return np.stack((turned, np.clip(0.5 - offset @ axis / length, 0, 1)), axis=1)
 
 
-def _limb(vertices: np.ndarray, heads: np.ndarray, bones: list[str], across: np.ndarray, sign: float) -> np.ndarray:
+def _limb(
+    vertices: np.ndarray, heads: np.ndarray, side: str, bones: tuple[str, str, str], across: np.ndarray
+) -> np.ndarray:
     """u around the nearer bone of a limb, 0 at `across` and 0.25 in front; v from 0 to 1 along both."""
-    first, second, third = (heads[BONE[bone]] for bone in bones)
+    first, second, third = (heads[BONE[f"{side}_{bone}"]] for bone in bones)
     lengths = np.linalg.norm((second - first, third - second), axis=1)
     result = np.zeros((len(vertices), 2))
     for k, (start, end) in enumerate(((first, second), (second, third))):
         axis = (end - start) / lengths[k]
         along = (vertices - start) @ axis
-        side = across - (across @ axis) * axis
-        side /= np.linalg.norm(side)
-        front = np.cross(side, axis)
+        beside = across - (across @ axis) * axis
+        beside /= np.linalg.norm(beside)
+        front = np.cross(beside, axis)
         front *= np.sign(front[2]) or 1.0
         offset = vertices - start - along[:, None] * axis
-        u = np.arctan2(offset @ front, offset @ side) / (2 * np.pi) % 1
+        u = np.arctan2(offset @ front, offset @ beside) / (2 * np.pi) % 1
         v = (along + (lengths[0] if k else 0)) / lengths.sum()
         here = along < lengths[0] if k == 0 else (vertices - second) @ ((third - second) / lengths[1]) > 0
         result[here] = np.stack((u, v), 1)[here]

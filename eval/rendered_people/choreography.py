@@ -34,7 +34,7 @@ _POSES: tuple[Pose, ...] = (
     {"left_hip_side": 58, "spine_side": -24, "right_arm_raise": 80, "left_arm_raise": 95},
     {"left_hip_bend": 98, "left_knee": 12, "spine_bend": 8, "right_arm_raise": 85, "right_arm_front": 80},
     _both(arm_raise=88) | {"left_hip_bend": 78, "left_knee": 82, "right_hip_bend": -22, "right_knee": 30},
-    {"left_arm_raise": 70, "left_elbow": 135, "left_arm_twist": 50}
+    {"left_arm_raise": 70.0, "left_elbow": 135, "left_arm_twist": 50}
     | {"right_arm_raise": 45, "right_elbow": 110, "right_arm_twist": -60},
     _both(arm_raise=90, elbow=90, arm_twist=-70),
     _both(hip_bend=95, knee=115, ankle=25, arm_raise=85, arm_front=80) | {"spine_bend": 28},

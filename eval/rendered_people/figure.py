@@ -75,7 +75,7 @@ def figure_of(
         heads=rounded(heads),
         bind=rounded(_bind_turns(heads)),
         landmarks=rounded(landmarks),
-        contacts=_contacts(heads, soles),
+        contacts=_contacts(soles),
         texture=texture,
     )
 
@@ -91,9 +91,7 @@ def _bind_turns(heads: np.ndarray) -> np.ndarray:
     return turns
 
 
-def _contacts(
-    heads: np.ndarray, soles: Sequence[tuple[float, float, float]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _contacts(soles: Sequence[tuple[float, float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Balls that carry the body on the floor: soles, knees, hands, seat and head."""
     balls = [(f"{side}_foot", offset, 0.0) for side in ("left", "right") for offset in soles]
     balls += [
