@@ -51,6 +51,9 @@ class Drape:
 def drape_around(points: np.ndarray, top: float, bottom: float, depth: float, slack: float) -> Drape:
     """Cloth around a body's points ``(N, 3)``: convex at every height, and no steeper inwards than `slack` going down.
 
+    The outline is that of tangents in 48 directions and not scipy's hull: it is always there, also for a body of two points at a
+    height, and has its radii where cloth needs them.
+
     Args:
         points: of trunk and legs, without arms.
         top, bottom: heights in metres.
