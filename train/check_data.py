@@ -37,7 +37,7 @@ _STRIDES = 10
 
 @dataclass
 class Scan:
-    """What was seen in one video; `pairs[k]` frames k apart were compared, `same[k]` of these looked the same."""
+    """Findings about one video; `pairs[k]` frames k apart were compared, `same[k]` of these looked the same."""
 
     file: VideoFile
     access: FrameAccess | None = None

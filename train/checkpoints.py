@@ -54,7 +54,7 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
         step: optimiser steps taken, the skipped ones included.
@@ -151,7 +151,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def read_progress(checkpoint: Path, config: TrainingConfig, processes: int) -> Progress:
-    """How far a checkpoint is, if a run with this configuration may go on from it.
+    """The progress of a checkpoint, if a run with this configuration may go on from it.
 
     Raises:
         InputError: it belongs to another configuration, naming the setting.
@@ -260,7 +260,7 @@ def _prune(folder: Path, keep: int) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until the disk has it; a rename may otherwise outlive the content at a power failure."""
+    """Flush to the disk: after a power failure a renamed file may otherwise be empty."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

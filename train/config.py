@@ -1,4 +1,4 @@
-"""What can be set about a training run: the defaults and the rules. `train.config_file` reads it.
+"""The configuration of a training run: defaults and rules. `train.config_file` reads it.
 
 Sizes are (height, width) in pixels, times are in optimiser steps, and weights of losses are factors of a mean.
 """
@@ -44,7 +44,7 @@ class JitterConfig(Section):
 
 
 class DataConfig(Section):
-    """Where the videos are and how a pair of frames is drawn from one."""
+    """Videos, and how pairs of frames are drawn from them."""
 
     root: str
     image_size: tuple[Count, Count] = (256, 256)  # or one number for both
@@ -177,7 +177,7 @@ class DropoutConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long, how fast, and what begins when. The published schedule is in epochs; one is taken as 3,000 steps here."""
+    """Duration, learning rate, and steps at which things begin. A published epoch is taken as 3,000 steps."""
 
     steps: Count = 300_000
     batch_size: Count = 28  # pairs per process
@@ -202,7 +202,7 @@ class ScheduleConfig(Section):
 
 
 class OutputConfig(Section):
-    """Where things are written and how often, in steps; 0 is never."""
+    """Output folder and intervals in steps; 0 is never."""
 
     folder: str
     checkpoint_every: Count = 2000

@@ -42,7 +42,7 @@ def export(pipeline: MotionInterpPipeline, folder: Path, card: str) -> Path:
 def model_card(
     config: TrainingConfig, progress: Progress, validation: dict[str, Any], videos: int, device: str, processes: int
 ) -> str:
-    """What the weights are and how they came about, without the paths of this machine."""
+    """The model card: settings, data, progress and validation, without the paths of this machine."""
     settings = _without_paths(config.as_dict())
     head = yaml.safe_dump(
         {"library_name": "motion-core", "pipeline_tag": "image-to-video", "tags": ["motion-transfer", config.variant]},
@@ -94,7 +94,7 @@ data's licences and the consent of the people in them are the trainer's to state
 
 
 def device_name(device: torch.device) -> str:
-    """What the device is called, for people."""
+    """The device's name for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu" and (information := Path("/proc/cpuinfo")).exists():  # Linux does not tell otherwise

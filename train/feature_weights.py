@@ -1,4 +1,4 @@
-"""Where the weights of the feature networks come from: a file, the Hub, or a random generator."""
+"""Weights of the feature networks from a file, the Hub, or a random generator."""
 
 from __future__ import annotations
 

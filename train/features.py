@@ -114,7 +114,7 @@ class PerceptualFeatures(FrozenFeatures):
 
 
 class EfficientNetFeatures(PerceptualFeatures):
-    """What the stages of EfficientNet-Lite0 end in, at 1/2 to 1/16 of the image, at several scales.
+    """The outputs of EfficientNet-Lite0's stages, at 1/2 to 1/16 of the image, at several scales.
 
     Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. It costs what a
     VGG-19 with 16 features in the first layer costs.
@@ -132,7 +132,7 @@ class EfficientNetFeatures(PerceptualFeatures):
 
 @dataclass(frozen=True)
 class TransformerFeatures:
-    """What the vision transformer sees in images.
+    """Features of images by the vision transformer.
 
     Attributes:
         class_token: ``(B, D)``, after the final layer norm, fp32.

@@ -25,7 +25,6 @@ from motion_core.transfer import Generated, MotionTransfer, displacement
 from . import losses
 from .config import TrainingConfig
 from .draws import Draws, draw
-from .networks import method_of
 from .schedule import Phase
 
 BIDIRECTIONAL = ("int_bt", "full", "v2")
@@ -100,7 +99,8 @@ class MotionStep(nn.Module):
         """
         images = batch["source"], batch["driving"]
         drawn = self._draw(batch["number"], images[0].device)
-        method = method_of(self.networks, drawn.dropout >= phase.dropout if phase.dropout else None)
+        kept = drawn.dropout >= phase.dropout if phase.dropout else None  # (B, K)
+        method = MotionTransfer(dict(self.networks.items()), kept_splines=kept)
 
         # 1. Keypoints, encoded frames, and the background transform of each direction
         keypoints, of_keypoints = self._keypoints(images, drawn, phase)
@@ -229,7 +229,7 @@ class MotionStep(nn.Module):
     def _consistency(
         self, forward: _Direction, backward: _Direction, images: tuple[Tensor, Tensor], hopped: Tensor, phase: Phase
     ) -> Losses:
-        """What both directions' interpolated images must have in common, for the samples `hopped` ``(B,)`` that have any."""
+        """Losses between both directions' interpolated images, of samples that have any (`hopped`, ``(B,)``)."""
         optimal = forward.generated.optimal, backward.generated.optimal
         weights, found = phase.weights, dict[str, Tensor]()
         if weights.feature:

@@ -1,4 +1,4 @@
-"""The networks of a training run: made anew from its configuration, or taken from a saved pipeline."""
+"""The networks of a training run: initialised by its configuration, or taken from a saved pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from motion_core.networks.tpsmm.image_generator import ImageGenerator
 from motion_core.networks.tpsmm.keypoint_detector import KeypointDetector
 from motion_core.networks.view_fusion import ViewFusion
 from motion_core.pipeline import MotionInterpPipeline
-from motion_core.transfer import MotionTransfer
 
 from .config import TrainingConfig
 
@@ -71,11 +70,11 @@ def _take_from(name: str, networks: nn.ModuleDict) -> None:
         other = saved.get(part)
         if other is None:
             continue
-        ours, theirs = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
-        for key, value in ours.items():
-            if not key.startswith("_") and theirs[key] != value and key not in CHANGEABLE:
+        configured, given = (dict(each.config) for each in (network, other))  # type: ignore[arg-type]  # a FrozenDict
+        for key, value in configured.items():
+            if not key.startswith("_") and given[key] != value and key not in CHANGEABLE:
                 raise InputError(
-                    f"init_from: the {part} of {name} has {key} {theirs[key]}, the configuration has {value}"
+                    f"init_from: the {part} of {name} has {key} {given[key]}, the configuration has {value}"
                 )
         network.load_state_dict(other.state_dict())
 
@@ -83,8 +82,3 @@ def _take_from(name: str, networks: nn.ModuleDict) -> None:
 def pipeline_of(networks: nn.ModuleDict, config: TrainingConfig) -> MotionInterpPipeline:
     """The pipeline that the networks make up; it shares their weights."""
     return MotionInterpPipeline(**networks, image_size=list(config.data.image_size), variant=config.variant)
-
-
-def method_of(networks: nn.ModuleDict, kept_splines: torch.Tensor | None = None) -> MotionTransfer:
-    """The method over the networks; `kept_splines` is the dropout of this step."""
-    return MotionTransfer(dict(networks.items()), kept_splines)

@@ -1,4 +1,4 @@
-"""What a run needs before its first step: processes, its folder, and the module that is trained."""
+"""The start of a run: processes, folder, and the module that is trained."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def build_step(networks: nn.ModuleDict, config: TrainingConfig) -> nn.Module:
 
 
 def needed_features(config: TrainingConfig) -> dict[str, str]:
-    """What images are compared with: "vgg", and "vit" where one of its losses has a weight, to the setting of each."""
+    """The settings of the feature networks: "vgg", and "vit" where one of its losses has a weight."""
     if config.stage == "avd":
         return {}
     with_vit = (

@@ -1,4 +1,4 @@
-"""What depends on the training step: learning rate, weights of the losses, dropout. Networks know no steps but a `Phase`."""
+"""Schedules by training step: learning rate, weights of the losses, dropout. Networks know no steps but a `Phase`."""
 
 from __future__ import annotations
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from motion_core.interpolation import candidate_times
-from motion_core.transfer import displacement
+from motion_core.transfer import MotionTransfer, displacement
 
 from . import losses
 from .config import TrainingConfig
 from .motion_step import StepOutput
-from .networks import method_of
 from .schedule import Phase
 
 
@@ -43,7 +42,7 @@ class SelectorStep(nn.Module):
         source, driving = batch["source"], batch["driving"]
         times = self._times.to(source.device).expand(len(source), -1)  # (B, M)
         with torch.no_grad():
-            method, goal = method_of(networks), features["vgg"](driving)
+            method, goal = MotionTransfer(dict(networks.items())), features["vgg"](driving)
             encoded = method.encode(source)
             motion = method.analyse(encoded, driving, "predicted")
             pose, background = motion.keypoints, motion.background_transform

@@ -1,4 +1,4 @@
-"""What a run reports: console lines, a progress bar, and through Accelerate's trackers metrics.jsonl and TensorBoard."""
+"""Reports of a run: console lines, a progress bar, and through Accelerate's trackers metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def start_lines(
     features: dict[str, str],
     device: str,
 ) -> list[str]:
-    """What is about to be done."""
+    """The console lines at the start of a run."""
     schedule, processes = config.schedule, accelerator.num_processes
     trained = sum(parameter.numel() for parameter in step.parameters() if parameter.requires_grad)
     height, width = config.data.image_size
@@ -234,7 +234,7 @@ def start_lines(
 
 
 def end_lines(pipeline: Path, progress: Progress, means: dict[str, float]) -> list[str]:
-    """What was done."""
+    """The console lines at its end."""
     hours, minutes = divmod(round(progress.seconds / 60), 60)
     losses = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
     return [

@@ -207,7 +207,7 @@ def make_loader(dataset: Dataset[dict[str, Tensor]], config: TrainingConfig, num
 
 
 def due(every: int, step: int) -> bool:
-    """Whether something that happens every so many steps, or never, happens after this one."""
+    """True after every `every` steps; never if it is 0."""
     return every > 0 and step % every == 0
 
 

@@ -1,4 +1,4 @@
-"""How well a model animates the videos that it is not trained on, beside what copying the source would give."""
+"""Validation on videos that the model is not trained on, beside copying the source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from motion_core.settings import AnimationSettings, Strategy
-from motion_core.transfer import Moved, displacement
+from motion_core.transfer import MotionTransfer, Moved, displacement
 
 from .losses import absolute_difference
-from .networks import method_of
 
 
 @torch.inference_mode()
@@ -56,11 +55,11 @@ def validate(accelerator: Accelerator, networks: nn.ModuleDict, loader: DataLoad
 
 
 def _upper_half(amounts: Tensor) -> Tensor:
-    """Which of them are at least the median."""
+    """A mask of those that are at least the median."""
     return amounts >= amounts.median()
 
 
-def animated(networks: Any, source: Tensor, driving: Tensor) -> tuple[Moved, Tensor]:
+def animated(networks: nn.ModuleDict, source: Tensor, driving: Tensor) -> tuple[Moved, Tensor]:
     """Source images in the driving poses as the pipeline would animate them, the first of several frames.
 
     Both images show one scene, so the background goes along.
@@ -72,7 +71,7 @@ def animated(networks: Any, source: Tensor, driving: Tensor) -> tuple[Moved, Ten
     Returns:
         The result, and what its images ``(B, 3, H, W)`` would be without interpolated ones.
     """
-    method = method_of(networks)
+    method = MotionTransfer(dict(networks.items()))
     strategy: Strategy | None = None if method.selector is None else "learned"
     moved = method.move(source, driving, AnimationSettings(mode="standard", background="predicted", strategy=strategy))
     if not moved.t.any():

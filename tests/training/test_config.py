@@ -92,9 +92,8 @@ def test_overrides_are_yaml_and_win(tmp_path):
     assert config.data.image_size == (128, 256)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "sentence"),
-    [
+def test_what_is_wrong_is_one_sentence_with_key_rule_and_value():
+    for wrong, sentence in (
         ({"variant": "best"}, "variant: must be 'tpsmm', 'int', 'int_bt', 'full' or 'v2', got 'best'"),
         ({"schedule": {"dropout": {"p": 1}}}, "schedule.dropout.p: there is no such key"),
         ({"data": {}}, "data.root: must be given"),
@@ -116,12 +115,10 @@ def test_overrides_are_yaml_and_win(tmp_path):
         ({"model": {"composed_view": True}}, "model.composed_view must be false .* got full"),
         ({"stage": "avd"}, "init_from must name the saved pipeline .* got null"),
         ({"precision": "fp8"}, "precision: must be 'fp32', 'bf16' or 'fp16', got 'fp8'"),
-    ],
-)
-def test_what_is_wrong_is_one_sentence_with_key_rule_and_value(wrong, sentence):
-    with pytest.raises(InputError, match=f"^configuration: {sentence}$") as caught:
-        parsed(**wrong)
-    assert "\n" not in str(caught.value)
+    ):
+        with pytest.raises(InputError, match=f"^configuration: {sentence}$") as caught:
+            parsed(**wrong)
+        assert "\n" not in str(caught.value)
 
 
 def test_files_and_overrides_that_cannot_be_read(tmp_path):

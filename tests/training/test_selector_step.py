@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from motion_core.transfer import MotionTransfer
 from train import losses
 from train.config_file import parse_config
-from train.networks import build_networks, method_of
+from train.networks import build_networks
 from train.preparation import build_step
 from train.schedule import Phase
 from train.selector_step import SelectorStep
@@ -65,7 +66,7 @@ def test_its_errors_are_those_of_the_final_images(parts):
 
     features = step._frozen[1]["vgg"]
     with torch.no_grad():
-        method, detector = method_of(networks), networks["keypoint_detector"]
+        method, detector = MotionTransfer(dict(networks.items())), networks["keypoint_detector"]
         encoded, pose = method.encode(batch["source"]), detector(batch["driving"])
         transform = networks["background_predictor"](batch["source"], batch["driving"])
         image = method.generate([encoded], pose, [transform], torch.zeros(2)).image

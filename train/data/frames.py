@@ -28,7 +28,7 @@ class BrokenFrameError(InputError):
 
 
 class FrameCache:
-    """Frames (3, H, W) uint8 by (video, frame number), the least recently used first out."""
+    """Frames (3, H, W) uint8 by (video, frame number), the least recently used first out; functools counts entries, not bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0

@@ -28,7 +28,7 @@ _DRAWS = 20  # of one sample; if frames of all are damaged, so is most of the da
 
 @dataclass(frozen=True)
 class PairPlan:
-    """What a sample is made of, before anything is decoded: video indices, frame numbers, and draws for `augmentation`."""
+    """A sample before anything is decoded: video indices, frame numbers, and draws for `augmentation`."""
 
     source_video: int
     source_frame: int
@@ -220,7 +220,7 @@ def _usable(files: list[VideoFile], config: DataConfig, fewest: int) -> tuple[li
 
 
 def too_short(video: FrameAccess) -> str:
-    """What is wrong with a video of one frame."""
+    """The sentence about a video of one frame."""
     height, width = video.size
     hint = (
         f"; frames side by side must each be as wide as high, it is {width} x {height}"
