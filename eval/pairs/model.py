@@ -83,7 +83,7 @@ class PairModel:
         """The sources in their driving poses. The result of a pair does not depend on the others."""
         images = [[pair.network_source for pair in pairs], [pair.network_driving for pair in pairs]]
         source, driving = (torch.cat(each).to(self._pipeline.device) for each in images)  # (B, 3, h, w)
-        if not self._gmacs:
+        if not self._gmacs:  # before the clock runs: it warms up, too
             self._gmacs = self._counted(source[:1], driving[:1])
         synchronize(self._pipeline.device)
         began = time.perf_counter()

@@ -417,7 +417,7 @@ def test_a_limit_keeps_the_order_of_the_list_and_all_displacements():
 def test_a_row_of_a_contact_sheet_is_source_driving_image_results_and_images_between(
     rendered, variant_pipeline, tmp_path, capsys
 ):
-    model, pairs = variant_pipeline("full"), pairs_of(rendered)[:2]
+    model, pairs = variant_pipeline("tpsmm"), pairs_of(rendered)[:2]
     (side, _), gap = model.config["image_size"], 3
     sheet = contact_sheet.contact_sheet([model, model], rendered, "test", pairs)
     assert sheet.shape == (2 * side + gap, 4 * side + 3 * gap, 3)
