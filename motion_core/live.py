@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from . import media, motion_modes
+from . import media
 from .ahead import ahead
 from .errors import InputError
 from .framing import network_points, place_in, to_network
@@ -101,8 +101,7 @@ class LivePicture:
         poses = source
         if pose is not None:
             self._initial = initial = self._initial or pose
-            scale = motion_modes.relative_scale(source, initial)
-            poses = self._method.transfer(source, pose, settings, initial, scale)
+            poses = self._method.transfer(source, pose, settings, initial)
         t = poses.points.new_tensor([settings.t or 0.0])
         made = self._method.generate([self._source], poses, [None], t, settings.path)
         return media.to_uint8(self._pipeline.finish(made.image, self._picture, self._placement, settings))[0]
