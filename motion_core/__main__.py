@@ -1,4 +1,4 @@
-"""The command line: ``python -m motion_core animate | interpolate | live | info | convert | benchmark``."""
+"""The command line: ``python -m motion_core animate | interpolate | live | info | convert | export | benchmark``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn, get_args
 
 from . import commands
 from .command_line import CommandParser
-from .settings import AnimationSettings, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
+from .settings import AnimationSettings, Backend, Background, Fit, KeypointPath, Mode, OnDamage, OneEuro, Strategy
 from .version import __version__
 
 
@@ -91,6 +91,7 @@ def _parser() -> CommandParser:
     _add_live(subparsers)
     _add_info(subparsers)
     _add_convert(subparsers)
+    _add_export(subparsers)
     _add_benchmark(subparsers)
     return parser
 
@@ -109,6 +110,13 @@ def _add_dtype(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         default="auto",
         help="of the convolutions: auto (bfloat16 if the processor computes in it), float32, ...",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=get_args(Backend),
+        default="auto",
+        help="what computes the networks; packed: faster on a processor, for models of the published kind, the same up to "
+        "rounding; eager: as they were trained; auto: packed where it can be",
     )
 
 
@@ -399,6 +407,14 @@ def _add_convert(subparsers: Any) -> None:
     )
 
 
+def _add_export(subparsers: Any) -> None:
+    parser = _command(subparsers, "export", commands.export)
+    parser.add_argument("model", metavar="MODEL", help="a saved pipeline of the published kind: a folder or a Hub id")
+    parser.add_argument("output", metavar="OUT_FOLDER", help="the folder to make")
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="of the graphs")
+    parser.add_argument("--size", type=_size, metavar="N|HxW", help="of the images; without it, the model's own")
+
+
 def _add_benchmark(subparsers: Any) -> None:
     parser = _command(subparsers, "benchmark", commands.benchmark)
     _add_model(parser)
@@ -416,6 +432,9 @@ def _add_benchmark(subparsers: Any) -> None:
         help="instead, print what the variants and strategies cost beside the plain backbone",
     )
     parser.add_argument("--rounds", type=int, default=5, help="times that each thing is timed; medians count")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", metavar="N", help="of the processor, with a table for each; without it, all"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast the pipeline is on this machine, how near to what its convolutions allow, and what bf16 costs in accuracy."""
+"""How fast each backend is on this machine, in each dtype, and what that costs in accuracy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from . import media
 from .hardware import synchronize
 from .pipeline import MotionInterpPipeline
+from .settings import Backend
 from .structures import EncodedSource
+from .transfer import MotionTransfer
 
 PUBLISHED_GMACS = 137  # a frame of the published program at 256 x 256, K = 10, which encodes the source for every frame
 # (features in and out, side): the 3x3 convolutions in which the published generator spends its time
@@ -24,59 +27,123 @@ _CEILING_CONVOLUTIONS = ((512, 512, 64), (256, 256, 128), (512, 512, 32))
 
 
 @dataclass(frozen=True)
+class Duration:
+    """In seconds: of the processor, all threads together, and on the clock. The first hardly depends on what else is running."""
+
+    processor: float
+    clock: float
+
+
+@dataclass(frozen=True)
 class Measurement:
-    """Of one dtype. Times are medians in seconds.
+    """Of one backend in one dtype. Durations are medians.
 
     Attributes:
-        encode_seconds: once per source.
-        stage_seconds: per driving frame, by stage.
-        frame_seconds: per driving frame, all stages together, timed as one.
-        frame_gmacs: multiply-accumulates per driving frame, 10^9.
-        ceiling: GFLOP/s of the best of some large convolutions alone, measured between the frames.
-        psnr: of the frames against those in fp32, in dB; None for fp32 itself.
+        encode: once per source.
+        stages: per driving frame, by stage.
+        frame: per driving frame, all stages together, timed as one.
+        speed: of a frame, as a multiple of the eager backend's in this dtype; the median over rounds, by the processor's time.
+        frame_gmacs: multiply-accumulates of the eager backend per driving frame, 10^9.
+        ceiling: GFLOP/s of the best of some large convolutions alone, measured between the frames, by the processor's time.
+        psnr: of the frames against the eager backend's in this dtype, in dB; None for that one itself.
+        psnr_of_first: against the first measurement's, in dB; None for that one itself.
     """
 
     dtype: torch.dtype
-    encode_seconds: float
-    stage_seconds: dict[str, float]
-    frame_seconds: float
+    backend: Backend
+    encode: Duration
+    stages: dict[str, Duration]
+    frame: Duration
+    speed: float
     frame_gmacs: float
     ceiling: float
     psnr: float | None
+    psnr_of_first: float | None
 
     @property
     def gflops(self) -> float:
-        """10^9 floating-point operations per second of a frame; one multiply-accumulate is two operations."""
-        return 2 * self.frame_gmacs / self.frame_seconds
+        """10^9 operations that the eager backend would need, per second of a frame; one multiply-accumulate is two."""
+        return 2 * self.frame_gmacs / self.frame.processor
 
 
+class _Contestant:
+    """A pipeline in one dtype and backend, with a source."""
+
+    def __init__(self, pipeline: MotionInterpPipeline, backend: Backend, image: Tensor) -> None:
+        self.backend, self.dtype, self.device = backend, pipeline.image_generator.dtype, pipeline.device
+        before, pipeline.backend = pipeline.backend, backend
+        self.method: MotionTransfer = pipeline.method
+        pipeline.backend = before
+        self.image = image.to(self.device)
+        self.source: EncodedSource = self.method.encode(self.image)
+
+    def frame(self, driving: Tensor) -> Tensor:
+        """The image ``(1, 3, H, W)`` for a driving frame ``(1, 3, H, W)``."""
+        poses = self.method.detector(driving.to(self.device))  # (1, K, N, 2)
+        return self.method.generate([self.source], poses, [None], poses.points.new_zeros(1)).image
+
+    def work(self, driving: Tensor) -> dict[str, Callable[[], object]]:
+        """What is timed, by name."""
+        driving, backbone = driving.to(self.device), self.method.backbone
+        poses = self.method.detector(driving)
+        motion = backbone.motion(self.source, poses)
+        return {
+            "encode": lambda: self.method.encode(self.image),
+            "keypoints": lambda: self.method.detector(driving),
+            "dense motion": lambda: backbone.motion(self.source, poses),
+            "image": lambda: backbone.paint(backbone.view(self.source, motion)),
+            "frame": lambda: self.frame(driving),
+        }
+
+
+@torch.inference_mode()
 def measure(
     load: Callable[[torch.dtype], MotionInterpPipeline],
     source: np.ndarray,
     driving: Sequence[np.ndarray],
     dtypes: Sequence[torch.dtype],
     rounds: int = 5,
+    backends: Sequence[Backend] = ("eager", "packed"),
 ) -> list[Measurement]:
-    """Measure one pipeline in several dtypes; the first is what the others are compared with and should be fp32.
+    """Measure one pipeline in several dtypes and backends, in turns, so that a machine that slows down slows all alike.
 
     Args:
         load: gives the pipeline in a dtype, on the device to measure.
         source: ``(H, W, 3)`` uint8, of a size that the networks take.
         driving: frames of the same size, two or more.
-        dtypes: of the convolutions.
+        dtypes: of the convolutions; the first should be fp32.
         rounds: times that everything is timed; the medians count.
+        backends: the first is "eager".
     """
-    reference: Tensor | None = None
+    image, frames = media.to_float(source[None]), media.to_float(np.stack(driving))  # (1 | T, 3, H, W)
+    contestants = [_Contestant(pipeline, backend, image) for pipeline in map(load, dtypes) for backend in backends]
+    pictures = [torch.cat([each.frame(frame[None]) for frame in frames]).cpu() for each in contestants]
+    gmacs = {
+        each.dtype: gmacs_of(partial(each.frame, frames[-1:])) for each in contestants if each.backend == backends[0]
+    }
+    times, ceilings = _times(contestants, frames[-1:], rounds)
     results = []
-    for dtype in dtypes:
-        pipeline = load(dtype)
-        image, frames = media.to_float(source[None]), media.to_float(np.stack(driving))  # (1 | T, 3, H, W)
-        encoded = pipeline.method.encode(image.to(pipeline.device))
-        pictures = torch.cat([_frame(pipeline, encoded, frame[None]) for frame in frames]).cpu()
-        psnr = None if reference is None else _psnr(pictures, reference)
-        reference = pictures if reference is None else reference
-        results.append(_time(pipeline, dtype, encoded, image, frames, rounds, psnr))
-        del pipeline, encoded
+    for number, each in enumerate(contestants):
+        eager = number - number % len(backends)
+        ratios = [
+            slow.processor / fast.processor
+            for slow, fast in zip(times[eager]["frame"], times[number]["frame"], strict=True)
+        ]
+        median = {name: _median(durations) for name, durations in times[number].items()}
+        results.append(
+            Measurement(
+                each.dtype,
+                each.backend,
+                median.pop("encode"),
+                {name: duration for name, duration in median.items() if name != "frame"},
+                median["frame"],
+                statistics.median(ratios),
+                gmacs[each.dtype],
+                ceilings[each.dtype],
+                None if number == eager else _psnr(pictures[number], pictures[eager]),
+                None if number == 0 else _psnr(pictures[number], pictures[0]),
+            )
+        )
     return results
 
 
@@ -84,78 +151,51 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
     """The measurements as a table to print."""
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     lines = [f"per driving frame at {size[0]} x {size[1]} on {device}{threads}, torch {torch.__version__}"]
-    heads = ("dtype", "ms", "GMACs", "GFLOP/s", "ceiling", "share", "PSNR dB", "encode ms")
-    lines.append("".join(f"{head:>11}" for head in heads))
+    heads = ("dtype", "backend", "CPU ms", "clock ms", "speed", "dB", "dB of first", "GFLOP/s", "ceiling", "encode ms")
+    lines.append("".join(f"{head:>12}" for head in heads))
     for result in results:
-        psnr = "-" if result.psnr is None else f"{result.psnr:.1f}"
         cells = (
             str(result.dtype).removeprefix("torch."),
-            f"{1e3 * result.frame_seconds:.1f}",
-            f"{result.frame_gmacs:.2f}",
+            result.backend,
+            f"{1e3 * result.frame.processor:.1f}",
+            f"{1e3 * result.frame.clock:.1f}",
+            f"{result.speed:.2f}",
+            "-" if result.psnr is None else f"{result.psnr:.1f}",
+            "-" if result.psnr_of_first is None else f"{result.psnr_of_first:.1f}",
             f"{result.gflops:.1f}",
             f"{result.ceiling:.1f}",
-            f"{100 * result.gflops / result.ceiling:.0f} %",
-            psnr,
-            f"{1e3 * result.encode_seconds:.0f}",
+            f"{1e3 * result.encode.processor:.0f}",
         )
-        lines.append("".join(f"{cell:>11}" for cell in cells))
+        lines.append("".join(f"{cell:>12}" for cell in cells))
     for result in results:
-        stages = ", ".join(f"{name} {1e3 * seconds:.0f} ms" for name, seconds in result.stage_seconds.items())
-        lines.append(f"{str(result.dtype).removeprefix('torch.')}: {stages}")
+        stages = ", ".join(f"{name} {1e3 * taken.processor:.0f} ms" for name, taken in result.stages.items())
+        lines.append(f"{str(result.dtype).removeprefix('torch.')}, {result.backend}: {stages} (CPU)")
     lines.append(
-        "ceiling: the best GFLOP/s of large 3x3 convolutions alone, measured in this run; PSNR: against the first row's frames"
+        f"a frame has {results[0].frame_gmacs:.1f} GMACs. Speed: of the eager backend in the same dtype, by CPU time in turns; "
+        "dB: PSNR against its frames; GFLOP/s: of what eager computes; ceiling: the best of large 3x3 convolutions in this run"
     )
     return "\n".join(lines)
 
 
-def _frame(pipeline: MotionInterpPipeline, source: EncodedSource, frame: Tensor) -> Tensor:
-    poses = pipeline.keypoint_detector(frame.to(pipeline.device))  # (1, K, N, 2)
-    return pipeline.method.generate([source], poses, [None], poses.points.new_zeros(1)).image
-
-
-@torch.inference_mode()
-def _time(
-    pipeline: MotionInterpPipeline,
-    dtype: torch.dtype,
-    source: EncodedSource,
-    image: Tensor,
-    frames: Tensor,
-    rounds: int,
-    psnr: float | None,
-) -> Measurement:
-    frame = frames[-1:].to(pipeline.device)
-    keypoints = pipeline.keypoint_detector(frame)
-    backbone = pipeline.method.backbone
-    motion = backbone.motion(source, keypoints)
-    work: dict[str, Callable[[], object]] = {
-        "encode": lambda: pipeline.method.encode(image.to(pipeline.device)),
-        "keypoints": lambda: pipeline.keypoint_detector(frame),
-        "dense motion": lambda: backbone.motion(source, keypoints),
-        "image": lambda: pipeline.image_generator(source.features, motion),
-        "frame": lambda: _frame(pipeline, source, frame),
-    }
-    convolutions = _ceiling_convolutions(dtype, pipeline.device)
-    with FlopCounterMode(display=False) as counter:
-        work["frame"]()
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    ceilings = []
-    for turn in range(rounds + 1):  # interleaved, so that a machine that slows down slows all alike
-        for name, run in work.items():
-            seconds[name].append(seconds_of(run, pipeline.device))
-        ceilings.append(max(flops / seconds_of(run, pipeline.device) / 1e9 for flops, run in convolutions))
-        if turn == 0:  # the warm-up
-            ceilings.clear()
-            seconds = {name: [] for name in work}
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    return Measurement(
-        dtype,
-        median.pop("encode"),
-        {name: value for name, value in median.items() if name != "frame"},
-        median["frame"],
-        counter.get_total_flops() / 2e9,
-        statistics.median(ceilings),
-        psnr,
-    )
+def _times(
+    contestants: Sequence[_Contestant], driving: Tensor, rounds: int
+) -> tuple[list[dict[str, list[Duration]]], dict[torch.dtype, float]]:
+    """Of each contestant, by name, the durations of all rounds; and the ceiling of each dtype in GFLOP/s."""
+    work = [each.work(driving) for each in contestants]
+    convolutions = {each.dtype: _ceiling_convolutions(each.dtype, each.device) for each in contestants}
+    times: list[dict[str, list[Duration]]] = [{name: [] for name in tasks} for tasks in work]
+    ceilings: dict[torch.dtype, list[float]] = {dtype: [] for dtype in convolutions}
+    for turn in range(rounds + 1):
+        for tasks, taken in zip(work, times, strict=True):
+            for name, run in tasks.items():
+                duration = duration_of(run, contestants[0].device)
+                if turn:  # before, it warms up
+                    taken[name].append(duration)
+        for dtype, large in convolutions.items():
+            speeds = [flops / duration_of(run, contestants[0].device).processor / 1e9 for flops, run in large]
+            if turn:
+                ceilings[dtype].append(max(speeds))
+    return times, {dtype: statistics.median(speeds) for dtype, speeds in ceilings.items()}
 
 
 def _ceiling_convolutions(dtype: torch.dtype, device: torch.device) -> list[tuple[float, Callable[[], object]]]:
@@ -172,13 +212,32 @@ def _ceiling_convolutions(dtype: torch.dtype, device: torch.device) -> list[tupl
     return [one(*sizes) for sizes in _CEILING_CONVOLUTIONS]
 
 
-def seconds_of(run: Callable[[], object], device: torch.device) -> float:
-    """How long something takes, all that the device has to do for it included."""
+def gmacs_of(run: Callable[[], object]) -> float:
+    """Multiply-accumulates, 10^9, of the public operators that run; the packed backend's are not all of these."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() / 2e9
+
+
+def duration_of(run: Callable[[], object], device: torch.device) -> Duration:
+    """How long something takes, all that the device has to do for it included; where that is no processor, by the clock alone."""
     synchronize(device)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     run()
     synchronize(device)
-    return time.perf_counter() - start
+    clock = time.perf_counter() - start
+    return Duration(time.process_time() - used if device.type == "cpu" else clock, clock)
+
+
+def seconds_of(run: Callable[[], object], device: torch.device) -> float:
+    """How long something takes on the clock, all that the device has to do for it included."""
+    return duration_of(run, device).clock
+
+
+def _median(durations: Sequence[Duration]) -> Duration:
+    return Duration(
+        statistics.median(each.processor for each in durations), statistics.median(each.clock for each in durations)
+    )
 
 
 def _psnr(frames: Tensor, reference: Tensor) -> float:

@@ -108,6 +108,21 @@ def live(options: argparse.Namespace) -> None:
     run(_load(options), options, settings_of(options))
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write a model as ONNX graphs for programs without torch, each checked against torch with onnxruntime."""
+    import torch
+
+    from .export import OPSET, export_onnx
+
+    options.device = "cpu"
+    pipeline = _load(options, torch.float32)
+    for graph in export_onnx(pipeline, options.output, options.size):
+        print(
+            f"{options.output}/{graph.name}: opset {OPSET}, largest difference {graph.maximum:.2g} and mean difference "
+            f"{graph.mean:.2g} from torch"
+        )
+
+
 def info(options: argparse.Namespace) -> None:
     """Say what a picture, a video or a saved pipeline is, and what `animate` would make of it."""
     from . import media
@@ -145,7 +160,9 @@ def info(options: argparse.Namespace) -> None:
 
 
 def benchmark(options: argparse.Namespace) -> None:
-    """Print speed, share of the convolution ceiling and accuracy, per dtype; or what the variants cost; or peak memory."""
+    """Print speed and accuracy of each backend in each dtype; or what the variants cost; or peak memory."""
+    import torch
+
     from . import demo
     from .benchmark import PUBLISHED_GMACS, measure, report
     from .hardware import DTYPES, choose_device
@@ -173,8 +190,10 @@ def benchmark(options: argparse.Namespace) -> None:
             costs = measure_variants(load(DTYPES[name]), source, frames[-1], options.rounds)
             print(report_variants(costs, device, name, (options.size, options.size)))
         return
-    results = measure(load, source, frames, [DTYPES[name] for name in options.dtypes], options.rounds)
-    print(report(results, device, (options.size, options.size)))
+    dtypes = [DTYPES[name] for name in options.dtypes]
+    for threads in options.threads or [torch.get_num_threads()]:
+        torch.set_num_threads(threads)
+        print(report(measure(load, source, frames, dtypes, options.rounds), device, (options.size, options.size)))
     print(f"for comparison: a frame of the published program at 256 x 256 needs {PUBLISHED_GMACS} GMACs")
 
 
@@ -340,4 +359,5 @@ def _load(options: argparse.Namespace, dtype: torch.dtype | None = None) -> Moti
     device = choose_device(options.device)
     dtype = dtype or choose_dtype(device, getattr(options, "dtype", "auto"))
     logging.disable_progress_bar()  # it loads in a second
-    return MotionInterpPipeline.from_pretrained(options.model or SHIPPED, dtype=dtype).to(device)
+    backend = getattr(options, "backend", MotionInterpPipeline.backend)
+    return MotionInterpPipeline.from_pretrained(options.model or SHIPPED, dtype=dtype, backend=backend).to(device)

@@ -370,7 +370,8 @@ class MotionInterpPipeline(SavedPipeline):
         """The method over this pipeline's networks."""
         people = isinstance(self.keypoint_detector, PersonDetector)
         size = self.check_size(self.config["image_size"]) if people else None
-        return MotionTransfer({name: getattr(self, name) for name in COMPONENTS}, background_size=size)
+        networks = {name: getattr(self, name) for name in COMPONENTS}
+        return MotionTransfer(networks, background_size=size, backend=self.backend)
 
     @property
     def subject(self) -> Objects | People:

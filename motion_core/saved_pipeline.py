@@ -12,10 +12,12 @@ from typing import Any, Self
 import torch
 
 from .atomic import atomic_path
+from .backends import check_backend
 from .components import COMPONENTS, OPTIONAL
 from .diffusers_base import DiffusionPipeline
 from .errors import InputError, first_sentence
 from .networks.base import without_path
+from .settings import Backend
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).resolve().parent / "weights" / "people"  # the model that comes with the package
@@ -25,7 +27,13 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 class SavedPipeline(DiffusionPipeline):
-    """A pipeline that is loaded with more care than diffusers takes, and saved without the paths of this machine."""
+    """A pipeline that is loaded with more care than diffusers takes, and saved without the paths of this machine.
+
+    Attributes:
+        backend: what computes the networks, see `motion_core.backends`.
+    """
+
+    backend: Backend = "auto"
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str] = SHIPPED, **kwargs: Any) -> Self:
@@ -34,8 +42,9 @@ class SavedPipeline(DiffusionPipeline):
         Args:
             pretrained_model_name_or_path: a folder, or a Hub id such as "name/model".
             **kwargs: `dtype` of the convolutions, e.g. ``torch.bfloat16`` (coordinates are computed in fp32 in any case);
-                `revision`, `token`, `cache_dir`, `local_files_only`, `force_download` as in huggingface_hub; components
-                to use instead of the saved ones; and what else diffusers takes.
+                `backend`, one of those of `motion_core.backends`; `revision`, `token`, `cache_dir`, `local_files_only`,
+                `force_download` as in huggingface_hub; components to use instead of the saved ones; and what else
+                diffusers takes.
 
         Raises:
             InputError: no such folder or repository, not a saved pipeline, incomplete weights, or an unknown option.
@@ -45,6 +54,7 @@ class SavedPipeline(DiffusionPipeline):
                 raise InputError(f"{name} must be a torch.dtype such as torch.bfloat16, got {kwargs[name]!r}")
         if kwargs.get("device_map") == "auto":
             raise InputError("device_map: 'auto' is not known; leave it out and move the pipeline, as with .to('cuda')")
+        backend = check_backend(kwargs.pop("backend", cls.backend))
         folder = resolve(pretrained_model_name_or_path, kwargs)
         try:
             pipeline = super().from_pretrained(folder, **{**kwargs, "use_safetensors": True})
@@ -53,6 +63,7 @@ class SavedPipeline(DiffusionPipeline):
         except (OSError, TypeError, ValueError) as error:
             raise InputError(f"{pretrained_model_name_or_path}: cannot be loaded: {first_sentence(error)}") from error
         pipeline.register_to_config(_name_or_path=str(pretrained_model_name_or_path))
+        pipeline.backend = backend
         return pipeline
 
     @classmethod

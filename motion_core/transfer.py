@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import motion_modes
-from .backbone import Motion, Source, View, backbone_of
+from .backbone import Motion, Source, View
+from .backends import fast_backbone, fast_detector
 from .background import background_between
 from .errors import InputError
 from .framing import Box, Size
@@ -31,7 +32,7 @@ from .interpolation import (
 )
 from .networks.view_fusion import ViewFusion, ViewKind
 from .selection import FrameSelection, SteadyChoice, given_time
-from .settings import AnimationSettings, Background, InterpolationSettings, Mode, MotionSettings, Strategy
+from .settings import AnimationSettings, Backend, Background, InterpolationSettings, Mode, MotionSettings, Strategy
 from .structures import Candidates, DrivingMotion, Keypoints
 
 
@@ -82,6 +83,7 @@ class MotionTransfer:
         kept_splines: spline dropout of all motions, for training; see `TPSMMBackbone`.
         background_size: (height, width) at which a source and driving images of other sizes and aspects are compared for the
             background's motion; None: they are of one size, and compared as they are.
+        backend: what computes the networks; others than "eager" give no gradients.
 
     Raises:
         InputError: the networks are of no backbone.
@@ -92,9 +94,12 @@ class MotionTransfer:
         networks: Mapping[str, Any],
         kept_splines: Tensor | None = None,
         background_size: Size | None = None,
+        backend: Backend = "eager",
     ) -> None:
-        self.detector = networks["keypoint_detector"]
-        self.backbone = backbone_of(networks["dense_motion_network"], networks["image_generator"], kept_splines)
+        self.detector = fast_detector(networks["keypoint_detector"], backend)
+        self.backbone = fast_backbone(
+            networks["dense_motion_network"], networks["image_generator"], backend, kept_splines
+        )
         self.background_predictor = networks.get("background_predictor")
         self.avd_network = networks.get("avd_network")
         self.selector: Any = networks.get("selector")

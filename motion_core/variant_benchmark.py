@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from . import media
-from .benchmark import seconds_of
+from .benchmark import gmacs_of, seconds_of
 from .diagnosis import diagnose
 from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.view_fusion import ViewFusion
@@ -114,7 +113,11 @@ def measure_variants(
     for _, *how in rows:
         work.append(lambda how=how: make(*how))  # type: ignore[misc]  # mypy does not see the default
         work.append(lambda how=how: score(*how[:2]))  # type: ignore[misc]
-    gmacs = [_gmacs(run) for run in work]
+    for each in pipelines.values():
+        each.backend = "eager"
+    gmacs = [gmacs_of(run) for run in work]
+    for each in pipelines.values():
+        each.backend = pipeline.backend
     seconds: list[list[float]] = [[] for _ in work]
     for turn in range(rounds + 1):  # interleaved, so that a machine that slows down slows all alike; turn 0 warms up
         for times, run in zip(seconds, work, strict=True):
@@ -126,12 +129,6 @@ def measure_variants(
         VariantCost(name, t, medians[2 * i], medians[2 * i + 1], gmacs[2 * i], gmacs[2 * i + 1])
         for i, (name, _, _, t, _) in enumerate(rows)
     ]
-
-
-def _gmacs(run: Callable[[], object]) -> float:
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return counter.get_total_flops() / 2e9
 
 
 def report_variants(costs: Sequence[VariantCost], device: torch.device, dtype: str, size: tuple[int, int]) -> str:

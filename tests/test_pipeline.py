@@ -88,6 +88,7 @@ def test_source_is_encoded_once_and_each_frame_analysed_once(pipe, picture, vide
 
         monkeypatch.setattr(module, name, counted)
 
+    monkeypatch.setattr(pipe, "backend", "eager")
     count(pipe.image_generator, "encode", "encode")
     count(pipe.keypoint_detector, "forward", "keypoints")
     count(pipe.dense_motion_network, "forward", "motion")
@@ -179,6 +180,7 @@ def test_automatic_is_relative_but_for_keypoints_that_are_limbs(pipe, picture, v
         pipe.interpolate(picture, video[0], num=2).keypoints[1]
     )
     count = pipe.keypoint_detector.num_splines
+    monkeypatch.setattr(pipe, "backend", "eager")
     monkeypatch.setattr(pipe.keypoint_detector, "parents", [-1] + [0] * (count - 1))
     np.testing.assert_array_equal(keypoints("auto"), keypoints("pose"))
     assert np.abs(keypoints("relative") - relative).max() > 1e-3, "limbs turn"
@@ -212,6 +214,7 @@ def test_smoothing_calms_a_trembling_video(pipe, picture):
 def test_stream_computes_frames_as_they_are_asked_for(pipe, picture, video, monkeypatch):
     made = []
     paint = pipe.image_generator.paint
+    monkeypatch.setattr(pipe, "backend", "eager")
     monkeypatch.setattr(pipe.image_generator, "paint", lambda view: made.append(1) or paint(view))
     animation = pipe.stream(picture, video)
 
@@ -256,6 +259,7 @@ def test_pasted_back_the_video_has_the_pictures_size_and_surroundings(pipe, vide
 def test_subject_is_found_by_the_models_keypoints(pipe, video, monkeypatch):
     picture = np.zeros((128, 256, 3), np.uint8)  # in the networks' image: rows 32 to 96
     points = torch.tensor([[-0.5, -0.1], [-0.3, 0.1]]).repeat(13, 1)[:25].reshape(1, 5, 5, 2)
+    monkeypatch.setattr(pipe, "backend", "eager")
     monkeypatch.setattr(pipe.keypoint_detector, "forward", lambda image: Keypoints(points))
 
     placement = pipe.place(pipe.read_picture(picture, AnimationSettings()), AnimationSettings(crop="subject"))

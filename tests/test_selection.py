@@ -46,6 +46,7 @@ def scores_of(pipe, case, strategy, poses=None, backgrounds=None):
 
 def painted(pipe, monkeypatch):
     """A list that grows with every image that the generator paints: their number."""
+    monkeypatch.setattr(pipe, "backend", "eager")
     counts, paint = [], pipe.image_generator.paint
     monkeypatch.setattr(pipe.image_generator, "paint", lambda view: counts.append(len(view.image)) or paint(view))
     return counts
