@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
 from motion_core import InputError
 from motion_core.live import LivePicture
+from motion_core.media.browser_frames import decode_frame, encode_jpeg
 
 IDLE = 20  # seconds without a frame, after which a picture is put away
 FRAME = 2_000_000  # letters of a frame as the page sends it
@@ -64,18 +61,15 @@ class LiveSessions:
         if session is None or len(sent) > FRAME:
             return ""
         try:
-            with Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (ValueError, UnidentifiedImageError, OSError):
+            pixels = decode_frame(base64.b64decode(sent.partition(",")[2]))  # (H, W, 3)
+        except ValueError:  # an InputError is one
             return ""
         with session.looking:
             session.used = time.monotonic()
             pose = session.picture.look(pixels)
         with session.showing:  # while the next frame is looked at
             made = session.picture.show(pose)
-        stream = io.BytesIO()
-        Image.fromarray(made).save(stream, "JPEG", quality=_QUALITY)
-        return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+        return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(made, _QUALITY)).decode()}"
 
     def end(self, word: str) -> None:
         """Put a picture away."""

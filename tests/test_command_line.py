@@ -240,7 +240,9 @@ def test_bad_input_is_one_line_and_status_2(files, tmp_path, capsys, monkeypatch
     assert sorted(files.iterdir()) == before
 
 
-@pytest.mark.parametrize("command", [[], ["animate"], ["interpolate"], ["info"], ["convert"], ["export"], ["benchmark"]])
+@pytest.mark.parametrize(
+    "command", [[], ["animate"], ["interpolate"], ["info"], ["convert"], ["export"], ["benchmark"]]
+)
 def test_help_explains(command, capsys):
     with pytest.raises(SystemExit) as leaving:
         main([*command, "--help"])

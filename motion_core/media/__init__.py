@@ -9,7 +9,7 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
     readers     of all other kinds              resuming    SegmentedWriter, for long jobs
     reading     open_video -> VideoSource       inspecting  describe, scene cuts
     comparison  side by side, by moviepy        sheets      side by side, as a picture
-    layouts     folders of videos, lists of pairs
+    layouts     folders of videos, pairs        browser_frames  single ones in memory
 """
 
 from __future__ import annotations
