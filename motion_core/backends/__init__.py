@@ -24,6 +24,9 @@ from ..settings import Backend
 from .packed_tpsmm import PackedTPSMM
 from .packing import packable, packed
 
+# Of the image generator. It works once per source and was not faster packed; and its first norm amplifies rounding where a
+# picture is flat, so that packed frames would be 94 instead of 118 dB from eager ones.
+_ENCODER = ("first", "down")
 Detector = TypeVar("Detector", bound=nn.Module)
 
 
@@ -51,5 +54,5 @@ def fast_backbone(
     """`backbone_of` two networks in a backend."""
     published = isinstance(motion_network, DenseMotionNetwork) and isinstance(generator, ImageGenerator)
     if published and backend != "eager" and packable(motion_network) and packable(generator):
-        return PackedTPSMM(packed(motion_network), packed(generator), kept_splines)
+        return PackedTPSMM(packed(motion_network), packed(generator, untouched=_ENCODER), kept_splines)
     return backbone_of(motion_network, generator, kept_splines)

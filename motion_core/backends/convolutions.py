@@ -138,7 +138,8 @@ class PackedResidual(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        first, second = self.conv1, self.conv2
+        first: nn.Module = self.conv1
+        second: nn.Module = self.conv2
         if self.winograd is not None and x.shape[-2] % OUTPUT == 0 and x.shape[-1] % OUTPUT == 0:
             first, second = self.winograd
         return second(self.norm2(first(self.norm1(x))), x)

@@ -74,7 +74,7 @@ class PackedTPSMM(TPSMMBackbone):
         painted = generator.final(generator.compute(out)).float().sigmoid()
         return torch.lerp(painted, warp(view.features.image, view.motion.deformation), mask)
 
-    def visible(self, view: View) -> Tensor:  # type: ignore[override]
+    def visible(self, view: View) -> Tensor:
         """What does not have to be painted, ``(B, 1, H, W)`` in [0, 1]."""
         return view.masks[-1]
 

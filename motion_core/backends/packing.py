@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -20,15 +21,18 @@ _IN_ORDER = ("timm.models.resnet", "torch.nn.modules.container")
 _copies: WeakKeyDictionary[nn.Module, tuple[object, nn.Module]] = WeakKeyDictionary()
 
 
-def packed(network: Network) -> Network:
+def packed(network: Network, untouched: Sequence[str] = ()) -> Network:
     """A copy of a network that shares its weights and whose convolutions are packed; kept until the weights change.
 
     It is for inference in evaluation mode; the network itself is not touched.
+
+    Args:
+        untouched: names of its modules that stay as they are; the same at every call for a network.
     """
     state = _state(network)
     kept = _copies.get(network)
     if kept is None or kept[0] != state:
-        kept = state, _replaced(network)
+        kept = state, _replaced(network, untouched)
         _copies[network] = kept
     return kept[1]  # type: ignore[return-value]  # it is of the network's class
 
@@ -49,18 +53,21 @@ def _state(network: nn.Module) -> object:
     )
 
 
-def _replaced(module: Network) -> Network:
+def _replaced(module: Network, untouched: Sequence[str] = ()) -> Network:
     """The module with its layers replaced; layers that stay are shared."""
     made = copy.copy(module)
     made._modules = dict(module._modules)
     for name, following in pairwise([*module._modules, ""]):
         child, norm = made._modules[name], made._modules.get(following)
+        if child is None or name in untouched:
+            continue
         if isinstance(child, nn.Conv2d):
-            foldable = type(norm) is nn.BatchNorm2d and type(module).__module__ in _IN_ORDER
-            made._modules[name] = packed_convolution(child, norm if foldable else None)
-            if foldable:
-                made._modules[following] = nn.Identity()
-        elif child is not None:
+            # A subclass may do more, such as activate.
+            if type(norm) is nn.BatchNorm2d and type(module).__module__ in _IN_ORDER:
+                made._modules[name], made._modules[following] = packed_convolution(child, norm), nn.Identity()
+            else:
+                made._modules[name] = packed_convolution(child)
+        else:
             made._modules[name] = _layer(child)
     return made
 

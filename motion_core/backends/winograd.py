@@ -43,15 +43,15 @@ class WinogradConvolution(nn.Module):
 
     Args:
         weight: ``(C', C, 3, 3)``.
-        bias: ``(C',)``.
+        bias: ``(C',)``, or None.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         outputs, inputs = weight.shape[:2]
         kernels = weight.detach().double().permute(2, 3, 1, 0).reshape(9, -1)
         self.kernels = (_both_ways(_KERNEL) @ kernels).float().view(TILE**2, inputs, outputs)
-        self.bias = bias.detach()
+        self.bias = weight.new_zeros(outputs) if bias is None else bias.detach()
         self.to_sums, self.from_sums = _both_ways(_INPUT).float(), _both_ways(_OUTPUT).float()
 
     def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
