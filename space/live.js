@@ -44,3 +44,4 @@ async function run(word) {
   if (mine === turn) camera.srcObject.getTracks().forEach(track => track.stop());
 }
 watch('value', () => run(props.value));
+if (props.value) run(props.value);  // Start was quicker than this page

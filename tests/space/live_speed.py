@@ -34,6 +34,7 @@ def camera_film(path: Path, video: Path) -> str:
     return f"--use-file-for-fake-video-capture={path}"
 
 
+# Without a sandbox, since CI is root.
 FAKE_CAMERA = ("--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,24 +44,17 @@ def served():
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@contextmanager
-def chromium(*arguments: str) -> Iterator[Browser]:
-    """Chromium with these arguments; the tests skip where there is none."""
+def browser(tmp_path_factory):
+    """Chromium, whose camera shows somebody who dances; the tests skip where there is none."""
+    film = camera_film(tmp_path_factory.mktemp("camera") / "camera.y4m", Path(DRIVING))
     with sync_playwright() as playwright:
         found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         try:
-            browser = playwright.chromium.launch(
-                executable_path=found, args=["--no-sandbox", *arguments]
-            )  # root, in CI
+            chromium = playwright.chromium.launch(executable_path=found, args=[*FAKE_CAMERA, film])
         except Error as error:
             pytest.skip(f"no browser: apt-get install chromium, or playwright install chromium ({error.message[:80]})")
-        yield browser
-        browser.close()
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
@@ -131,9 +122,9 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path
     expect(page.locator("#animate-diagnosis")).to_contain_text("pixels come from")
     expect(page.locator("#animate-how img")).to_have_count(4)
     expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("Displacement over 1.0 s"))
-    expect(page.locator("#animate-files")).to_contain_text("black-top-dancing.mp4")
+    expect(page.locator("#animate-files")).to_contain_text(re.compile(r"black-top-dancing\s*\.mp4"))
     page.locator("#animate-gif").click()
-    expect(page.locator("#animate-files")).to_contain_text("black-top-dancing.gif")
+    expect(page.locator("#animate-files")).to_contain_text(re.compile(r"black-top-dancing\s*\.gif"))
     expect(page.locator("#animate-go")).to_be_enabled()
     picture_of(page, "animated", tmp_path)
     page.get_by_label("Clear").locator("visible=true").last.click()
@@ -173,39 +164,31 @@ def test_a_gif_is_a_driving_video(page: Page, tmp_path: Path):
     expect(page.locator("#animate-check")).to_contain_text("0.4 s, 256 x 256, without sound")
 
 
-def test_a_camera_s_recording_is_a_driving_video(served, tmp_path: Path):
-    """Chromium's camera shows somebody who dances; from the record button to the result."""
-    with chromium(*FAKE_CAMERA, camera_film(tmp_path / "camera.y4m", Path(DRIVING))) as browser:
-        page, _ = opened(browser, served.url, 1280)
-        page.get_by_label("Clear").locator("visible=true").last.click()
-        page.get_by_label("Capture from camera").locator("visible=true").last.click()
-        page.get_by_text("Click to Access Webcam").locator("visible=true").click()
-        record = page.get_by_role("button", name="start recording")
-        record.click()
-        page.wait_for_timeout(1500)
-        record.click()
-        expect(page.locator("#animate-check")).to_contain_text("There is a person in the picture")
-        page.locator("#animate-go").click()
-        expect(status(page)).to_contain_text("Done:")
-        page.close()
+def test_a_camera_s_recording_is_a_driving_video(page: Page):
+    page.get_by_label("Clear").locator("visible=true").last.click()
+    page.get_by_label("Capture from camera").locator("visible=true").last.click()
+    page.get_by_text("Click to Access Webcam").locator("visible=true").click()
+    record = page.get_by_role("button", name="start recording")
+    record.click()
+    page.wait_for_timeout(1500)
+    record.click()
+    expect(page.locator("#animate-check")).to_contain_text("There is a person in the picture")
+    page.locator("#animate-go").click()
+    expect(status(page)).to_contain_text("Done:")
 
 
-def test_a_picture_moves_with_the_camera(served, tmp_path: Path):
-    with chromium(*FAKE_CAMERA, camera_film(tmp_path / "camera.y4m", Path(DRIVING))) as browser:
-        page, outside = opened(browser, served.url, 1280)
-        start_live(page, served.url)
-        told, shown = page.locator("#live-shown .told"), page.locator("#live-shown img")
-        before = shown.get_attribute("src")
-        expect(shown).not_to_have_attribute("src", before or "")
-        expect(told).to_have_text(re.compile(r"[\d.]+ frames/s, latency \d+ ms"))
-        picture_of(page, "live", tmp_path)
-        page.locator("#live-stop").click()
-        page.wait_for_timeout(1000)
-        before = shown.get_attribute("src")
-        page.wait_for_timeout(1000)
-        assert shown.get_attribute("src") == before
-        assert outside == []
-        page.close()
+def test_a_picture_moves_with_the_camera(page: Page, served, tmp_path: Path):
+    start_live(page, served.url)
+    told, shown = page.locator("#live-shown .told"), page.locator("#live-shown img")
+    before = shown.get_attribute("src")
+    expect(shown).not_to_have_attribute("src", before or "")
+    expect(told).to_have_text(re.compile(r"[\d.]+ frames/s, latency \d+ ms"))
+    picture_of(page, "live", tmp_path)
+    page.locator("#live-stop").click()
+    page.wait_for_function(
+        "async () => { const src = () => document.querySelector('#live-shown img').src; "
+        "const before = src(); await new Promise(done => setTimeout(done, 2000)); return src() === before }"
+    )
 
 
 def test_a_run_is_stopped(page: Page):
