@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...geometry import Box, enlarged_part
 from .composition import enlarged
 
 SIDE = 256  # pixels of the longer side at which places are compared
@@ -25,6 +26,7 @@ TOGETHER = 8.0  # how much a seam between neighbouring cells costs over a wrong 
 KNOWN = 3.0  # how much more a seen pixel counts than a painted one, which is blurred
 UNSEEN = 3.0  # cost of a place that is hidden itself
 UNLIKE = 0.5  # cost at which a piece is half given up for the painting
+RARE = 0.05  # share of an offset that no cell exceeds which does without it
 SOMETHING = 0.05  # share of the figure in a cell that hides it
 BLUR = 6  # pixels over which pieces are compared with what is painted
 SMOOTH = 24.0  # pixels over which colours are those of the painting
@@ -60,22 +62,41 @@ def fill_scene(painted: Tensor, hidden: Tensor) -> Tensor:
         return painted
     shares, trust = _labelled(scene, covered, offsets)
 
-    # Pixels, label by label
-    grown = F.interpolate(hidden.float(), (height, width), mode="bilinear", antialias=False)
-    weights = (12 * enlarged(shares[None], height, width)).softmax(dim=1)  # (1, M, H, W)
-    scale = (height / size[0], width / size[1])
-    total, seen = torch.zeros_like(painted), torch.zeros_like(grown)
-    for label, (down, across) in enumerate(offsets):
-        place = (round(down * scale[0]), round(across * scale[1]))
-        weight = weights[:, label : label + 1] * _moved(1 - grown.ceil(), place)
-        total += weight * _moved(painted, place)
+    # Pixels of the box around what is hidden, label by label
+    used = shares.flatten(1).amax(dim=1) > RARE
+    box = _box_of(hidden, (height, width))
+    around = enlarged_part(hidden[0].float(), (height, width), box)  # (1, y, x), and so below
+    known = 1 - enlarged(hidden.float(), height, width)[0].ceil()
+    weights = (12 * enlarged_part(shares[used], (height, width), box)).softmax(dim=0)
+    inside = painted[0, :, box[0] : box[1], box[2] : box[3]]  # (3, y, x)
+    total, seen = torch.zeros_like(inside), torch.zeros_like(around)
+    for weight, (down, across) in zip(
+        weights, [offsets[label] for label in used.nonzero()[:, 0].tolist()], strict=True
+    ):
+        place = (round(down * height / size[0]), round(across * width / size[1]))
+        weight = weight * _moved(known, place, box)
+        total += weight * _moved(painted[0], place, box)
         seen += weight
-    copied = torch.lerp(painted, total / seen.clamp(min=1e-3), (2 * seen - 0.5).clamp(0, 1))
-    # Colours of the painting, details of the pieces
-    smaller = (max(1, int(height / scale[0] / SMOOTH * FINE)), max(1, int(width / scale[1] / SMOOTH * FINE)))
-    difference = F.adaptive_avg_pool2d((painted - copied) * grown, smaller)
-    copied = (copied + F.interpolate(difference, (height, width), mode="bicubic", align_corners=False)).clamp(0, 1)
-    return torch.lerp(painted, copied, grown * enlarged(trust[None, None], height, width))
+    copied = torch.lerp(inside, total / seen.clamp(min=1e-3), (2 * seen - 0.5).clamp(0, 1))
+
+    # Colours of the painting over distances at which pieces say nothing, and the painting where they do not fit
+    smooth = max(height, width) / SIDE * SMOOTH
+    smaller = [max(1, round(side / smooth)) for side in inside.shape[-2:]]
+    difference = F.adaptive_avg_pool2d(((inside - copied) * around)[None], smaller)
+    copied = copied + F.interpolate(difference, inside.shape[-2:], mode="bicubic", align_corners=False)[0]
+    made = painted.clone()
+    fits = around * enlarged_part(trust[None], (height, width), box)
+    made[0, :, box[0] : box[1], box[2] : box[3]] = torch.lerp(inside, copied.clamp(0, 1), fits)
+    return made
+
+
+def _box_of(hidden: Tensor, size: tuple[int, int]) -> Box:
+    """The box of the pixels of a picture of `size` that cells ``(1, 1, h, w)`` may reach."""
+    ends = []
+    for any_hidden, side in zip((hidden[0, 0].any(dim=1), hidden[0, 0].any(dim=0)), size, strict=True):
+        where, cell = any_hidden.nonzero(), side / len(any_hidden)
+        ends += [max(0, int((int(where[0]) - 1) * cell)), min(side, int((int(where[-1]) + 2) * cell + 1))]
+    return ends[0], ends[1], ends[2], ends[3]
 
 
 def _common(scene: Tensor, covered: Tensor) -> list[tuple[int, int]]:
@@ -163,14 +184,17 @@ def _blurred(maps: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(maps, side // 2 * 2 + 1, stride=1, padding=side // 2, count_include_pad=False)
 
 
-def _moved(maps: Tensor, place: tuple[int, int]) -> Tensor:
-    """Each pixel of ``(..., H, W)`` from the one so far below and to the right; 0 where there is none."""
+def _moved(maps: Tensor, place: tuple[int, int], box: Box | None = None) -> Tensor:
+    """Each pixel of ``(..., H, W)``, or of a box of it, from the one so far below and to the right; 0 where there is none."""
     height, width = maps.shape[-2:]
-    (down, across), out = place, torch.zeros_like(maps)
-    rows, columns = (
-        (slice(max(0, -by), min(side, side - by)), slice(max(0, by), min(side, side + by)))
-        for by, side in ((down, height), (across, width))
-    )
-    if rows[0].start < rows[0].stop and columns[0].start < columns[0].stop:
-        out[..., rows[0], columns[0]] = maps[..., rows[1], columns[1]]
+    top, bottom, left, right = box or (0, height, 0, width)
+    out = maps.new_zeros(*maps.shape[:-2], bottom - top, right - left)
+    into, of = [], []
+    for by, start, stop, side in ((place[0], top, bottom, height), (place[1], left, right, width)):
+        first, last = max(start + by, 0), min(stop + by, side)
+        if first >= last:
+            return out
+        into.append(slice(first - by - start, last - by - start))
+        of.append(slice(first, last))
+    out[..., into[0], into[1]] = maps[..., of[0], of[1]]
     return out
