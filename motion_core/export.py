@@ -33,7 +33,7 @@ from .structures import EncodedSource, Keypoints, SourceFeatures
 
 OPSET = 18
 TOLERANCE = 1e-3  # mean difference from torch above which a graph is refused
-INSTALL = "exporting needs onnx and onnxruntime: pip install 'motion-core[onnx]'"
+INSTALL = "exporting needs onnx and onnxruntime: pip install '.[onnx]'"
 
 
 @dataclass(frozen=True)
