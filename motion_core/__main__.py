@@ -128,11 +128,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser, without: str = "the one that comes with the package") -> None:
     parser.add_argument(
         "--model",
         metavar="FOLDER_OR_HUB_ID",
-        help="a saved pipeline, e.g. from `convert`; without it, the one that comes with the package",
+        help=f"a saved pipeline, e.g. from `convert`; without it, {without}",
     )
     parser.add_argument("--device", default="auto", help="auto (the best there is), cpu, cuda, cuda:N or mps")
 
@@ -264,7 +264,7 @@ def _add_hops(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--strategy",
         choices=get_args(Strategy),
-        help="for models with a selector: learned (their default): by the trained scorer; analytic: by what is visible and the "
+        help="for models with a selector: learned (their default, if it was trained): by the scorer; analytic: by what is visible and the "
         "motion left; fixed: at the model's fixed time; images: by making all candidates, which takes several times as long; "
         "none: the picture itself",
     )
@@ -417,7 +417,7 @@ def _add_export(subparsers: Any) -> None:
 
 def _add_benchmark(subparsers: Any) -> None:
     parser = _command(subparsers, "benchmark", commands.benchmark)
-    _add_model(parser)
+    _add_model(parser, "networks of the published sizes with random weights")
     parser.add_argument(
         "--dtypes", nargs="+", default=["float32", "bfloat16"], help="the first is the reference of the others"
     )
