@@ -264,9 +264,9 @@ def _add_hops(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--strategy",
         choices=get_args(Strategy),
-        help="for models with a selector: learned (their default, if it was trained): by the scorer; analytic: by what is visible and the "
-        "motion left; fixed: at the model's fixed time; images: by making all candidates, which takes several times as long; "
-        "none: the picture itself",
+        help="for models with a selector: learned (their default, if it was trained): by the scorer; analytic: by what is "
+        "visible and the motion left; fixed: at the model's fixed time; images: by making all candidates, which takes several "
+        "times as long; none: the picture itself",
     )
     choice.add_argument(
         "--t",
