@@ -13,13 +13,17 @@ Item = TypeVar("Item")
 DEPTH = 2  # items that are computed before they are asked for
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
+def ahead(items: Iterator[Item], threads: int | None = None, workers: int = 1) -> Iterator[Item]:
     """The items, computed in a thread of their own, which takes one of torch's threads from whoever asks for them.
 
-    Two small networks side by side are faster than one after the other on two threads each. What an item raises is raised where
+    Small networks side by side are faster than one after the other on all threads each. What an item raises is raised where
     it is asked for. With a single thread nothing is computed ahead.
+
+    Args:
+        threads: of torch, to be shared; None is as many as who asks for the first item has, which is 1 in a thread of this kind.
+        workers: how many threads there are that share what is left, whoever asks among them.
     """
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     if threads == 1:
         yield from items
         return
@@ -29,7 +33,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         waiting = deque(pool.submit(next, items, end) for _ in range(DEPTH))
         while (item := waiting.popleft().result()) is not end:
             # After the pool's thread has set its own number, which would be the default of new threads too.
-            torch.set_num_threads(threads - 1)
+            torch.set_num_threads(max(1, (threads - 1) // workers))
             waiting.append(pool.submit(next, items, end))
             yield item  # type: ignore[misc]  # it is not the end
     finally:

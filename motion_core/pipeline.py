@@ -44,11 +44,11 @@ from .networks.view_fusion import ViewFusion
 from .people import Presence
 from .saved_pipeline import SavedPipeline
 from .scene import scene_of
-from .selection import SteadyChoice
+from .selection import FrameSelection, SteadyChoice
 from .settings import AnimationSettings, PictureSettings, scene_file
-from .structures import Keypoints
+from .structures import DrivingMotion, Keypoints
 from .subjects import Objects, People
-from .transfer import MotionTransfer
+from .transfer import Composed, MotionTransfer
 
 logger = logging.getLogger(__name__)
 
@@ -237,6 +237,7 @@ class MotionInterpPipeline(SavedPipeline):
         @torch.inference_mode()
         def frames() -> Iterator[AnimatedFrame]:
             # 1. The source, once
+            threads = torch.get_num_threads()
             source = encoded()
             sources = [source, *(subject.encode(other, place) for other, place in others)]
             links = method.links(sources, settings.background)  # (1, 3, 3) each
@@ -248,27 +249,34 @@ class MotionInterpPipeline(SavedPipeline):
             painter: Any = self.image_generator  # a LayerPainter, where there is a scene
             scene = scene_of(settings, method, painter, (source, initial), video, placement, size, behind)
 
-            steady = SteadyChoice(settings.hysteresis)
+            @torch.inference_mode()
+            def moved() -> Iterator[tuple[DrivingMotion, Keypoints, list[FrameSelection], Composed | None]]:
+                steady = SteadyChoice(settings.hysteresis)
+                done = 0
+                for motion in driving:
+                    if self._interrupt:
+                        return
+                    # 3. Transferred keypoints
+                    keypoints = method.transfer(source.keypoints, motion.keypoints, settings, initial)  # (B, K, N, 2)
+                    backgrounds = linked(links, motion.background_transform)  # (B, 3, 3) each
+
+                    # 4. The optimal interpolated image, which depends on the frames before
+                    selections = method.select(source, keypoints, backgrounds[0], settings, steady)  # B
+
+                    # 5. Dense motion, in one hop or two, and what is seen of the source
+                    composed, done = None, done + len(selections)
+                    if done > skip_frames:
+                        t = keypoints.points.new_tensor([selection.t for selection in selections])  # (B,)
+                        composed = method.compose(sources, keypoints, backgrounds, t, settings.path)
+                    yield motion, keypoints, selections, composed
+
             done = 0
-            for step, motion in enumerate(driving):
-                count = len(motion.keypoints.points)
-                skipped = min(max(skip_frames - done, 0), count)
+            for step, (motion, keypoints, selections, composed) in enumerate(subject.beside(moved(), threads)):
                 if self._interrupt:
                     return
-
-                # 3. Transferred keypoints
-                keypoints = method.transfer(source.keypoints, motion.keypoints, settings, initial)  # (B, K, N, 2)
-                backgrounds = linked(links, motion.background_transform)  # (B, 3, 3) each
-
-                # 4. The optimal interpolated image, which depends on the frames before
-                selections = method.select(source, keypoints, backgrounds[0], settings, steady)  # B
-
-                if skipped < count:
-                    # 5. Dense motion and image, in one hop or two
-                    t = keypoints.points.new_tensor([selection.t for selection in selections])  # (B,)
-                    generated = method.generate(sources, keypoints, backgrounds, t, settings.path)
-
-                    # 6. Frames
+                if composed is not None:
+                    # 6. What is not seen, and frames
+                    generated = method.paint(composed)
                     if scene is None:
                         images = self.finish(generated.image, picture, placement, settings)  # (B, 3, H, W)
                     else:
@@ -276,11 +284,12 @@ class MotionInterpPipeline(SavedPipeline):
                     if callback_on_step_end is not None:
                         changed = callback_on_step_end(self, step, done, {"frames": images}) or {}
                         images = changed.get("frames", images)
+                    count = len(selections)
                     measured = diagnose(method, source, keypoints, generated) if settings.diagnose else [None] * count
                     points = keypoints.points.float().cpu().numpy()  # (B, K, N, 2)
                     made = zip(media.to_uint8(images), points, selections, measured, strict=True)
-                    yield from [AnimatedFrame(*parts) for parts in made][skipped:]
-                done += count
+                    yield from [AnimatedFrame(*parts) for parts in made][max(skip_frames - done, 0) :]
+                done += len(selections)
 
         files = (source_image, driving_video, *source_images, *scene_file(settings))
         return Animation(

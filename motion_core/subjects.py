@@ -5,10 +5,10 @@ Both classes have the same methods. Pictures are ``(1, 3, H, W)`` in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,9 @@ from .people import (
 from .settings import AnimationSettings, PictureSettings
 from .structures import DrivingMotion, Keypoints
 from .transfer import MotionTransfer
+
+WORKERS = 2  # that share torch's threads with who looks at the driving video: who makes images, and who writes them
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,14 @@ class Objects:
         count = settings.batch_size or self.batch_size
         for frames in in_batches(video, count, placement.network_size, settings.fit):  # (B, 3, h, w)
             yield self.method.analyse(source, frames.to(self.device), settings.background)
+
+    def beside(self, items: Iterator[Item], threads: int) -> Iterator[Item]:
+        """Items that are computed beside what is done with them, where that is faster; here they are not.
+
+        Args:
+            threads: of torch, that may be shared.
+        """
+        return items
 
     def analyse_picture(
         self, source: Source, picture: Tensor, placement: Placement, settings: AnimationSettings, name: str
@@ -236,7 +247,16 @@ class People:
         frames = (batch.to(self.device) for batch in driving_frames(video, count))  # (B, 3, h, w)
         shapes = settings.background == "predicted" and isinstance(self.method.background_predictor, CameraAligner)
         hidden = settings.scene == "driving"
-        return ahead(follow(self.detector, frames, placed, background, presence, shapes, hidden))
+        found = follow(self.detector, frames, placed, background, presence, shapes, hidden)
+        return ahead(found, torch.get_num_threads(), WORKERS)
+
+    def beside(self, items: Iterator[Item], threads: int) -> Iterator[Item]:
+        """Items that are computed beside what is done with them.
+
+        Args:
+            threads: of torch, that are shared.
+        """
+        return ahead(items, threads, WORKERS)
 
     def analyse_picture(
         self, source: Source, picture: Tensor, placement: Placement, settings: AnimationSettings, name: str

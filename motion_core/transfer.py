@@ -57,6 +57,20 @@ class Generated:
 
 
 @dataclass(frozen=True)
+class Composed:
+    """What is seen of a source in the driving pose, before the rest is painted.
+
+    Attributes:
+        view: of the source, or of several as one.
+        optimal, hops: as in `Generated`.
+    """
+
+    view: View
+    optimal: Source
+    hops: tuple[Motion, ...]
+
+
+@dataclass(frozen=True)
 class Moved:
     """B sources in the poses of as many driving images, and what they were made of.
 
@@ -304,7 +318,24 @@ class MotionTransfer:
         t: Tensor,
         path: KeypointPath = "linear",
     ) -> Generated:
-        """Take a source to poses, over its interpolated images at times t.
+        """Take a source to poses, over its interpolated images at times t: `compose`, then `paint`; arguments as there."""
+        return self.paint(self.compose(sources, poses, backgrounds, t, path))
+
+    def paint(self, composed: Composed) -> Generated:
+        """The image of what is seen, with the rest painted."""
+        backbone, view = self.backbone, composed.view
+        image, visible = backbone.paint(view), backbone.visible(view)
+        return Generated(image, composed.optimal, composed.hops, visible, backbone.layers(view))
+
+    def compose(
+        self,
+        sources: Sequence[Source],
+        poses: Keypoints,
+        backgrounds: Sequence[Tensor | None],
+        t: Tensor,
+        path: KeypointPath = "linear",
+    ) -> Composed:
+        """What is seen of a source in poses, over its interpolated images at times t.
 
         Args:
             sources: the source, of batch B or 1; with a fusion, more pictures of the same subject may follow.
@@ -332,8 +363,7 @@ class MotionTransfer:
             if first is not None and self.view_fusion.composed_view:
                 through = backbone.view(source, backbone.composed(first, last))
             view = self._fused(self.view_fusion, view, real, through, t)
-        hops = (last,) if first is None else (first, last)
-        return Generated(backbone.paint(view), between, hops, backbone.visible(view), backbone.layers(view))
+        return Composed(view, between, (last,) if first is None else (first, last))
 
     def interpolate(
         self, source: Source, pose: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath

@@ -57,6 +57,24 @@ def test_what_an_item_raises_is_raised_where_it_is_asked_for():
     assert torch.get_num_threads() == 2
 
 
+def test_several_workers_share_what_is_left():
+    """Items made from items: who makes them and who asks for them have half of the rest each."""
+    begun = []
+
+    def doubled():
+        for number in ahead(iter(range(4)), threads=6, workers=2):
+            begun.append(torch.get_num_threads())
+            yield 2 * number
+
+    torch.set_num_threads(6)
+    found = ahead(doubled(), threads=6, workers=2)
+    assert next(found) == 0
+    assert torch.get_num_threads() == 2
+    assert list(found) == [2, 4, 6]
+    assert set(begun) == {2}
+    assert torch.get_num_threads() == 6
+
+
 def test_a_single_thread_is_not_shared():
     torch.set_num_threads(1)
     assert set(ahead(threading.current_thread() for _ in range(3))) == {threading.current_thread()}

@@ -34,7 +34,7 @@ if __name__ == "__main__":  # as a program, also where the package is not instal
 
 from motion_core import InputError, MotionInterpPipeline, commands, demo, media
 from motion_core.__main__ import main
-from motion_core.transfer import Generated, MotionTransfer
+from motion_core.transfer import Composed, MotionTransfer
 
 SIZE = 128  # of the networks' image
 BASE = ("--size", str(SIZE), "--device", "cpu", "--dtype", "float32")
@@ -556,15 +556,15 @@ def without_notices(text: str, source: str) -> list[str]:
 def while_a_frame_is_made(action: Callable[[], None], number: int = 2) -> Iterator[None]:
     """Do something while frame `number` (from 1) is made."""
     made = []
-    generate = MotionTransfer.generate
+    compose = MotionTransfer.compose
 
-    def generate_meanwhile(self: MotionTransfer, *arguments: Any) -> Generated:
+    def compose_meanwhile(self: MotionTransfer, *arguments: Any) -> Composed:
         made.append(1)
         if len(made) == number:
             action()
-        return generate(self, *arguments)
+        return compose(self, *arguments)
 
-    with mock.patch.object(MotionTransfer, "generate", generate_meanwhile):
+    with mock.patch.object(MotionTransfer, "compose", compose_meanwhile):
         yield
     assert len(made) >= number, "it was refused before a frame was made"
 

@@ -71,15 +71,15 @@ def test_resumed_render_equals_the_uninterrupted_one(files, tmp_path, monkeypatc
     command = ["animate", files / "me.png", tmp_path / "long.mp4", "--model", files / "model", "--smooth", "--no-audio"]
     assert run(*command, "-o", tmp_path / "whole.mp4") == 0
 
-    generate, made = MotionTransfer.generate, []
+    compose, made = MotionTransfer.compose, []
 
     def counted(self, *arguments):
         made.append(1)
         if len(made) == 8:
             raise KeyboardInterrupt
-        return generate(self, *arguments)
+        return compose(self, *arguments)
 
-    monkeypatch.setattr(MotionTransfer, "generate", counted)
+    monkeypatch.setattr(MotionTransfer, "compose", counted)
     resumed = tmp_path / "resumed.mp4"
     assert run(*command, "-o", resumed, "--resume") == 130
     assert not resumed.exists()
@@ -116,7 +116,7 @@ def test_interrupted_render_leaves_nothing_unless_it_is_to_be_resumed(files, tmp
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MotionTransfer, "generate", interrupt)
+    monkeypatch.setattr(MotionTransfer, "compose", interrupt)
     assert animate(files, tmp_path / "out.mp4") == 130
 
     assert list(tmp_path.iterdir()) == []

@@ -243,7 +243,7 @@ def test_an_interrupted_render_leaves_no_diagnosis(files, tmp_path, monkeypatch)
     def interrupt(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MotionTransfer, "generate", interrupt)
+    monkeypatch.setattr(MotionTransfer, "compose", interrupt)
 
     assert animate(files, tmp_path / "out.mp4", "--diagnosis", tmp_path / "frames.json") == 130
     assert list(tmp_path.iterdir()) == []
