@@ -11,6 +11,7 @@ import torch
 
 Item = TypeVar("Item")
 DEPTH = 2  # items that are computed before they are asked for
+WORKERS = 2  # of a video, that share torch's threads with who looks at it: who composes frames, and who paints and writes them
 
 
 def ahead(items: Iterator[Item], threads: int | None = None, workers: int = 1) -> Iterator[Item]:

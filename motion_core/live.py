@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from . import media
-from .ahead import ahead
+from .ahead import WORKERS, ahead
 from .errors import InputError
 from .framing import network_points, place_in, to_network
 from .networks.layered.person_detector import PRESENT, PersonDetector
@@ -25,6 +25,7 @@ from .people import driving_frames, seek
 from .settings import AnimationSettings, OneEuro
 from .smoothing import OneEuroFilter
 from .structures import Keypoints
+from .transfer import Composed
 
 if TYPE_CHECKING:
     from .pipeline import MotionInterpPipeline
@@ -94,16 +95,25 @@ class LivePicture:
         self._pose = found if self._smooth is None else self._smooth(found)
         return self._pose
 
-    @torch.inference_mode()
     def show(self, pose: Keypoints | None) -> np.ndarray:
         """The picture ``(h, w, 3)`` uint8 in a pose that `look` gave."""
+        return self.paint(self.compose(pose))
+
+    @torch.inference_mode()
+    def compose(self, pose: Keypoints | None) -> Composed:
+        """What is seen of the picture in a pose that `look` gave; in another thread again, while the one before is painted."""
         source, settings = self._source.keypoints, self._settings
         poses = source
         if pose is not None:
             self._initial = initial = self._initial or pose
             poses = self._method.transfer(source, pose, settings, initial)
         t = poses.points.new_tensor([settings.t or 0.0])
-        made = self._method.generate([self._source], poses, [None], t, settings.path)
+        return self._method.compose([self._source], poses, [None], t, settings.path)
+
+    @torch.inference_mode()
+    def paint(self, composed: Composed) -> np.ndarray:
+        """The picture ``(h, w, 3)`` uint8 of what `compose` gave."""
+        made, settings = self._method.paint(composed), self._settings
         return media.to_uint8(self._pipeline.finish(made.image, self._picture, self._placement, settings))[0]
 
 
@@ -172,8 +182,10 @@ def run(pipeline: MotionInterpPipeline, options: argparse.Namespace, settings: A
         other: _VirtualCamera | None = None
         latencies: list[float] = []
         began = told = perf_counter()
-        for came, pose in ahead((came, picture.look(frame)) for came, frame in newest):
-            image = picture.show(pose)
+        threads = torch.get_num_threads()
+        poses = ahead(((came, picture.look(frame)) for came, frame in newest), threads, WORKERS)
+        for came, composed in ahead(((came, picture.compose(pose)) for came, pose in poses), threads, WORKERS):
+            image = picture.paint(composed)
             if options.virtual_camera:
                 other = other or stack.enter_context(closing(_VirtualCamera(image.shape[:2])))
                 other.show(image)

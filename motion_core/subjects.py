@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import media, motion_modes
-from .ahead import ahead
+from .ahead import WORKERS, ahead
 from .backbone import Source
 from .check import Check, check_people
 from .driving import FROM_INITIAL, in_batches
@@ -38,7 +38,6 @@ from .settings import AnimationSettings, PictureSettings
 from .structures import DrivingMotion, Keypoints
 from .transfer import MotionTransfer
 
-WORKERS = 2  # that share torch's threads with who looks at the driving video: who makes images, and who writes them
 Item = TypeVar("Item")
 
 

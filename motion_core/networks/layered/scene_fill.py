@@ -81,7 +81,7 @@ def fill_scene(painted: Tensor, hidden: Tensor) -> Tensor:
 
     # Colours of the painting over distances at which pieces say nothing, and the painting where they do not fit
     smooth = max(height, width) / SIDE * SMOOTH
-    smaller = [max(1, round(side / smooth)) for side in inside.shape[-2:]]
+    smaller = (max(1, round(inside.shape[-2] / smooth)), max(1, round(inside.shape[-1] / smooth)))
     difference = F.adaptive_avg_pool2d(((inside - copied) * around)[None], smaller)
     copied = copied + F.interpolate(difference, inside.shape[-2:], mode="bicubic", align_corners=False)[0]
     made = painted.clone()
