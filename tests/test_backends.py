@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from subcases import each_case
 from torch import nn
 
 from motion_core import InputError, MotionInterpPipeline
@@ -53,7 +54,7 @@ def psnr(given, wanted):
 # Layers
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("layer", "made", "shape"),
     [
         (lambda: conv(24, 32, 3), PackedConvolution, (2, 24, 10, 12)),
@@ -62,7 +63,6 @@ def psnr(given, wanted):
         (lambda: conv(20, 3, 7), BlockConvolution, (1, 20, 8, 14)),
         (lambda: conv(20, 3, 7), BlockConvolution, (1, 20, 9, 14)),  # not of whole blocks
     ],
-    ids=["3x3", "grouped and strided", "mask head", "image head", "odd size"],
 )
 @torch.inference_mode()
 def test_packed_convolution(operators, dtype, layer, made, shape):
@@ -96,7 +96,7 @@ def test_a_convolution_that_cannot_be_packed_stays():
     assert packed_convolution(layer) is layer
 
 
-@pytest.mark.parametrize("side", [6, 32], ids=["doubled first", "transposed"])
+@each_case("side", [6, 32])
 @torch.inference_mode()
 def test_packed_up(operators, dtype, side):
     layer = Up(16, 8).to(dtype)
@@ -105,7 +105,7 @@ def test_packed_up(operators, dtype, side):
     torch.testing.assert_close(PackedUp(layer)(x), layer(x), **CLOSE[dtype])
 
 
-@pytest.mark.parametrize(("width", "size"), [(16, (8, 8)), (128, (8, 12)), (128, (6, 8))])
+@each_case(("width", "size"), [(16, (8, 8)), (128, (8, 12)), (128, (6, 8))])
 @torch.inference_mode()
 def test_packed_residual(operators, dtype, width, size):
     layer = Residual(width).to(dtype)
@@ -129,7 +129,7 @@ def test_winograd_in_several_strips(monkeypatch):
 # Sampling: coordinates are corner-aligned, and what lies outside is 0
 
 
-@pytest.mark.parametrize("count", [1, 3], ids=["one source for all", "a source each"])
+@each_case("count", [1, 3])
 @torch.inference_mode()
 def test_warp_visible_is_warp_times_mask(count):
     maps, mask = features(count, 5, 12, 16), torch.rand(3, 1, 12, 16)
@@ -151,7 +151,7 @@ def test_warp_visible_by_the_identity_is_the_corner_aligned_copy():
 # Networks and frames
 
 
-@pytest.mark.parametrize("t", [0.0, 0.5], ids=["one hop", "two hops"])
+@each_case("t", [0.0, 0.5])
 @torch.inference_mode()
 def test_frames_are_those_of_the_eager_networks(operators, hop_case, t):
     made = []

@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from subcases import each_case
 
 if __name__ == "__main__":  # as a program, also where the package is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -646,7 +647,7 @@ def check_message(message: str, thing: str, rule: str, folder: Path) -> None:
     assert rule in message
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.command], ids=lambda case: case.name)
+@each_case("case", [case for case in CASES if case.command])
 def test_the_command_line_refuses_it_in_one_line(case: Case, tmp_path: Path) -> None:
     given = Given.of(case, tmp_path)
 
@@ -660,7 +661,7 @@ def test_the_command_line_refuses_it_in_one_line(case: Case, tmp_path: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # the command line hides what Pillow warns of
-@pytest.mark.parametrize("case", [case for case in CASES if case.python], ids=lambda case: case.name)
+@each_case("case", [case for case in CASES if case.python])
 def test_python_raises_an_input_error_with_the_same_message(case: Case, tmp_path: Path, pipe) -> None:
     given = Given.of(case, tmp_path)
 
@@ -676,7 +677,7 @@ def test_python_raises_an_input_error_with_the_same_message(case: Case, tmp_path
     assert outcome.left == []
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.info], ids=lambda case: case.name)
+@each_case("case", [case for case in CASES if case.info])
 def test_info_refuses_it_too(case: Case, tmp_path: Path) -> None:
     given = Given.of(case, tmp_path)
     file = given.source if case.source else given.driving
@@ -710,7 +711,7 @@ def test_a_picture_of_20000_by_20000_is_used_if_the_limit_is_raised():
     assert Image.MAX_IMAGE_PIXELS == 89478485
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out.gif"])
+@each_case("output", ["out.mp4", "out.gif"])
 def test_a_failure_leaves_the_file_that_was_there(tmp_path, output):
     given = Given.of(Case("", "", "", driving=damaged, output=output, options=STOP), tmp_path)
     Path(given.output).write_bytes(b"yesterday's film")
@@ -729,7 +730,7 @@ def test_a_failure_keeps_the_parts_that_are_to_be_resumed(tmp_path):
     assert os.listdir(tmp_path / "out") == ["out.parts"]
 
 
-@pytest.mark.parametrize("room", [0, 8, 12, 16])
+@each_case("room", [0, 8, 12, 16])
 def test_wherever_the_disk_gets_full_nothing_is_left(tmp_path, room):
     """From no room even for the note of what the parts are made from, to all parts made and no room to join them."""
     if not can_mount():
@@ -745,7 +746,7 @@ def test_wherever_the_disk_gets_full_nothing_is_left(tmp_path, room):
     assert lines[0].startswith(f"motion_core: {given.output}")
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out.gif", "out/"])
+@each_case("output", ["out.mp4", "out.gif", "out/"])
 def test_a_disk_that_is_read_only_is_refused_before_any_work(tmp_path, output):
     """Unlike permissions, this stops root too."""
     if not can_mount():
@@ -761,7 +762,7 @@ def test_a_disk_that_is_read_only_is_refused_before_any_work(tmp_path, output):
     assert text() == f"motion_core: {path}: cannot be written (Read-only file system)\n"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("source", "driving", "output"),
     [
         ("my photo, é 写真.png", "dance (1) 100%d.mp4", "résultat final.mp4"),
@@ -787,7 +788,7 @@ def test_names_of_all_kinds_work(tmp_path, source, driving, output):
     assert sorted(os.listdir(tmp_path)) == sorted([source, driving, output])
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND (see python -m motion_core --help)"),
@@ -837,13 +838,13 @@ def test_a_damaged_frame_costs_no_render(tmp_path, caplog):
 TARGETS = ["out.mp4", "out.gif", "out/"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(
+@each_case("number", [signal.SIGINT, signal.SIGTERM])
+@each_case(
     ("output", "extra", "kept"),
     [(target, (), []) for target in TARGETS]
     + [("out.mp4", ("--resume",), ["out.mp4.parts"]), ("out/", ("--resume",), ["out.parts"])],
 )
-@pytest.mark.parametrize("finishing", [False, True], ids=["while a frame is made", "when all are made"])
+@each_case("finishing", [False, True])
 def test_a_signal_leaves_no_partial_file(tmp_path, number, output, extra, kept, finishing):
     """The signal comes from the system, to this very process, at a moment that is known."""
     given = Given.of(Case("", "", "", driving=partial(good_video, count=3), output=output, extra=extra), tmp_path)
@@ -913,7 +914,7 @@ def test_ctrl_c_in_the_program_itself(tmp_path):
 # The real terminal
 
 
-@pytest.mark.parametrize("name", ["video damaged in the middle", "truncated TIFF"])
+@each_case("name", ["video damaged in the middle", "truncated TIFF"])
 def test_there_is_no_traceback_on_the_terminal(tmp_path, name):
     case = next(case for case in CASES if case.name == name)
     given = Given.of(case, tmp_path)

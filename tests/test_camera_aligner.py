@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from subcases import each_case
 from torch import Tensor
 
 from motion_core import CameraAligner, InputError
@@ -44,7 +45,7 @@ def person(left: int) -> tuple[Tensor, Tensor]:
     return F.pad(spots, (left, SIZE[1] - left - 80)), silhouette
 
 
-@pytest.mark.parametrize("moved", [MOVED, FAR], ids=["affine", "far"])
+@each_case("moved", [MOVED, FAR])
 def test_a_planted_movement_is_found(aligner, texture, moved):
     found = aligner(seen(texture), seen(texture, moved))
     torch.testing.assert_close(found, moved, atol=0.01, rtol=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 from test_layered import standing
 
 from motion_core import Keypoints, MotionInterpPipeline, media
@@ -59,7 +60,7 @@ def test_limbs_out_of_the_picture_are_named_and_those_of_the_video_if_most_frame
     assert seen(standing(), poses, sizes=(SQUARE, wide)).out_of_picture == ()
 
 
-@pytest.mark.parametrize("turn", [0.0, 1.5], ids=["standing", "lying"])
+@each_case("turn", [0.0, 1.5])
 def test_who_is_seen_from_behind_has_the_right_shoulder_on_the_right(turn):
     cos, sin = np.cos(turn), np.sin(turn)
     rotation = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float32)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from published import StateDicts, antialias_kernel, single_mask, state_dicts, write_checkpoint
+from subcases import each_case
 from torch import nn
 
 from motion_core import (
@@ -150,7 +151,7 @@ CONFIGURATIONS: dict[str, dict[type[nn.Module], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+@each_case("configuration", CONFIGURATIONS.values())
 def test_the_configuration_is_read_off_names_and_shapes(configuration):
     classes = (KeypointDetector, DenseMotionNetwork, ImageGenerator, AVDNetwork, BackgroundPredictor)
     ours = {name: cls(**configuration[cls]) for name, cls in zip(NAMES, classes, strict=True) if cls in configuration}
@@ -184,8 +185,8 @@ def test_a_single_mask_file_converts_and_runs(backbone, tmp_path):
         assert converted.image_generator(converted.image_generator.encode(image), motion).shape == image.shape
 
 
-@pytest.mark.parametrize("absent", [("avd_network",), ("bg_predictor",), OPTIONAL], ids="+".join)
-@pytest.mark.parametrize("as_none", [False, True])
+@each_case("absent", [("avd_network",), ("bg_predictor",), OPTIONAL])
+@each_case("as_none", [False, True])
 def test_optional_networks_may_be_absent(networks, absent, as_none, tmp_path):
     kept = {name: state for name, state in networks.items() if name not in absent}
     path = write_checkpoint(tmp_path / "file", kept, **(dict.fromkeys(absent) if as_none else {}))
@@ -224,7 +225,7 @@ def test_older_files_ordered_dicts_and_parameters_load(backbone, tmp_path):
     assert_holds(load(tmp_path / "file"), backbone)
 
 
-@pytest.mark.parametrize("shrink", [2, 4, 8, 16])
+@each_case("shrink", [2, 4, 8, 16])
 def test_the_kernel_that_files_contain_tells_the_shrink(backbone, shrink):
     """Only the kernel is right for it; the rest then does not fit, except at 4."""
     backbone[MOTION][KERNEL] = torch.from_numpy(antialias_kernel(shrink)).repeat(3, 1, 1, 1)
@@ -280,8 +281,8 @@ def saved(content: Any, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("trap", [Trap, QuietTrap])
-@pytest.mark.parametrize(
+@each_case("trap", [Trap, QuietTrap])
+@each_case(
     ("wrap", "unread"),
     [
         (lambda trap: pickle.dumps(trap, protocol=5), "not a pickle of tensors"),
@@ -294,7 +295,6 @@ def saved(content: Any, **options: Any) -> bytes:
         (lambda trap: saved({**stand_in(), KEYPOINTS: {"weight": trap}}), None),
         (lambda trap: saved({**stand_in(), "epoch": trap}, _use_new_zipfile_serialization=False), None),
     ],
-    ids=["new pickle", "tar", "pickle", "text pickle", "networks", "torch", "left over", "weight", "legacy"],
 )
 def test_nothing_in_a_file_is_executed(trap, wrap, unread, tmp_path):
     sprung, path = tmp_path / "sprung", tmp_path / "file.pth.tar"
@@ -370,7 +370,7 @@ FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES.keys())
+@each_case(("content", "message"), FILES.values())
 def test_a_file_that_is_no_checkpoint_is_refused_with_a_sentence(content, message, tmp_path):
     path = tmp_path / "file.pth.tar"
     path.write_bytes(content)
@@ -391,7 +391,7 @@ def test_a_folder_is_refused(tmp_path):
         read_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "tensor",
     [
         torch.zeros(1).expand(10**6, 10**6),
@@ -403,7 +403,6 @@ def test_a_folder_is_refused(tmp_path):
         torch.zeros(2, 3, dtype=torch.uint8),
         torch.zeros(2, 3).to(torch.float8_e4m3fn),
     ],
-    ids=["broadcast", "overlapping", "meta", "sparse", "complex", "bool", "uint8", "fp8"],
 )
 def test_a_tensor_that_is_not_plain_numbers_in_memory_is_refused(tensor, tmp_path):
     torch.save({**stand_in(), MOTION: {"maps.weight": tensor}}, tmp_path / "file")
@@ -608,7 +607,7 @@ NETWORKS: dict[str, tuple[str, Change, str]] = {
 }
 
 
-@pytest.mark.parametrize(("network", "change", "message"), NETWORKS.values(), ids=NETWORKS.keys())
+@each_case(("network", "change", "message"), NETWORKS.values())
 def test_a_network_that_fits_no_configuration_is_refused_with_a_sentence(networks, network, change, message):
     kept = {name: state for name, state in networks.items() if name in (*REQUIRED, network)}
     kept[network] = change(kept[network])
@@ -636,7 +635,7 @@ def loads_or_is_refused(read: Callable[[], Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@each_case("legacy", [False, True])
 def test_damaged_bytes_load_or_are_refused(legacy, tmp_path):
     """In a small file nearly every byte is structure."""
     whole, rng = saved(stand_in(), _use_new_zipfile_serialization=not legacy), np.random.default_rng(0)
@@ -719,7 +718,7 @@ def test_a_missing_count_of_batches_is_nothing(backbone):
             torch.testing.assert_close(back[key], value, rtol=0, atol=1e-3 if key == KERNEL else 0)
 
 
-@pytest.mark.parametrize("new", [True, False])
+@each_case("new", [True, False])
 def test_values_of_numpy_beside_the_networks_are_left_out_and_not_made(new, tmp_path):
     beside = {"epoch": np.int64(3), "loss": np.float32(0.5), "best": np.bool_(True), "all": np.arange(3.0)}
     torch.save({**stand_in(), **beside}, tmp_path / "file", _use_new_zipfile_serialization=new)
@@ -729,7 +728,7 @@ def test_values_of_numpy_beside_the_networks_are_left_out_and_not_made(new, tmp_
         read_checkpoint(tmp_path / "file")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("project", "networks"),
     [
         (

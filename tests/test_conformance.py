@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from published import Case
+from subcases import each_case
 
 from motion_core import Keypoints, motion_modes
 from motion_core.checkpoint_conversion import OPTIONAL, REQUIRED, ConvertedNetworks, convert, published_state_dict
@@ -81,12 +82,12 @@ def test_everything_the_case_holds_is_compared(case, computed):
     assert set(computed) == expected
 
 
-@pytest.mark.parametrize("name", [*KEYPOINTS, "bg_param"])
+@each_case("name", [*KEYPOINTS, "bg_param"])
 def test_keypoints_and_background(case, computed, name):
     assert_close(case, computed, name, 1e-5)
 
 
-@pytest.mark.parametrize("run", RUNS)
+@each_case("run", RUNS)
 def test_deformation(case, computed, run):
     assert_close(case, computed, f"{run}/deformation", 1e-3 if run == "avd" else 1e-4)
 
@@ -95,12 +96,12 @@ def test_contribution_maps(case, computed):
     assert_close(case, computed, "standard/contribution_maps", 1e-3)
 
 
-@pytest.mark.parametrize("index", range(4))
+@each_case("index", range(4))
 def test_occlusion_masks(case, computed, index):
     assert_close(case, computed, f"standard/occlusion_{index}", 1e-3)
 
 
-@pytest.mark.parametrize("run", RUNS)
+@each_case("run", RUNS)
 def test_prediction(case, computed, run):
     name = f"{run}/prediction"
     mean, largest = PREDICTION[case.name]

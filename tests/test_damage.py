@@ -17,6 +17,7 @@ import media_files as files
 import numpy as np
 import pytest
 from PIL import Image, features
+from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
@@ -98,7 +99,7 @@ def test_what_comes_before_the_first_good_frame_shows_that(tmp_path):
     assert source.damaged == {0, 3}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "codec"),
     [("a.mp4", "libx264"), ("a.ts", "libx264"), ("a.flv", "libx264"), ("a.mkv", "libx264"), ("b.webm", "libvpx-vp9")],
 )
@@ -156,7 +157,7 @@ def test_avi_from_a_pipe_is_taken(tmp_path):
     assert numbers(media.open_video(path)) == list(range(20))
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@each_case("options", [{}, {"progressive": True}])
 def test_jpeg_without_its_end_mark_is_taken_and_half_of_one_is_not(tmp_path, caplog, options):
     path = tmp_path / "a.jpg"
     Image.fromarray(files.textured(0)).save(path, **options)
@@ -170,7 +171,7 @@ def test_jpeg_without_its_end_mark_is_taken_and_half_of_one_is_not(tmp_path, cap
             media.load_image(path)
 
 
-@pytest.mark.parametrize("begin", [0, 25 * 100], ids=["begins anew", "an hour later"])
+@each_case("begin", [0, 25 * 100])
 def test_two_recordings_joined_with_cat_are_one(tmp_path, caplog, begin):
     first = files.write_video(tmp_path / "1.ts", 20, tone="mp2")
     second = files.write_video(
@@ -198,7 +199,7 @@ def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     assert (frames[-1][:, 72:] == (255, 0, 0)).all()
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
+@each_case(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
 def test_of_a_file_that_was_cut_off_what_is_there_can_be_had(tmp_path, name, codec):
     front = {"movflags": "+faststart"} if name == "a.mp4" else {}
     path = files.write_video(tmp_path / name, 60, frame=files.textured, codec=codec, container=front)
@@ -222,7 +223,7 @@ def test_frames_without_time_stamps_begin_before_those_with_them():
 # What was shown wrong
 
 
-@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+@each_case("codec", ["libvpx", "libvpx-vp9"])
 def test_transparent_webm_is_laid_on_the_background(tmp_path, codec):
     rgba = np.zeros((64, 96, 4), np.uint8)
     rgba[..., 0], rgba[:, :48, 3] = 200, 255
@@ -239,7 +240,7 @@ def test_transparent_webm_is_laid_on_the_background(tmp_path, codec):
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
-@pytest.mark.parametrize("rate", [30, Fraction(24000, 1001)])
+@each_case("rate", [30, Fraction(24000, 1001)])
 def test_an_animated_avif_has_its_exact_rate(tmp_path, rate):
     if "libsvtav1" not in av.codecs_available:
         pytest.skip("this FFmpeg has no encoder for AV1")
@@ -249,7 +250,7 @@ def test_an_animated_avif_has_its_exact_rate(tmp_path, rate):
     assert not source.is_variable
 
 
-@pytest.mark.parametrize("given", ["https://example.com/a.mp4", Path("https://example.com/a.mp4")])
+@each_case("given", ["https://example.com/a.mp4", Path("https://example.com/a.mp4")])
 def test_addresses_are_not_fetched(given):
     for read in (media.open_video, media.load_image, media.open_frames):
         with pytest.raises(InputError, match=r"\Ahttps://example.com/a.mp4: is an address, and these are not fetched"):

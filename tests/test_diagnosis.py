@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, demo, media
 from motion_core.__main__ import main
@@ -43,7 +44,7 @@ def folded(deformation):
     return count / (grid.shape[0] - 1) / (grid.shape[1] - 1)
 
 
-@pytest.mark.parametrize("t", [0.0, 0.5])
+@each_case("t", [0.0, 0.5])
 def test_a_frames_diagnosis_equals_the_same_by_hand(variant_pipeline, picture, video, t):
     pipe = variant_pipeline("full")
 
@@ -76,7 +77,7 @@ def test_a_frames_diagnosis_equals_the_same_by_hand(variant_pipeline, picture, v
             assert found.cycle_error > 0
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "full", "v2"])
+@each_case("variant", ["tpsmm", "full", "v2"])
 def test_diagnosing_changes_no_frame_and_every_frame_has_one(variant_pipeline, picture, video, variant):
     pipe = variant_pipeline(variant)
 
@@ -163,7 +164,7 @@ def test_after_an_error_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "message"),
     [
         ("frames.txt", "frames.txt: must end in .json, got '.txt'"),
@@ -202,7 +203,7 @@ def animate(files, out, *options, model="v2"):
     return main(["animate", *map(str, [*named, *options])])
 
 
-@pytest.mark.parametrize("options", [["--strategy", "analytic"], ["--t", "0.5", "--path", "rigid"]], ids=repr)
+@each_case("options", [["--strategy", "analytic"], ["--t", "0.5", "--path", "rigid"]])
 def test_the_command_line_writes_what_python_writes(files, tmp_path, options):
     photos = ["--source-image", files / "also.png", "--source-image", files / "me.png"]
 
@@ -249,7 +250,7 @@ def test_an_interrupted_render_leaves_no_diagnosis(files, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("options", "message"),
     [
         (["--diagnosis", "{}/x.json", "--resume"], "--diagnosis must be given without --resume: the frames"),

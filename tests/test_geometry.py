@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.interpolate import RBFInterpolator, RegularGridInterpolator
+from subcases import each_case
 
 from motion_core.geometry import (
     ThinPlateSpline,
@@ -42,7 +43,7 @@ def shifted(grid: torch.Tensor, pixels_x: float = 0.0, pixels_y: float = 0.0) ->
 # Conventions
 
 
-@pytest.mark.parametrize(("height", "width"), [(2, 3), (5, 4), (64, 128)])
+@each_case(("height", "width"), [(2, 3), (5, 4), (64, 128)])
 def test_pixel_column_j_of_w_is_x_2j_over_w_minus_1_less_1(height, width):
     grid = identity_grid(height, width, LIKE)
     assert grid.shape == (height, width, 2)
@@ -61,7 +62,7 @@ def test_points_are_x_to_the_right_then_y_down():
     assert sample(image, torch.tensor([[[[y, x]]]])).item() < 0.5
 
 
-@pytest.mark.parametrize(("height", "width"), [(4, 4), (5, 7), (32, 64), (128, 96)])
+@each_case(("height", "width"), [(4, 4), (5, 7), (32, 64), (128, 96)])
 def test_the_identity_grid_gives_the_image_back(height, width):
     image = random_image(height, width)
     torch.testing.assert_close(warp(image, identity_grid(height, width, image)[None]), image, rtol=0, atol=1e-4)
@@ -157,7 +158,7 @@ def test_one_image_serves_all_grids_of_a_batch():
     torch.testing.assert_close(warp(image, grids[:, 0]), warp(image.repeat(3, 1, 1, 1), grids[:, 0]))
 
 
-@pytest.mark.parametrize("size", [(32, 48), (5, 3), (8, 12)])
+@each_case("size", [(32, 48), (5, 3), (8, 12)])
 def test_resizing_the_grid_of_an_affine_map_is_exact(size):
     transform = torch.tensor([[[0.9, 0.2, 0.1], [-0.3, 1.1, -0.2], [0.0, 0.0, 1.0]]])
     resized = resize_grid(affine_grid(transform, 8, 12), *size)
@@ -209,8 +210,8 @@ def spline_solved_plainly(control: np.ndarray, values: np.ndarray, at: np.ndarra
     return np.array(rows)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 2e-3)])
+@each_case("seed", range(5))
+@each_case(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 2e-3)])
 def test_without_regularization_a_spline_equals_scipys(seed, dtype, tolerance):
     rng = np.random.default_rng(seed)
     count = int(rng.integers(4, 9))
@@ -227,7 +228,7 @@ def test_without_regularization_equal_points_give_the_identity():
     torch.testing.assert_close(ThinPlateSpline.fit(points, points, regularization=0)(at), at, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@each_case("seed", range(3))
 def test_regularization_is_on_the_whole_diagonal(seed):
     rng = np.random.default_rng(seed)
     control, values, at = (rng.uniform(-1, 1, (n, 2)) for n in (5, 5, 20))
@@ -295,7 +296,7 @@ def everything(points: torch.Tensor, image: torch.Tensor) -> list[torch.Tensor]:
     ]
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@each_case("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_leaves_geometry_in_fp32_with_the_same_results(dtype):
     points, image = torch.rand(1, 5, 2) * 2 - 1, random_image(16, 16)
     plain = everything(points, image)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import Keypoints, ViewFusion
 from motion_core.geometry import identity_grid, sample, warp
@@ -26,7 +27,7 @@ def with_fusion(hop_case, **options):
     return MotionTransfer(hop_case.parts | {"view_fusion": fusion})
 
 
-@pytest.mark.parametrize("background", [False, True], ids=["still", "moving"])
+@each_case("background", [False, True])
 @torch.no_grad()
 def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
     case, method = hop_case, hop_case.method
@@ -44,8 +45,8 @@ def test_at_time_0_it_is_the_plain_backbone_to_the_bit(hop_case, background):
     assert generated.visible.equal(motion.occlusion_masks[-1])
 
 
-@pytest.mark.parametrize("path", ["linear", "rigid"])
-@pytest.mark.parametrize("background", [False, True], ids=["still", "moving"])
+@each_case("path", ["linear", "rigid"])
+@each_case("background", [False, True])
 @torch.no_grad()
 def test_two_hops_equal_the_same_step_by_step(hop_case, background, path):
     case, t = hop_case, times(0.25, 0.5, 0.9)
@@ -92,10 +93,9 @@ def test_background_transforms_of_the_two_hops_multiply_to_the_whole(hop_case, m
     torch.testing.assert_close(first @ second, case.backgrounds, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fusion", "photos"),
     [(None, 1), ({}, 1), ({}, 2), ({"composed_view": True}, 1), ({"composed_view": True}, 2)],
-    ids=["alone", "fused", "fused, two photos", "composed", "composed, two photos"],
 )
 @torch.no_grad()
 def test_a_batch_that_mixes_hops_and_no_hops_equals_its_samples_alone(hop_case, fusion, photos):
@@ -142,7 +142,7 @@ def test_gradient_reaches_the_networks_through_the_interpolated_image(hop_case):
     assert all(bool(gradient.isfinite().all()) and gradient.abs().max() > 0 for gradient in gradients)
 
 
-@pytest.mark.parametrize("fusion", [None, {"composed_view": True}], ids=["alone", "fused and composed"])
+@each_case("fusion", [None, {"composed_view": True}])
 def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion):
     case = hop_case
     method = case.method if fusion is None else with_fusion(case, **fusion)
@@ -163,8 +163,8 @@ def test_all_parameters_get_a_finite_gradient_where_t_is_mixed(hop_case, fusion)
     assert gradients[-1].abs().max() > 0
 
 
-@pytest.mark.parametrize("background", [False, True], ids=["still", "moving"])
-@pytest.mark.parametrize("num_masks", [4, 1])
+@each_case("background", [False, True])
+@each_case("num_masks", [4, 1])
 @torch.no_grad()
 def test_candidates_are_the_first_hops_and_no_image_is_made(hop_case, monkeypatch, background, num_masks):
     case, method = hop_case, hop_case.method

@@ -15,6 +15,7 @@ import fake_hub
 import numpy as np
 import pytest
 from fake_hub import BREAK_OFF, FakeHub, Repository
+from subcases import each_case
 
 from motion_core import ImageGenerator, InputError, MotionInterpPipeline, demo
 
@@ -259,7 +260,7 @@ def test_a_gated_repository_says_so(hub, model, refusal):
     assert refusal("org/gated") == "org/gated: access is restricted; accept the conditions on the Hub and pass a token"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "options", "message"),
     [
         ("org/nothing", {}, "no such repository on the Hub"),
@@ -281,7 +282,7 @@ def test_what_is_not_there_is_refused(model, refusal, name, options, message):
     assert message in sentence
 
 
-@pytest.mark.parametrize(("status", "message"), [(500, "500"), (503, "503"), (403, "403"), (BREAK_OFF, "peer closed")])
+@each_case(("status", "message"), [(500, "500"), (503, "503"), (403, "403"), (BREAK_OFF, "peer closed")])
 def test_a_failing_hub_is_reported(hub, model, refusal, status, message):
     hub.add("org/failing", model.at("main"))
     hub.failures["/api/models/org/failing/revision/main"] = status
@@ -317,7 +318,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("changes", HOSTILE.values(), ids=HOSTILE.keys())
+@each_case("changes", HOSTILE.values())
 def test_an_index_that_names_other_code_is_refused_and_nothing_imported(client, hub, model, refusal, tmp_path, changes):
     client(plant, str(tmp_path))
     files = {name: content for name, content in model.at("main").items() if name.endswith("config.json")}
@@ -339,7 +340,7 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("index", [False, True], ids=["beside", "through an index"])
+@each_case("index", [False, True])
 def test_pickled_weights_are_not_loaded(hub, model, refusal, tmp_path, index):
     folder, trap = "image_generator", tmp_path / "sprung"
     pickled = pickle.dumps(Trap(trap))

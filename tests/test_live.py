@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from subcases import each_case
 
 from motion_core import AnimationSettings, InputError, media
 from motion_core.__main__ import main
@@ -16,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 PICTURE, DRIVING = EXAMPLES / "green-sweater.png", EXAMPLES / "dancing.mp4"
 
 
-@pytest.mark.parametrize("mode", ["relative", "standard"])
+@each_case("mode", ["relative", "standard"])
 def test_live_frames_are_those_of_an_animation(variant_pipeline, mode):
     pipeline = variant_pipeline("v2")
     driving = list(media.open_video(DRIVING))[:20:5]

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
+from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
@@ -46,7 +47,7 @@ def gradient(height: int = 40, width: int = 60) -> np.ndarray:
     ).astype(np.uint8)
 
 
-@pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "webp", "ppm", "tga", "jp2", "avif", "jpg", "gif"])
+@each_case("ending", ["png", "bmp", "tiff", "webp", "ppm", "tga", "jp2", "avif", "jpg", "gif"])
 def test_every_picture_format_gives_the_same_picture(tmp_path, ending):
     path = tmp_path / f"picture.{ending}"
     options = {"webp": {"lossless": True}, "jpg": {"quality": 100, "subsampling": 0}, "avif": {"quality": 100}}
@@ -74,7 +75,7 @@ def grey(height: int = 20, width: int = 30) -> np.ndarray:
     return np.linspace(0, 255, height * width).astype(np.uint8).reshape(height, width)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "I;16", "I", "F"])
+@each_case("mode", ["L", "1", "P", "CMYK", "LA", "I;16", "I", "F"])
 def test_every_picture_mode_keeps_its_brightness(tmp_path, mode):
     values, path = grey(), tmp_path / "picture.tiff"
     expected, tolerance = values.astype(int), 0
@@ -104,10 +105,8 @@ def test_sixteen_bit_png_is_scaled_and_not_clipped(tmp_path):
     assert np.abs(found[..., 0] - values / 257).max() <= 0.5
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-@pytest.mark.parametrize(
-    ("background", "rgb"), [((10, 200, 30), (10, 200, 30)), ("#0000ff", (0, 0, 255)), ("red", (255, 0, 0))]
-)
+@each_case("mode", ["RGBA", "LA", "P"])
+@each_case(("background", "rgb"), [((10, 200, 30), (10, 200, 30)), ("#0000ff", (0, 0, 255)), ("red", (255, 0, 0))])
 def test_transparency_shows_the_background(tmp_path, mode, background, rgb):
     rgba = np.zeros((10, 30, 4), np.uint8)
     rgba[..., :3] = 100
@@ -132,7 +131,7 @@ def test_transparency_shows_the_background(tmp_path, mode, background, rgb):
         assert np.array_equal(media.load_image(rgba, background=background), found)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@each_case("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, orientation):
     upright = gradient(16, 24)
     stored = {  # how a camera that is held in each way stores the picture
@@ -162,7 +161,7 @@ def swapped_profile() -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@each_case("mode", ["RGB", "RGBA"])
 def test_embedded_colour_profile_is_converted_to_srgb(tmp_path, mode):
     pixels = np.full((8, 8, 3), (200, 60, 20), np.uint8)
     Image.fromarray(pixels).convert(mode).save(tmp_path / "picture.png", icc_profile=swapped_profile())
@@ -173,7 +172,7 @@ def test_embedded_colour_profile_is_converted_to_srgb(tmp_path, mode):
     assert np.abs(media.load_image(tmp_path / "same.png").astype(int) - gradient()).max() <= 1
 
 
-@pytest.mark.parametrize("profile", [b"no profile at all" * 20, "grey on colour"])
+@each_case("profile", [b"no profile at all" * 20, "grey on colour"])
 def test_broken_colour_profile_is_ignored_with_a_warning(tmp_path, caplog, profile):
     data = swapped_profile()
     if profile == "grey on colour":
@@ -215,7 +214,7 @@ def test_arrays_tensors_and_pil_images(tmp_path):
 NAN = np.full((4, 4, 3), np.nan)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("source", "message"),
     [
         (NAN, "array: float values must be in \\[0, 1\\], got nan"),
@@ -238,7 +237,7 @@ def test_bad_arrays_and_tensors_are_refused(source, message):
         media.load_image(source)
 
 
-@pytest.mark.parametrize("background", ["no colour", (1, 2), (1, 2, 300), (0.5, 0.5, 0.5), None])
+@each_case("background", ["no colour", (1, 2), (1, 2, 300), (0.5, 0.5, 0.5), None])
 def test_bad_background_is_refused(background):
     with refused("background: must be"):
         media.load_image(gradient(), background=background)
@@ -272,7 +271,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "message"),
     [
         ("missing", "no such file, a picture file is needed"),
@@ -329,7 +328,7 @@ def test_a_saved_animation_is_read_again_and_loops(tmp_path):
     assert os.listdir(tmp_path) == ["a.webp"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "frames", "quality", "message"),
     [
         ("a.gif", [gradient()], 80, "must end in .webp, got '.gif'"),
@@ -359,7 +358,7 @@ CONTAINERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "codec", "pixels", "options"), CONTAINERS)
+@each_case(("name", "codec", "pixels", "options"), CONTAINERS)
 def test_every_container_gives_each_frame_once(tmp_path, name, codec, pixels, options):
     path = files.write_video(tmp_path / name, 40, codec=codec, pixels=pixels, options=options)
     source = media.open_video(path)
@@ -373,10 +372,8 @@ def test_every_container_gives_each_frame_once(tmp_path, name, codec, pixels, op
     assert numbers(media.open_video(path, start=1.0, end=1.2)) == list(range(25, 30))
 
 
-@pytest.mark.parametrize(
-    "rate", [NTSC, Fraction(24000, 1001), Fraction(60), Fraction(25, 2), Fraction(15), Fraction(1000, 83)]
-)
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@each_case("rate", [NTSC, Fraction(24000, 1001), Fraction(60), Fraction(25, 2), Fraction(15), Fraction(1000, 83)])
+@each_case("name", ["a.mp4", "a.mkv"])
 def test_frame_rate_is_the_exact_fraction(tmp_path, rate, name):
     source = media.open_video(files.write_video(tmp_path / name, 31, rate=rate))
     assert source.frame_rate == rate
@@ -394,7 +391,7 @@ def test_milliseconds_in_the_container_do_not_change_the_rate(tmp_path):
     assert numbers(source) == list(range(60))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("start", "end", "expected"),
     [
         (None, None, range(50)),
@@ -414,7 +411,7 @@ def test_start_and_end_in_seconds(tmp_path, start, end, expected):
     assert source.frame_count == len(expected)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("arguments", "message"),
     [
         ({"start": -1}, "start must be within the video's 0.800 s, got -1 s"),
@@ -445,7 +442,7 @@ def test_frames_from_an_impossible_number_are_refused(tmp_path):
         source.frames(4)
 
 
-@pytest.mark.parametrize("rate", [10, 25, 50, 60, "30000/1001", 12.5])
+@each_case("rate", [10, 25, 50, 60, "30000/1001", 12.5])
 def test_resampling_shows_what_is_on_screen(tmp_path, rate):
     path = files.write_video(tmp_path / "a.mp4", 50)
     source = media.open_video(path, frame_rate=rate, start=0.2)
@@ -458,7 +455,7 @@ def test_resampling_shows_what_is_on_screen(tmp_path, rate):
 VARIABLE = [0, 40, 80, 120, 500, 540, 580, 1400, 1440, 1480, 1520]  # milliseconds: movement, and pauses
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@each_case("name", ["a.mp4", "a.mkv"])
 def test_variable_rate_is_resampled_to_what_is_on_screen(tmp_path, name):
     path = files.write_video(tmp_path / name, len(VARIABLE), ticks=VARIABLE, tick=Fraction(1, 1000))
     source = media.open_video(path)
@@ -501,8 +498,8 @@ def quarters(_: int = 0) -> np.ndarray:
     return frame
 
 
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-@pytest.mark.parametrize("mirrored", [False, True])
+@each_case("degrees", [0, 90, 180, 270])
+@each_case("mirrored", [False, True])
 def test_rotation_is_applied_as_players_do(tmp_path, degrees, mirrored):
     path = files.write_video(
         tmp_path / "a.mp4", 3, frame=quarters, setup=lambda stream: stream.set_display_rotation(degrees, mirrored)
@@ -516,9 +513,7 @@ def test_rotation_is_applied_as_players_do(tmp_path, degrees, mirrored):
         assert media.describe(path).rotation == degrees
 
 
-@pytest.mark.parametrize(
-    ("aspect", "size"), [(Fraction(2), (48, 160)), (Fraction(1, 2), (48, 40)), (Fraction(12, 11), (48, 87))]
-)
+@each_case(("aspect", "size"), [(Fraction(2), (48, 160)), (Fraction(1, 2), (48, 40)), (Fraction(12, 11), (48, 87))])
 def test_pixels_become_square(tmp_path, aspect, size):
     def setup(stream):
         stream.codec_context.sample_aspect_ratio = aspect
@@ -570,9 +565,9 @@ def test_interlaced_video_is_deinterlaced(tmp_path):
     assert np.array_equal(next(media.open_video(path, start=0.72).frames()), frames[18])
 
 
-@pytest.mark.parametrize("space", ["bt601", "bt709", "bt2020"])
-@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
-@pytest.mark.parametrize("bits", [8, 10])
+@each_case("space", ["bt601", "bt709", "bt2020"])
+@each_case("full", [False, True])
+@each_case("bits", [8, 10])
 def test_colours_are_right_in_every_tagged_format(tmp_path, space, full, bits):
     def setup(stream):
         context = stream.codec_context
@@ -589,7 +584,7 @@ def test_colours_are_right_in_every_tagged_format(tmp_path, space, full, bits):
     assert files.bar_error(next(iter(media.open_video(path)))) <= 1
 
 
-@pytest.mark.parametrize(("height", "space"), [(64, "bt601"), (720, "bt709")])
+@each_case(("height", "space"), [(64, "bt601"), (720, "bt709")])
 def test_untagged_colours_are_read_as_players_do(tmp_path, height, space):
     frame = files.yuv_frame(files.color_bars(height) / 255, space, full=False)
     frame.colorspace, frame.color_range = 2, 0
@@ -617,7 +612,7 @@ def test_hdr_is_brought_to_srgb(tmp_path):
     assert files.bar_error(found, expected) <= 6
 
 
-@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+@each_case("ending", ["gif", "webp", "png"])
 def test_animations_keep_their_times_and_transparency(tmp_path, ending):
     images = []
     for k in range(12):
@@ -687,7 +682,7 @@ def test_arrays_tensors_and_lists_are_videos(tmp_path):
         assert numbers(source) == numbers(source) == list(range(6))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "message"),
     [
         (np.zeros((0, 4, 4, 3), np.uint8), "must have at least one frame, got none"),
@@ -744,7 +739,7 @@ def bad_video(folder: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "message"),
     [
         ("missing", "no such file, a video is needed"),
@@ -778,7 +773,7 @@ def test_damaged_animation_is_refused(tmp_path):
             media.open_video(path)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "name", ["a.mp4", "a.ts", "a.mkv", "a.avi", "b.mp4", "a.gif", "a.webp", "a.png", "a.jpg", "a.tiff", "a.avif"]
 )
 @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
@@ -889,7 +884,7 @@ def open_files() -> int:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
-@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a.webp"])
+@each_case("name", ["a.mp4", "a.gif", "a.webp"])
 def test_files_are_closed_when_done_or_abandoned(tmp_path, name):
     path = tmp_path / name
     if name == "a.mp4":
@@ -958,9 +953,7 @@ def boxes(path: Path) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    "rate", [NTSC, Fraction(24000, 1001), 25, 60, "12.5", 29.97, Fraction(1, 3), Fraction(1000, 83)]
-)
+@each_case("rate", [NTSC, Fraction(24000, 1001), 25, 60, "12.5", 29.97, Fraction(1, 3), Fraction(1000, 83)])
 def test_mp4_has_every_frame_at_the_exact_rate(tmp_path, rate):
     path = write(tmp_path / "a.mp4", 31, rate)
     exact = NTSC if rate == 29.97 else Fraction(rate)
@@ -984,7 +977,7 @@ def test_mp4_colours_are_right_for_other_readers(tmp_path):
     assert files.bar_error(next(iter(media.open_video(path)))) <= 4
 
 
-@pytest.mark.parametrize("size", [(63, 95), (64, 95), (63, 96), (1, 1)])
+@each_case("size", [(63, 95), (64, 95), (63, 96), (1, 1)])
 def test_odd_sizes_are_padded_and_never_scaled(tmp_path, size):
     frame = files.numbered(3, 64, 96)[: size[0], : size[1]]
     path = write(tmp_path / "a.mp4", 2, frame=lambda k: frame, quality=4)
@@ -1031,7 +1024,7 @@ def track_ends(path: Path) -> dict[str, float]:
         return {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "codec", "tone", "kept"),
     [
         ("a.mp4", "libx264", "aac", "aac"),
@@ -1043,7 +1036,7 @@ def track_ends(path: Path) -> dict[str, float]:
         ("a.avi", "mpeg4", "pcm_s16le", None),
     ],
 )
-@pytest.mark.parametrize(("start", "end"), [(None, None), (0.48, None), (0.96, 2.0)])
+@each_case(("start", "end"), [(None, None), (0.48, None), (0.96, 2.0)])
 def test_sound_is_copied_in_time_with_the_frames(tmp_path, name, codec, tone, kept, start, end):
     driving = files.write_video(tmp_path / name, 75, codec=codec, tone=tone)  # beeps at 0, 1 and 2 s
     source = media.open_video(driving, start=start, end=end)
@@ -1104,9 +1097,9 @@ def write_and_fail(path, after: int, error: type[BaseException]) -> None:
         raise error
 
 
-@pytest.mark.parametrize("target", ["a.mp4", "a.gif", "frames/"])
-@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("after", [0, 60])
+@each_case("target", ["a.mp4", "a.gif", "frames/"])
+@each_case("error", [StopError, KeyboardInterrupt, SystemExit])
+@each_case("after", [0, 60])
 def test_an_interruption_leaves_nothing_behind(tmp_path, target, error, after):
     gc.collect()
     before = open_files()
@@ -1116,7 +1109,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, target, error, after):
     assert open_files() == before
 
 
-@pytest.mark.parametrize("target", ["a.mp4", "a.gif"])
+@each_case("target", ["a.mp4", "a.gif"])
 def test_an_existing_file_is_replaced_only_at_the_end(tmp_path, target):
     path = tmp_path / target
     path.write_bytes(b"old")
@@ -1132,7 +1125,7 @@ def test_an_existing_file_is_replaced_only_at_the_end(tmp_path, target):
     assert os.listdir(tmp_path) == [target]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("target", "message"),
     [
         ("a.avi", "must end in one of .mp4, .gif, or a folder name ending in /.*got '.avi'"),
@@ -1171,7 +1164,7 @@ def test_a_file_system_that_is_read_only_is_refused():
         media.check_output("/proc/self/a.mp4")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("frame", "message"),
     [
         (np.zeros((64, 96, 3)), "frames must be \\(H, W, 3\\) uint8 arrays, got \\(64, 96, 3\\) float64"),
@@ -1224,7 +1217,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("target", ["a.mp4", "a.gif", "frames/"])
+@each_case("target", ["a.mp4", "a.gif", "frames/"])
 def test_a_full_disk_is_named_and_left_clean(tmp_path, target):
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
@@ -1241,7 +1234,7 @@ def test_a_full_disk_is_named_and_left_clean(tmp_path, target):
         subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
-@pytest.mark.parametrize(("rate", "seconds"), [(25, 2.0), (NTSC, 1.67), (Fraction(12), 4.17), (50, 1.0), (10, 5.0)])
+@each_case(("rate", "seconds"), [(25, 2.0), (NTSC, 1.67), (Fraction(12), 4.17), (50, 1.0), (10, 5.0)])
 def test_gif_has_every_frame_and_the_right_length(tmp_path, rate, seconds):
     path = write(tmp_path / "a.gif", 50, rate)
     with Image.open(path) as image:
@@ -1317,7 +1310,7 @@ def segmented(path, count: int, stop: int | None = None, **options) -> int:
     return writer.frames_done
 
 
-@pytest.mark.parametrize("stop", [0, 5, 10, 33, 46])
+@each_case("stop", [0, 5, 10, 33, 46])
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
     driving = media.open_video(files.write_video(tmp_path / "driving.mp4", 47, rate=NTSC, tone="aac"))
     metadata = media.provenance("toy")
@@ -1339,7 +1332,7 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
         assert "toy" in container.metadata["comment"]
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 7])
+@each_case("length", [1, 2, 3, 7])
 def test_segments_of_any_length_join_without_a_gap(tmp_path, length):
     for count in (1, 7, 15):
         segmented(tmp_path / "a.mp4", count, segment_frames=length)
@@ -1525,7 +1518,7 @@ def test_moviepy_is_loaded_only_when_it_is_used():
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 7])
+@each_case("count", [1, 2, 7])
 def test_a_clock_measures_what_it_was_made_from(count):
     clock = Clock.measured(np.arange(count) * 0.04, 0.04, (None, Fraction(25)))
     assert (clock.rate, clock.variable, clock.duration) == (25, False, Fraction(count, 25))

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from published import antialias_kernel
 from safetensors.torch import load_file, save_file
+from subcases import each_case
 from torch import nn
 
 from motion_core import (
@@ -29,6 +30,7 @@ from motion_core import (
 )
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
+from motion_core.networks.base import MotionModel
 from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
@@ -99,6 +101,20 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         return small(request.param)
+
+
+@pytest.fixture(scope="module")
+def generator() -> ImageGenerator:
+    """One network, for what all inherit: how files are read."""
+    return small(ImageGenerator)
+
+
+def test_all_networks_are_loaded_by_their_base():
+    """So what loading refuses is tested with one of them."""
+    for cls in SMALL:
+        assert not {"from_pretrained", "load_config", "from_config"} & set().union(
+            *(vars(each) for each in cls.__mro__[: cls.__mro__.index(MotionModel)])
+        )
 
 
 # Refusals
@@ -180,7 +196,7 @@ CONFIGURATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("splines", "points", "levels", "blocks", "shrink", "masks", "size"), CONFIGURATIONS)
+@each_case(("splines", "points", "levels", "blocks", "shrink", "masks", "size"), CONFIGURATIONS)
 def test_masks_points_levels_and_sizes_are_configuration(splines, points, levels, blocks, shrink, masks, size):
     detector, network, generator = backbone(splines, points, levels, blocks, shrink, masks)
     height, width = size
@@ -596,42 +612,42 @@ def saved(network: nn.Module, folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / WEIGHTS)
 
 
-def test_a_missing_weight_is_refused(network, tmp_path):
-    weights = saved(network, tmp_path)
+def test_a_missing_weight_is_refused(generator, tmp_path):
+    weights = saved(generator, tmp_path)
     gone = sorted(weights)[-1]
     del weights[gone]
     save_file(weights, tmp_path / WEIGHTS)
     with pytest.raises(InputError, match=rf"lack parameter {gone}$"):
-        type(network).from_pretrained(tmp_path)
+        type(generator).from_pretrained(tmp_path)
 
 
-def test_an_unexpected_weight_is_refused(network, tmp_path):
-    weights = saved(network, tmp_path)
+def test_an_unexpected_weight_is_refused(generator, tmp_path):
+    weights = saved(generator, tmp_path)
     save_file({**weights, "stranger.weight": torch.zeros(2), "stranger.bias": torch.zeros(2)}, tmp_path / WEIGHTS)
     with pytest.raises(InputError, match=r"unknown parameter stranger\.bias and 1 more$"):
-        type(network).from_pretrained(tmp_path)
+        type(generator).from_pretrained(tmp_path)
 
 
-def test_a_weight_of_another_shape_is_refused(network, tmp_path):
-    weights = saved(network, tmp_path)
+def test_a_weight_of_another_shape_is_refused(generator, tmp_path):
+    weights = saved(generator, tmp_path)
     name = next(name for name, value in weights.items() if value.ndim >= 2)
     save_file({**weights, name: weights[name][1:].contiguous()}, tmp_path / WEIGHTS)
     with pytest.raises(InputError, match=rf"do not fit the configuration: .*{name}"):
-        type(network).from_pretrained(tmp_path)
+        type(generator).from_pretrained(tmp_path)
 
 
-def test_an_unknown_key_in_a_saved_configuration_is_refused(network, tmp_path):
-    network.save_pretrained(tmp_path)
+def test_an_unknown_key_in_a_saved_configuration_is_refused(generator, tmp_path):
+    generator.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_spline": 3}))
     with pytest.raises(InputError, match="no configuration num_spline"):
-        type(network).from_pretrained(tmp_path)
+        type(generator).from_pretrained(tmp_path)
 
 
-def test_an_unknown_option_of_loading_is_refused(network, tmp_path):
-    network.save_pretrained(tmp_path)
+def test_an_unknown_option_of_loading_is_refused(generator, tmp_path):
+    generator.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="no configuration num_spline"):
-        type(network).from_pretrained(tmp_path, num_spline=3)
+        type(generator).from_pretrained(tmp_path, num_spline=3)
 
 
 class Trap:
@@ -644,10 +660,10 @@ class Trap:
         return os.system, (f"touch {self.path}",)
 
 
-@pytest.mark.parametrize("through_index", [False, True])
-def test_no_pickle_is_loaded(network, tmp_path, through_index):
+@each_case("through_index", [False, True])
+def test_no_pickle_is_loaded(generator, tmp_path, through_index):
     trap, folder = tmp_path / "sprung", tmp_path / "model"
-    weights = saved(network, folder)
+    weights = saved(generator, folder)
     (folder / WEIGHTS).unlink()
     pickled = folder / "diffusion_pytorch_model.bin"
     pickled.write_bytes(pickle.dumps(Trap(trap)))
@@ -656,18 +672,18 @@ def test_no_pickle_is_loaded(network, tmp_path, through_index):
         (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
     for options in ({}, {"use_safetensors": False}):
         with pytest.raises(InputError):
-            type(network).from_pretrained(folder, **options)
+            type(generator).from_pretrained(folder, **options)
     assert not trap.exists()
     assert pickle.loads(pickled.read_bytes()) == 0, "the trap must work for this test to mean anything"
     assert trap.exists()
 
 
-def test_weights_in_a_pickle_are_refused_even_if_they_are_right(network, tmp_path):
-    weights = saved(network, tmp_path)
+def test_weights_in_a_pickle_are_refused_even_if_they_are_right(generator, tmp_path):
+    weights = saved(generator, tmp_path)
     (tmp_path / WEIGHTS).unlink()
     torch.save(weights, tmp_path / "diffusion_pytorch_model.bin")
     with pytest.raises(InputError, match=WEIGHTS):
-        type(network).from_pretrained(tmp_path)
+        type(generator).from_pretrained(tmp_path)
 
 
 def test_source_features_are_kept_in_fp32_for_sampling():
@@ -706,7 +722,7 @@ def test_up_keeps_its_kernel_for_inference_until_the_weight_changes():
     assert set(layer.state_dict()) == {"conv.weight", "conv.bias", "norm.weight", "norm.bias"}
 
 
-@pytest.mark.parametrize("architecture", ["regnetx_002", "mobilenetv3_small_050"])
+@each_case("architecture", ["regnetx_002", "mobilenetv3_small_050"])
 def test_regressors_take_another_architecture_and_smaller_images(architecture, tmp_path):
     detector = KeypointDetector(3, 5, architecture=architecture, shrink=2).eval()
     image = torch.rand(2, 3, 64, 64)

@@ -9,6 +9,7 @@ from pathlib import Path
 import media_files as files
 import numpy as np
 import pytest
+from subcases import each_case
 
 from motion_core import InputError, atomic, media
 from motion_core.records import RecordWriter
@@ -55,8 +56,8 @@ WRITERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "writer"), WRITERS)
-@pytest.mark.parametrize("there", [True, False])
+@each_case(("name", "writer"), WRITERS)
+@each_case("there", [True, False])
 def test_a_link_to_a_file_is_followed_and_the_mode_kept(tmp_path, name, writer, there):
     for folder in ("real", "links"):
         (tmp_path / folder).mkdir()
@@ -78,7 +79,7 @@ def umask() -> int:
     return now
 
 
-@pytest.mark.parametrize("writer", [write, write_segments])
+@each_case("writer", [write, write_segments])
 def test_a_link_to_an_empty_folder_is_followed(tmp_path, writer):
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to("real")
@@ -108,7 +109,7 @@ def test_another_users_file_in_a_sticky_folder_is_refused(tmp_path, monkeypatch)
         media.check_output(tmp_path / "a.mp4")
 
 
-@pytest.mark.parametrize(("name", "size"), [("a.mp4", (256, 258)), ("a.gif", (255, 257)), ("a/", (255, 257))])
+@each_case(("name", "size"), [("a.mp4", (256, 258)), ("a.gif", (255, 257)), ("a/", (255, 257))])
 def test_the_size_that_is_told_is_the_size_that_is_written(tmp_path, name, size):
     writer = write(os.path.join(tmp_path, name), 255, 257)
     assert writer.frame_size == media.open_video(os.path.join(tmp_path, name)).size == size

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from subcases import each_case
 from torch import nn
 from toy_people import toy_people
 
@@ -137,7 +138,7 @@ def test_large_driving_frames_are_reduced(video):
     assert (F.adaptive_avg_pool2d(frames, 8) - F.adaptive_avg_pool2d(media.to_float(wide), 8)).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("picture", "rest"),
     [(GREY, "nobody is found in it"), (person("black-top")[150:], "of the person in it less is")],
 )
@@ -237,7 +238,7 @@ def test_frames_left_out_change_nothing_about_the_others(pipe, video):
         np.testing.assert_array_equal(frame.image, same.image)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("settings", "size"),
     [
         ({"size": 64}, (34, 64)),

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from subcases import each_case
 
 from motion_core import InputError
 from motion_core.networks.layered.limbs import LIMBS, MIRRORED, PARENTS, STRIPS, limb_points, to_coordinates
@@ -111,7 +112,7 @@ def test_who_moves_through_a_video_is_kept_hold_of(detector):
     torch.testing.assert_close(moved, torch.tensor([[20.0, 0.0]] * 3), atol=3, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "quarters"), [("checked-coat", 1), ("blue-coat", 2), ("checked-coat", 3)])
+@each_case(("name", "quarters"), [("checked-coat", 1), ("blue-coat", 2), ("checked-coat", 3)])
 def test_who_lies_or_hangs_is_found_as_who_stands(detector, name, quarters):
     """Looked at as they are, people on their side are some 20 % of the picture off."""
     standing, turned = person(name), person(name).rot90(quarters, (2, 3))

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, OneEuro, demo, media
 
@@ -40,7 +41,7 @@ def published(golden_networks):
     return pipeline
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("run", "options"),
     [
         ("standard", {"mode": "standard"}),
@@ -351,7 +352,7 @@ def test_unknown_settings_are_refused(pipe, picture, video):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@each_case("dtype", [torch.float32, torch.bfloat16])
 def test_cuda_frames_are_close_to_those_of_the_cpu(pipe, picture, video, dtype):
     fast = demo.random_pipeline(image_size=SIZE)
     fast.set_progress_bar_config(disable=True)

@@ -15,6 +15,7 @@ import av
 import media_files as files
 import numpy as np
 import pytest
+from subcases import each_case
 
 from motion_core import InputError, atomic, media
 
@@ -198,7 +199,7 @@ def test_a_job_that_is_killed_unlocks_its_output(tmp_path, driving):
         media.check_job(tmp_path / "a.mp4")
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "a/"])
+@each_case("name", ["a.mp4", "a.gif", "a/"])
 def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path, name):
     def stay() -> None:
         with media.VideoWriter(os.path.join(tmp_path, name), 25) as writer:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
+from subcases import each_case
 
 from motion_core import (
     AVDNetwork,
@@ -52,11 +53,15 @@ def saved(pipeline, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(saved, tmp_path) -> Path:
+def copied(saved: Path, tmp_path: Path) -> Path:
     """A copy of links, to replace files in."""
     shutil.copytree(saved, tmp_path / "model", copy_function=os.link)
     return tmp_path / "model"
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    return copied(saved, tmp_path)
 
 
 @pytest.fixture
@@ -230,7 +235,7 @@ def test_optional_parts_that_are_missing_are_null_in_the_format(pipeline, tmp_pa
     assert loaded.config["image_size"] == (128, 256)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "count", "digest"),
     [
         ("keypoint_detector", 122, "aa66e8a3bad2cf03"),
@@ -303,7 +308,7 @@ def test_a_variant_is_saved_and_loaded(variant, tmp_path, no_warnings):
     assert not any(network.training for network in networks(loaded).values())
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("variant", "changes", "message"),
     [
         ("int", {"variant": "tpsmm"}, "variant 'tpsmm' must have no selector"),
@@ -447,52 +452,59 @@ def test_a_folder_without_an_index_is_refused(tmp_path):
     assert refusal(tmp_path) == f"{tmp_path}: not a saved pipeline, it has no model_index.json"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"_class_name": '], ids=repr)
-def test_an_index_that_is_not_json_is_refused(folder, content):
+@each_case("content", [b"", b"{", b"\xff\xfe", b'{"_class_name": '])
+def test_an_index_that_is_not_json_is_refused(saved, tmp_path, content):
+    folder = copied(saved, tmp_path)
     replace(folder / INDEX, content)
     assert "model_index.json: cannot be read as JSON" in refusal(folder)
 
 
-@pytest.mark.parametrize("content", [[], {}, "x", {"_class_name": "StableDiffusionPipeline"}], ids=repr)
-def test_another_pipeline_is_refused(folder, content):
+@each_case("content", [[], {}, "x", {"_class_name": "StableDiffusionPipeline"}])
+def test_another_pipeline_is_refused(saved, tmp_path, content):
+    folder = copied(saved, tmp_path)
     replace(folder / INDEX, json.dumps(content).encode())
     assert "not MotionInterpPipeline" in refusal(folder)
 
 
-@pytest.mark.parametrize("value", [["motion_core", "ImageGenerator"], ["os", "path"], [None, None], None, "os", 1, {}])
-def test_a_needed_part_that_is_not_the_right_network_is_refused(folder, value):
+@each_case("value", [["motion_core", "ImageGenerator"], ["os", "path"], [None, None], None, "os", 1, {}])
+def test_a_needed_part_that_is_not_the_right_network_is_refused(saved, tmp_path, value):
+    folder = copied(saved, tmp_path)
     change_json(folder / INDEX, keypoint_detector=value)
     wanted = "must be ['motion_core', 'KeypointDetector'] or ['motion_core', 'PersonDetector'], got"
     assert f"the component keypoint_detector {wanted}" in refusal(folder)
 
 
-@pytest.mark.parametrize("value", [["motion_core", "KeypointDetector"], [None, None], 3])
-def test_an_unknown_part_is_refused(folder, value):
+@each_case("value", [["motion_core", "KeypointDetector"], [None, None], 3])
+def test_an_unknown_part_is_refused(saved, tmp_path, value):
+    folder = copied(saved, tmp_path)
     change_json(folder / INDEX, depth_network=value)
     assert "unknown entry 'depth_network'" in refusal(folder)
 
 
-@pytest.mark.parametrize("value", [100, [128, 100], [128], [128, 128, 128], "large", None, [], ["a", "b"]])
-def test_an_image_size_that_the_networks_cannot_take_is_refused(folder, value):
+@each_case("value", [100, [128, 100], [128], [128, 128, 128], "large", None, [], ["a", "b"]])
+def test_an_image_size_that_the_networks_cannot_take_is_refused(saved, tmp_path, value):
+    folder = copied(saved, tmp_path)
     change_json(folder / INDEX, image_size=value)
     assert "size" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_missing_folder_is_refused(folder, name):
+@each_case("name", CONFIGURATIONS)
+def test_a_missing_folder_is_refused(saved, tmp_path, name):
+    folder = copied(saved, tmp_path)
     shutil.rmtree(folder / name)
     assert refusal(folder) == f"{folder}: incomplete, it has no folder {name}"
 
 
-@pytest.mark.parametrize("file", ["config.json", WEIGHTS])
-def test_a_missing_file_is_refused(folder, file):
+@each_case("file", ["config.json", WEIGHTS])
+def test_a_missing_file_is_refused(saved, tmp_path, file):
+    folder = copied(saved, tmp_path)
     (folder / "image_generator" / file).unlink()
     assert f"{folder}/image_generator: cannot be loaded as ImageGenerator: Error no file named {file}" in refusal(
         folder
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("content", "message"),
     [
         (b"", "Unable to load weights"),
@@ -500,20 +512,22 @@ def test_a_missing_file_is_refused(folder, file):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "without having git-lfs installed"),
     ],
 )
-def test_weights_that_are_not_safetensors_are_refused(folder, content, message):
+def test_weights_that_are_not_safetensors_are_refused(saved, tmp_path, content, message):
+    folder = copied(saved, tmp_path)
     replace(folder / "image_generator" / WEIGHTS, content)
     assert message in refusal(folder)
 
 
-@pytest.mark.parametrize("kept", [4, 100, 0.5, 0.999])
-def test_truncated_weights_are_refused(folder, kept):
+@each_case("kept", [4, 100, 0.5, 0.999])
+def test_truncated_weights_are_refused(saved, tmp_path, kept):
+    folder = copied(saved, tmp_path)
     file = folder / "keypoint_detector" / WEIGHTS
     content = file.read_bytes()
     replace(file, content[: kept if isinstance(kept, int) else int(kept * len(content))])
     assert f"{folder}/keypoint_detector: cannot be loaded as KeypointDetector" in refusal(folder)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("change", "message"),
     [
         (lambda weights: weights.pop("final.weight"), "the weights lack parameter final.weight"),
@@ -521,16 +535,16 @@ def test_truncated_weights_are_refused(folder, kept):
         (lambda weights: weights.update({"final.weight": torch.zeros(3, 9, 7, 7)}), "final.weight expected shape"),
         (lambda weights: weights.update({"final.bias": torch.zeros(())}), "final.bias expected shape"),
     ],
-    ids=["missing", "unexpected", "shape", "no shape"],
 )
-def test_weights_that_do_not_fit_are_refused(folder, change, message):
+def test_weights_that_do_not_fit_are_refused(saved, tmp_path, change, message):
+    folder = copied(saved, tmp_path)
     change_weights(folder / "image_generator" / WEIGHTS, change)
     sentence = refusal(folder)
     assert sentence.startswith(f"{folder}/image_generator: ")
     assert message in sentence
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("changes", "message"),
     [
         ({"depth": 3}, "ImageGenerator has no configuration depth"),
@@ -547,22 +561,24 @@ def test_weights_that_do_not_fit_are_refused(folder, change, message):
         ),
         ({"auto_map": {"AutoModel": "evil.Network"}}, "no configuration auto_map"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_configuration_that_is_not_the_networks_is_refused(folder, changes, message):
+def test_a_configuration_that_is_not_the_networks_is_refused(saved, tmp_path, changes, message):
+    folder = copied(saved, tmp_path)
     change_json(folder / "image_generator" / "config.json", **changes)
     assert message in refusal(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"], ids=repr)
-def test_a_configuration_that_is_not_json_is_refused(folder, content):
+@each_case("content", [b"", b"{", b"\xff\xfe"])
+def test_a_configuration_that_is_not_json_is_refused(saved, tmp_path, content):
+    folder = copied(saved, tmp_path)
     replace(folder / "image_generator" / "config.json", content)
     assert "image_generator" in refusal(folder)
 
 
-@pytest.mark.parametrize("options", [{}, {"trust_remote_code": True}], ids=repr)
-@pytest.mark.parametrize("file", ["None.py", "image_generator/motion_core.py"])
-def test_code_in_a_saved_pipeline_is_not_run(folder, tmp_path, file, options):
+@each_case("options", [{}, {"trust_remote_code": True}])
+@each_case("file", ["None.py", "image_generator/motion_core.py"])
+def test_code_in_a_saved_pipeline_is_not_run(saved, tmp_path, file, options):
+    folder = copied(saved, tmp_path)
     (folder / file).write_text(
         f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nclass ImageGenerator: pass\n"
     )
@@ -570,10 +586,11 @@ def test_code_in_a_saved_pipeline_is_not_run(folder, tmp_path, file, options):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("options", [{}, {"use_safetensors": False}, {"use_safetensors": None}], ids=repr)
-@pytest.mark.parametrize("through_index", [False, True])
-def test_pickled_weights_are_not_loaded(folder, monkeypatch, through_index, options):
+@each_case("options", [{}, {"use_safetensors": False}, {"use_safetensors": None}])
+@each_case("through_index", [False, True])
+def test_pickled_weights_are_not_loaded(saved, tmp_path, monkeypatch, through_index, options):
     """Harmless ones, which torch would load; not even those are opened."""
+    folder = copied(saved, tmp_path)
     for module, function in ((torch, "load"), (pickle, "load"), (pickle, "loads")):
         monkeypatch.setattr(module, function, lambda *_: pytest.fail("a pickle was opened"))
     file = folder / "image_generator" / WEIGHTS
@@ -589,7 +606,7 @@ def test_pickled_weights_are_not_loaded(folder, monkeypatch, through_index, opti
 # Parts that do not belong together
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("parts", "message"),
     [
         (
@@ -647,8 +664,8 @@ def test_saving_into_an_empty_folder_works(pipeline, tmp_path):
     assert (tmp_path / "model" / INDEX).is_file()
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("exists", [False, True], ids=["new folder", "empty folder"])
+@each_case("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@each_case("exists", [False, True])
 def test_saving_that_fails_leaves_nothing(pipeline, tmp_path, monkeypatch, error, exists):
     original, calls = MotionModel.save_pretrained, []
 
@@ -701,7 +718,7 @@ def test_saving_a_loaded_pipeline_does_not_tell_where_it_came_from(saved, tmp_pa
         assert str(saved.parent) not in path.read_text(), path
 
 
-@pytest.mark.parametrize("wrong", [{"keypoint_detector": None}, {"dtype": "bfloat16"}])
+@each_case("wrong", [{"keypoint_detector": None}, {"dtype": "bfloat16"}])
 def test_a_missing_part_or_a_name_for_a_dtype_is_refused(saved, wrong):
     with pytest.raises(InputError, match=f"{next(iter(wrong))} must be a"):
         MotionInterpPipeline.from_pretrained(saved, **wrong)

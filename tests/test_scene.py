@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from subcases import each_case
 from test_layered import standing
 from toy_people import toy_people
 
@@ -122,7 +123,7 @@ def test_a_box_may_reach_beyond_the_frame():
     assert put(figure, whole, (20, 0, 8, 10), (12, 12)).abs().max() == 0
 
 
-@pytest.mark.parametrize("mode", ["pose", "standard"])
+@each_case("mode", ["pose", "standard"])
 def test_the_figure_lies_on_the_driving_person(mode):
     size, seen = (150, 300), (75, 150)
     placement = place_own((90, 60), 64)
@@ -203,9 +204,7 @@ def test_behind_the_driving_person_is_paint_where_the_camera_moves(pipe, monkeyp
     assert np.median(away) <= 8
 
 
-@pytest.mark.parametrize(
-    ("chosen", "shape"), [("transparent", (256, 256, 4)), ("FILE", (256, 256, 3)), ("driving", (128, 128, 3))]
-)
+@each_case(("chosen", "shape"), [("transparent", (256, 256, 4)), ("FILE", (256, 256, 3)), ("driving", (128, 128, 3))])
 def test_scenes_from_end_to_end(pipe, picture, video, tmp_path, chosen, shape):
     media.save_image(tmp_path / "wall.png", np.full((40, 90, 3), (10, 200, 30), np.uint8))
     settings = AnimationSettings(scene=tmp_path / "wall.png" if chosen == "FILE" else chosen, batch_size=2)
@@ -239,7 +238,7 @@ def test_nobody_is_looked_for_twice(pipe, picture, video, monkeypatch):
     assert count("driving") == plain + len(video)  # in the frames that the empty scene is made of
 
 
-@pytest.mark.parametrize("chosen", ["driving", "transparent", "beach.jpg"])
+@each_case("chosen", ["driving", "transparent", "beach.jpg"])
 def test_models_without_layers_say_why_not(variant_pipeline, video, chosen):
     with pytest.raises(InputError, match=f"scene '{chosen}' needs a model that makes people of layers"):
         variant_pipeline("tpsmm")(video[0], video, scene=chosen)
@@ -259,7 +258,7 @@ def see_through(number):
     return np.dstack([np.full_like(share, value) for value in (200, 60, 30)] + [255 * share]).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["a.webm", "a.mov", "frames/"])
+@each_case("name", ["a.webm", "a.mov", "frames/"])
 def test_transparency_is_written_and_read_back(tmp_path, name):
     frames = [see_through(number) for number in range(3)]
 
@@ -332,7 +331,7 @@ def test_animate_puts_the_person_on_transparency_and_says_first_what_to_expect(f
     assert "out.mov: 3 frames, 256 x 256" in said.out
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("out", "options", "message"),
     [("a.mp4", (), "to have transparency"), ("a.mov", ("--resume",), "cannot be resumed")],
 )
@@ -364,6 +363,6 @@ def test_the_sheet_shows_frames_of_the_animation(pipe, picture, video):
         contact_sheet(pipe, picture, video, count=1)
 
 
-@pytest.mark.parametrize(("out", "sheet"), [("a/dance.mp4", "a/dance.preview.png"), ("frames/", "frames.preview.png")])
+@each_case(("out", "sheet"), [("a/dance.mp4", "a/dance.preview.png"), ("frames/", "frames.preview.png")])
 def test_the_sheet_lies_beside_the_output(out, sheet):
     assert sheet_beside(out) == Path(sheet)

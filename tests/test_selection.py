@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import (
     AnimationSettings,
@@ -73,7 +74,7 @@ def test_scores_do_not_depend_on_the_batch(pipe, hop_case):
                 torch.testing.assert_close(scores[index], alone[0], atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("strategy", SCORED)
+@each_case("strategy", SCORED)
 def test_only_the_oracle_makes_the_candidates_images(pipe, hop_case, monkeypatch, strategy):
     counts = painted(pipe, monkeypatch)
 
@@ -292,7 +293,7 @@ def test_the_choice_does_not_depend_on_the_batch_size(pipe, picture, video):
         assert np.abs(one.frames.astype(int) - three.frames).max() <= 1
 
 
-@pytest.mark.parametrize("variant", ["full", "v2"])
+@each_case("variant", ["full", "v2"])
 def test_skipped_frames_do_not_change_the_choice_of_the_others(variant_pipeline, picture, video, variant):
     """The choice depends on the frames before, also where these are not made again."""
     pipe = variant_pipeline(variant)
@@ -307,7 +308,7 @@ def test_skipped_frames_do_not_change_the_choice_of_the_others(variant_pipeline,
         np.testing.assert_array_equal(ours.image, theirs.image)
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "full", "v2"])
+@each_case("variant", ["tpsmm", "full", "v2"])
 def test_a_given_time_works_with_every_model(variant_pipeline, picture, video, variant):
     pipe = variant_pipeline(variant)
     tpsmm = variant_pipeline("tpsmm")

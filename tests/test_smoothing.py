@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import InputError, Keypoints, OneEuro
 from motion_core.smoothing import OneEuroFilter
@@ -46,8 +47,8 @@ def walk(frames: int, points: int, seed: int = 0) -> np.ndarray:
     return 0.05 * rng.standard_normal((frames, points, 2)).cumsum(0) + 0.01 * rng.standard_normal((frames, points, 2))
 
 
-@pytest.mark.parametrize("rate", [24.0, 30000 / 1001, 60.0])
-@pytest.mark.parametrize("settings", [OneEuro(), OneEuro(0.5, 0.0, 2.0), OneEuro(3.0, 40.0, 0.3)])
+@each_case("rate", [24.0, 30000 / 1001, 60.0])
+@each_case("settings", [OneEuro(), OneEuro(0.5, 0.0, 2.0), OneEuro(3.0, 40.0, 0.3)])
 def test_equals_a_plain_implementation(settings, rate):
     points = walk(60, 3)
     result = smoothed(points, settings, rate)
@@ -66,7 +67,7 @@ def test_the_first_frame_comes_out_as_it_is():
     np.testing.assert_array_equal(smoothed(points, OneEuro())[0], points[0])
 
 
-@pytest.mark.parametrize("sizes", [[1] * 12, [5, 7], [11, 1], [1, 4, 4, 3]])
+@each_case("sizes", [[1] * 12, [5, 7], [11, 1], [1, 4, 4, 3]])
 def test_how_frames_are_batched_does_not_matter(sizes):
     points = torch.tensor(walk(12, 10)).reshape(12, 2, 5, 2)
     together = OneEuroFilter(OneEuro(), RATE)(Keypoints(points)).points
@@ -82,7 +83,7 @@ def test_two_filters_do_not_share_a_state():
     assert torch.equal(second(points).points, OneEuroFilter(OneEuro(), RATE)(points).points)
 
 
-@pytest.mark.parametrize("noise", [0.3 * PIXEL, 0.6 * PIXEL])
+@each_case("noise", [0.3 * PIXEL, 0.6 * PIXEL])
 def test_trembling_of_a_still_point_falls_to_under_two_fifths(noise):
     points = noise * np.random.default_rng(1).standard_normal((400, 10, 2))
     steady = smoothed(points, OneEuro())[20:]
@@ -91,7 +92,7 @@ def test_trembling_of_a_still_point_falls_to_under_two_fifths(noise):
     assert steady.std() < 0.6 * points.std()
 
 
-@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+@each_case("speed", [0.5, 1.0, 2.0])
 def test_lag_on_a_fast_ramp_is_under_one_frame(speed):
     """Coordinate units per second; 2 is the whole width in one second."""
     time = np.arange(60) / RATE
@@ -102,14 +103,14 @@ def test_lag_on_a_fast_ramp_is_under_one_frame(speed):
     assert lag[25:].max() < lag.max() < 1, "it catches up"
 
 
-@pytest.mark.parametrize("name", ["min_cutoff", "derivative_cutoff"])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+@each_case("name", ["min_cutoff", "derivative_cutoff"])
+@each_case("value", [0.0, -1.0, math.inf, math.nan])
 def test_a_frequency_that_is_not_positive_is_refused(name, value):
     with pytest.raises(InputError, match=rf"{name} must be a positive frequency in Hz, got {value}"):
         OneEuro(**{name: value})
 
 
-@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan])
+@each_case("value", [-0.1, math.inf, math.nan])
 def test_a_beta_below_0_is_refused(value):
     with pytest.raises(InputError, match=rf"beta must be 0 or more, got {value}"):
         OneEuro(beta=value)

@@ -11,6 +11,7 @@ import av
 import media_files as files
 import numpy as np
 import pytest
+from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
@@ -132,7 +133,7 @@ def heard(out: Path, caplog: pytest.LogCaptureFixture) -> tuple[str | None, list
     return codec_of(out), [record.getMessage().partition(": its sound ")[2] for record in caplog.records]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "codec", "rate", "layout", "kept"),
     [
         ("a.mkv", "libmp3lame", 8000, "mono", "aac"),  # MP4 has no MP3 below 16 kHz
@@ -165,7 +166,7 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
+@each_case("step", STEPS)
 def test_time_stamps_of_sound_are_made_to_rise(tmp_path, caplog, step):
     driving = restamp(write_driving(tmp_path / "a.flv", rate=44100), STEPS[step])
     out = render(driving, tmp_path / "out.mp4")
@@ -189,8 +190,8 @@ def test_two_recordings_joined_with_cat_have_both_their_sounds(tmp_path):
     assert abs(second[0] - (COUNT / RATE + BEEP)) < SYNC
 
 
-@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
-@pytest.mark.parametrize("start", [None, 0.2])
+@each_case("codec", ["aac", "pcm_s16le"])
+@each_case("start", [None, 0.2])
 def test_sound_of_frames_that_are_left_out_is_left_out(tmp_path, codec, start):
     driving = write_driving(tmp_path / "a.mov", codec, options={"g": "1", "bf": "0"})
     with av.open(str(driving)) as container:
@@ -209,7 +210,7 @@ def test_sound_of_frames_that_are_left_out_is_left_out(tmp_path, codec, start):
     assert abs(lengths[0] - lengths[1]) < SYNC
 
 
-@pytest.mark.parametrize(("codec", "rate"), [("aac", 44100), ("libopus", 48000)])
+@each_case(("codec", "rate"), [("aac", 44100), ("libopus", 48000)])
 def test_transparent_webm_has_sound_in_opus(tmp_path, caplog, codec, rate):
     driving = write_driving(tmp_path / "a.mkv", codec, rate)
     source, out = media.open_video(driving), tmp_path / "out.webm"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from subcases import each_case
 
 from motion_core import InputError, MotionInterpPipeline, ViewFusion, demo, media
 from motion_core.networks.view_fusion import START
@@ -93,7 +94,7 @@ def test_one_view_is_returned_as_it_is():
     assert trained()([view], ["source"]) is view
 
 
-@pytest.mark.parametrize("kinds", [["source"], ["interpolated", "source"], ["interpolated", "source", "composed"]])
+@each_case("kinds", [["source"], ["interpolated", "source"], ["interpolated", "source", "composed"]])
 def test_a_picture_given_several_times_counts_as_once(kinds):
     fusion = trained()
     views = [random_view() for _ in kinds]
@@ -132,7 +133,7 @@ def test_it_starts_with_2_percent_for_all_but_real_pictures():
     assert share < 0.02
 
 
-@pytest.mark.parametrize("wrong", [{"block_expansion": 0}, {"max_features": 0}, {"num_down_blocks": -1}])
+@each_case("wrong", [{"block_expansion": 0}, {"max_features": 0}, {"num_down_blocks": -1}])
 def test_wrong_sizes_are_refused(wrong):
     with pytest.raises(ValueError, match="sizes must be 1 or more"):
         ViewFusion(**WIDTHS | wrong)
@@ -147,7 +148,7 @@ def fused_networks(hop_case, **options):
     return MotionTransfer(hop_case.parts | {"view_fusion": ViewFusion(**widths, **options)})
 
 
-@pytest.mark.parametrize("composed_view", [False, True])
+@each_case("composed_view", [False, True])
 @torch.no_grad()
 def test_it_starts_close_to_the_source_alone(hop_case, composed_view):
     case, t = hop_case, torch.tensor([0.25, 0.5, 0.75])
@@ -160,7 +161,7 @@ def test_it_starts_close_to_the_source_alone(hop_case, composed_view):
     assert 0 < difference < 0.06 * hop  # the mean difference that a hop alone makes
 
 
-@pytest.mark.parametrize("composed_view", [False, True])
+@each_case("composed_view", [False, True])
 @torch.no_grad()
 def test_with_no_weight_on_the_others_it_is_the_source_alone_to_the_bit(hop_case, composed_view):
     case = hop_case
@@ -195,7 +196,7 @@ def video():
     return np.stack(demo.driving_frames(3, 128))
 
 
-@pytest.mark.parametrize("options", [{"t": 0.5}, {"t": 0}, {"strategy": "none"}], ids=repr)
+@each_case("options", [{"t": 0.5}, {"t": 0}, {"strategy": "none"}])
 def test_the_same_photo_twice_changes_nothing(pipe, picture, video, options):
     one, two = (pipe(picture, video, source_images=more, **options).frames for more in ((), (picture,)))
 
@@ -241,13 +242,13 @@ def test_a_photo_links_to_the_driving_pose_through_the_first_one(pipe, picture):
     assert linked(links, transform)[1].equal(links[1] @ transform)
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "int", "int_bt", "full"])
+@each_case("variant", ["tpsmm", "int", "int_bt", "full"])
 def test_more_photos_without_a_fusion_are_refused(variant_pipeline, picture, video, variant):
     with pytest.raises(InputError, match=f"source_images need a model of variant 'v2', this one is '{variant}'"):
         variant_pipeline(variant)(picture, video, source_images=[picture])
 
 
-@pytest.mark.parametrize("setting", ["block_expansion", "max_features", "num_down_blocks"])
+@each_case("setting", ["block_expansion", "max_features", "num_down_blocks"])
 def test_a_fusion_of_other_widths_is_refused(pipe, setting):
     config = dict(pipe.image_generator.config)
     widths = {name: config[name] for name in WIDTHS}

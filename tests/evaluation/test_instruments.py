@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from subcases import each_case
 
 from eval.embedders import open_embedder
 from eval.landmarks import open_detector
@@ -154,7 +155,7 @@ def pairs(frames, vectors, wanted=lambda person: True):
     return np.array(same), np.array(other)
 
 
-@pytest.mark.parametrize(("name", "opened"), [(JOINT_WEIGHTS, open_detector), (IDENTITY_WEIGHTS, open_embedder)])
+@each_case(("name", "opened"), [(JOINT_WEIGHTS, open_detector), (IDENTITY_WEIGHTS, open_embedder)])
 def test_the_shipped_weights_are_small_and_named_by_their_digest_and_others_are_refused(name, opened, tmp_path):
     good = SHIPPED / name
     about = json.loads(good.with_suffix(".json").read_text())

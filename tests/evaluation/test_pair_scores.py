@@ -11,6 +11,7 @@ import pytest
 import torch
 from evaluation_drawings import Dots, dots, write_clip
 from scipy.ndimage import map_coordinates
+from subcases import each_case
 
 from eval import contact_sheet, pair_scores
 from eval.cached_instruments import CachedDetector, resized
@@ -193,7 +194,7 @@ def test_the_exact_flow_has_no_end_point_error_and_a_copy_that_of_the_mean_flow(
     assert row["undefined epe"] == row["undefined wins_epe"] == UNSEEN
 
 
-@pytest.mark.parametrize(("picture", "network"), [((48, 80), (64, 64)), ((96, 40), (64, 128))])
+@each_case(("picture", "network"), [((48, 80), (64, 64)), ((96, 40), (64, 128))])
 def test_a_deformation_of_the_networks_image_is_the_same_motion_in_the_picture(picture, network):
     """An affine motion: bilinear samples of it are exact, so that it must come out exactly, padding and all."""
     placement = place_in(picture, network)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from published import write_checkpoint
 from space_files import DRIVING, OTHER_PICTURE, PICTURE, SILENT, bad_pictures, bad_videos
+from subcases import each_case
 
 from motion_core import AnimationSettings, InputError, MotionInterpPipeline, media
 from space import compute
@@ -51,16 +52,14 @@ def left_in(folder: Path) -> list[Path]:
 # What is taken
 
 
-@pytest.mark.parametrize(
-    "case", ["text as a picture", "100 megapixels", "an animated GIF", "HEIC", "a picture that is cut off"]
-)
+@each_case("case", ["text as a picture", "100 megapixels", "an animated GIF", "HEIC", "a picture that is cut off"])
 def test_a_file_that_is_no_picture_is_refused_with_a_sentence(tmp_path, case):
     path, words = bad_pictures(tmp_path)[case]
     with pytest.raises(InputError, match=words):
         read_picture(str(path), Limits())
 
 
-@pytest.mark.parametrize("case", ["text as mp4", "no frames", "a video that is cut off"])
+@each_case("case", ["text as mp4", "no frames", "a video that is cut off"])
 def test_a_file_that_is_no_video_is_refused_with_a_sentence(tmp_path, case):
     path, words = bad_videos(tmp_path)[case]
     with pytest.raises(InputError, match=words):
@@ -317,9 +316,7 @@ def test_exports(service, tmp_path):
         service.export(views, "AVI", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "over the interpolated image at t = 0.50")]
-)
+@each_case(("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "over the interpolated image at t = 0.50")])
 def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
     service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
     done = []

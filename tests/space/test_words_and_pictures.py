@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from space_files import DRIVING, PICTURE
+from subcases import each_case
 
 from motion_core import media
 from space import drawing, push, zerogpu
@@ -54,7 +55,7 @@ def test_a_run_is_told_in_sentences():
     assert diagnosis(moments((1, 0, 0.1)), 25, explained())[0].startswith("The picture itself was animated")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fault", "words"),
     [({"folded": 0.3}, "mirrored"), ({"missed": 0.5}, "not quite"), ({"difference": 0.001}, "one way is as good")],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from media_files import HEIGHT, WIDTH, damage, number_of, numbered, textured, write_video
 from PIL import Image
+from subcases import each_case
 from torch.utils.data import DataLoader, Dataset
 
 from motion_core.errors import InputError
@@ -40,7 +41,7 @@ def make(folder, kind, count=40):
 KINDS = ("video", "animation", "frames side by side", "folder of frames")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_a_frame_is_found_by_its_number(tmp_path, kind):
     video = open_frames(make(tmp_path, kind))
     assert (video.kind, video.count) == (kind, 40)
@@ -81,7 +82,7 @@ def shown(frames):
     return [number_of(frame.permute(1, 2, 0).numpy()) for frame in frames]
 
 
-@pytest.mark.parametrize("kind", ["video", "animation", "folder of frames"])
+@each_case("kind", ["video", "animation", "folder of frames"])
 def test_the_cache_changes_no_frame(tmp_path, kind):
     path = make(tmp_path, kind)
     for cache_mb in (0, 3 * FRAME / MB, 64):

@@ -19,6 +19,7 @@ import torchvision
 from fake_hub import FakeHub
 from PIL import Image
 from safetensors.torch import save, save_file
+from subcases import each_case
 from torch import Tensor
 
 from motion_core import InputError
@@ -221,7 +222,7 @@ def test_images_are_reduced_as_pillow_does():
 # Where the weights come from
 
 
-@pytest.mark.parametrize(("write", "name"), [(torch.save, "weights.pth"), (save_file, "weights.safetensors")])
+@each_case(("write", "name"), [(torch.save, "weights.pth"), (save_file, "weights.safetensors")])
 def test_weights_from_a_file(write: Callable[..., None], name: str, tmp_path: Path):
     """With what else published files hold, and in half precision too."""
     path = tmp_path / name

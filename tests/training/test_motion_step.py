@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from subcases import each_case
 from torch import Tensor, nn
 
 from motion_core.checkpoint_conversion import convert
@@ -76,7 +77,7 @@ def part(batch: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
     return {name: value[rows] for name, value in batch.items()}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_case("variant", VARIANTS)
 def test_each_variant_has_its_losses_and_every_parameter_learns(variant):
     config = configuration(variant, schedule={"selector_warmup": 10})
     networks = moving_networks(config)
@@ -97,7 +98,7 @@ def test_each_variant_has_its_losses_and_every_parameter_learns(variant):
     assert not [name for name in silent if not name.endswith("conv.bias")]  # a norm takes those out again
 
 
-@pytest.mark.parametrize("variant", ["tpsmm", "v2"])
+@each_case("variant", ["tpsmm", "v2"])
 def test_gradients_of_a_joint_batch_are_the_mean_of_its_halves(variant):
     """With BatchNorm in eval mode and draws tied to the samples: what makes DDP the same as one process."""
     resnets = {

@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from subcases import each_case
 from torch import nn
 
 from train.config import ScheduleConfig
@@ -24,7 +25,7 @@ def summed(networks: nn.ModuleDict) -> StepOutput:
     return StepOutput({"sum": sum(parameter.sum() for parameter in networks.parameters())})
 
 
-@pytest.mark.parametrize("names", [("image_generator", "selector"), ("image_generator",)])
+@each_case("names", [("image_generator", "selector"), ("image_generator",)])
 def test_the_selector_has_a_learning_rate_of_its_own(names):
     networks = nn.ModuleDict({name: nn.Linear(2, 3) for name in names})
     before = {name: value.clone() for name, value in networks.state_dict().items()}
