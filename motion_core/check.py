@@ -47,7 +47,7 @@ class Check:
             self._people(),
             *self._limbs(),
             *self._directions(),
-            f"The poses are up to {self.distance:.1f} heights of the trunk apart: {self._verdict()}.",
+            f"The video's poses are up to {self.distance:.1f} trunk lengths from the picture's: {self._verdict()}.",
         )
 
     def _people(self) -> str:
@@ -73,7 +73,7 @@ class Check:
     def _verdict(self) -> str:
         if self.distance < NEAR:
             return "little changes"
-        return "what moves much is painted in part" if self.distance < FAR else "far, so expect faults"
+        return "what moves far is partly made up" if self.distance < FAR else "that is far, so expect faults"
 
 
 def check_people(

@@ -98,17 +98,28 @@ class Offered:
     Attributes:
         modes, variants, scenes: by their names.
         photos: whether more pictures of the subject help.
+        chooses: whether it chooses by itself which interpolated image is animated.
     """
 
     modes: tuple[str, ...]
     variants: tuple[str, ...]
     scenes: tuple[str, ...]
     photos: bool
+    chooses: bool
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The ways to choose the image that is animated, the usual one first."""
+        return ("automatic", "fixed", "none") if self.chooses else ("none", "fixed")
 
 
 # What the shipped model has; the page is up before it is loaded.
 OF_SHIPPED = Offered(
-    ("auto", "relative", "pose", "standard"), get_args(AppliedVariant), (*get_args(Scene), PICTURE), photos=True
+    ("auto", "relative", "pose", "standard"),
+    get_args(AppliedVariant),
+    (*get_args(Scene), PICTURE),
+    photos=True,
+    chooses=False,
 )
 
 

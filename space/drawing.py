@@ -28,7 +28,7 @@ _PREVIEW = 320  # pixels of the longer side
 
 
 def timeline(moments: Sequence[Moment], rate: float) -> str:
-    """The displacement of each frame, and what the hop leaves of it, over the seconds."""
+    """The displacement of each frame, from the picture and from what was animated, over the seconds."""
     if not moments:
         return ""
     seconds = len(moments) / rate
@@ -42,10 +42,10 @@ def timeline(moments: Sequence[Moment], rate: float) -> str:
         return f'<polyline class="line {style}" points="{points}"/>'
 
     moved, left = [moment.displacement for moment in moments], [moment.remaining for moment in moments]
-    words = f"Displacement over {seconds:.1f} s, in widths of the picture: at most {max(moved) / 2:.2f}"
+    words = f"How far the pose is from the picture's over {seconds:.1f} s, in widths of the picture: at most {max(moved) / 2:.2f}"
     lines = line(moved, "moved")
     if left != moved:
-        words += f"; dashed, what the hop leaves of it: at most {max(left) / 2:.2f}"
+        words += f"; dashed, from the interpolated image's: at most {max(left) / 2:.2f}"
         lines += line(left, "left")
     ticks = "".join(
         f'<text x="{_LEFT + position * _WIDTH:.0f}" y="{_HEIGHT + 18}" text-anchor="{anchor}">{seconds * position:.1f} s</text>'
@@ -105,7 +105,8 @@ def check(seen: Checked, sentences: Sequence[str], choices: Choices) -> str:
     reset = '<button type="button" data-reset>Use all of both</button>' if chosen else ""
     return (
         f'<div class="mc-check{"" if seen.works else " fails"}" role="status"><div class="pair">{pictures}</div>'
-        f"<ul>{lines}</ul><p>Drag on a picture to use a part of it; click on a person to choose them. {reset}</p></div>"
+        f"<ul>{lines}</ul><p>Drag on a picture to use only a part of it; drag the part to move it, or a corner to resize it. "
+        f"Of several people in your picture, click on the one to animate. {reset}</p></div>"
     )
 
 
@@ -135,8 +136,8 @@ def keypoint_paths(picture: np.ndarray, paths: np.ndarray, at: np.ndarray) -> st
                 f'stroke-width="{size / 400:.2f}"/>'
             )
     words = (
-        f"{paths.shape[1]} groups of {paths.shape[2]} keypoints, a colour each, and the way of each from the first pose (ring) "
-        "to the second; the dots are where they are now"
+        f"{paths.shape[1]} groups of {paths.shape[2]} keypoints, one colour per group: each goes from its ring, in the first "
+        "pose, to the second pose; the dots are where they are at this t"
     )
     return (
         f'<figure class="mc-figure"><svg class="mc-keypoints" viewBox="0 0 {width} {height}" role="img" '

@@ -36,7 +36,7 @@ _WORDINGS = (
     (r"^source_image: ", "the picture: "),
     (r"^(video|driving_video): ", "the driving video: "),
     (r": too large unless max_pixels is raised", ": it is too large"),
-    (r" \([a-z ]+ out of range\)", ""),
+    (r" \((?:[a-z ]+ out of range|Invalid data found when processing input)\)", ""),
     (r"\b1 frames\b", "1 frame"),
 )
 _LONGEST = 300  # letters of a sentence

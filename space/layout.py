@@ -32,7 +32,12 @@ from .showcase import Examples, Gallery, Piece, read_examples, read_gallery
 _SUBDUED = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
 THEME = gr.themes.Soft(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"], radius_size="md"
-).set(**_SUBDUED, block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300")
+).set(
+    **_SUBDUED,
+    checkbox_border_color="*neutral_400",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+)
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 TITLE = (
     "# Motion transfer\nAnimate the person in a picture with the motion of a video. What is made here is **synthetic** and says "
@@ -40,17 +45,21 @@ TITLE = (
 )
 MODES = [
     ("Automatic", "auto"),
-    ("Relative: what moves in the video moves the picture", "relative"),
-    ("Pose: the video's poses, in the picture's size and place", "pose"),
+    ("Relative: the picture's own pose, moved as the video moves", "relative"),
+    ("Pose: the video's poses, the picture's size and place", "pose"),
     ("Standard: the video's poses, size and place", "standard"),
-    ("AVD: the video's poses in the picture's proportions", "avd"),
+    ("AVD: the video's poses, the picture's proportions", "avd"),
 ]
-SELECTORS = [("Automatic", "automatic"), ("At a fixed time t", "fixed"), ("None: the picture itself", "none")]
+SELECTORS = [
+    ("The model chooses", "automatic"),
+    ("The picture itself", "none"),
+    ("An interpolated image, at a time t", "fixed"),
+]
 VARIANTS = [
     ("As the model was trained", "as trained"),
-    ("tpsmm: the picture is animated directly", "tpsmm"),
-    ("full: over an interpolated image", "full"),
-    ("v2: picture and interpolated image together", "v2"),
+    ("Only the picture (tpsmm)", "tpsmm"),
+    ("Only the interpolated image (full)", "full"),
+    ("The picture and the interpolated image together (v2)", "v2"),
 ]
 SCENES = [
     ("The picture's own", "source"),
@@ -60,7 +69,7 @@ SCENES = [
 ]
 FITS = [("All of it, padded", "pad"), ("The middle, cropped", "crop"), ("Stretched", "stretch")]
 KINDS = [
-    ("The shipped model", "shipped"),
+    ("The model that comes with this app", "shipped"),
     ("A folder on this computer", "folder"),
     ("The Hugging Face Hub", "hub"),
     ("A TPSMM checkpoint (.pth.tar)", "checkpoint"),
@@ -75,9 +84,11 @@ class _ByModel:
     variants: list[Any] = field(default_factory=list)
     scenes: list[Any] = field(default_factory=list)
     photos: list[Any] = field(default_factory=list)
+    selectors: list[Any] = field(default_factory=list)
+    times: list[Any] = field(default_factory=list)  # of the interpolated image
 
     def all(self) -> list[Any]:
-        return [*self.modes, *self.variants, *self.scenes, *self.photos]
+        return [*self.modes, *self.variants, *self.scenes, *self.photos, *self.selectors, *self.times]
 
     def updates(self, offered: Offered) -> list[Any]:
         """For `all`; what is chosen and not there any more goes back to the first choice."""
@@ -86,6 +97,8 @@ class _ByModel:
             *(_only(VARIANTS, offered.variants, "as trained") for _ in self.variants),
             *(_only(SCENES, offered.scenes, "source") for _ in self.scenes),
             *(gr.update(visible=offered.photos) for _ in self.photos),
+            *(_only(SELECTORS, offered.selectors, offered.selectors[0]) for _ in self.selectors),
+            *(gr.update(visible=not offered.chooses) for _ in self.times),
         ]
 
 
@@ -141,7 +154,9 @@ def _animate(
             strip = example_pairs(gallery)
             picture, driving, moving = inputs_of_animation(examples)
             with gr.Row(elem_classes="mc-close"):
-                mode = gr.Dropdown(_of_shipped(MODES), value=AnimationSettings.mode, label="Motion", min_width=130)
+                mode = gr.Dropdown(
+                    _of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion", min_width=130
+                )
                 strength = gr.Slider(
                     0, STRONGEST, AnimationSettings.strength, step=0.05, label="Strength", min_width=130
                 )
@@ -155,41 +170,50 @@ def _animate(
                     visible=False, height=160,
                 )  # fmt: skip
                 photos = gr.File(
-                    label="More pictures of the same person, to show what the first one hides",
-                    file_count="multiple", file_types=["image"], height=90,
+                    label="More photos of the same person",
+                    file_count="multiple", file_types=["image"], height=140,
                 )  # fmt: skip
                 with gr.Row():
                     start = gr.Number(0, label="From second", minimum=0, min_width=100)
-                    end = gr.Number(0, label="To second (0: the end)", minimum=0, min_width=100)
+                    end = gr.Number(0, label="To second (0 is the end)", minimum=0, min_width=100)
                 longest = gr.Slider(
-                    1, limits.seconds, min(Choices.longest, limits.seconds), step=1, label="At most, in seconds"
+                    1, limits.seconds, min(Choices.longest, limits.seconds), step=1, label="Use at most (seconds)"
                 )
                 audio = gr.Checkbox(True, label="Keep the video's sound")
-                smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts tremble less")
-                best = gr.Checkbox(False, label="Start at the video's frame that is most like the picture")
-                with gr.Accordion("Parts, by numbers", open=False):
-                    where = "top, left, height, width, as shares from 0 to 1; empty: all of it"
+                smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts do not tremble")
+                best = gr.Checkbox(
+                    False, label="Measure the motion from the video's frame that is most like the picture"
+                )
+                with gr.Accordion("Parts and person, in numbers", open=False):
+                    where = "Top, left, height and width, from 0 to 1. Empty: all of it"
                     picture_box = gr.Textbox("", label="Part of the picture", info=where)
                     driving_box = gr.Textbox("", label="Part of the video", info=where)
                     subject = gr.Textbox(
-                        "", label="Which person of the picture", info="x, y, as shares from 0 to 1; empty: the largest"
+                        "", label="Which person of the picture", info="x and y, from 0 to 1. Empty: the largest"
                     )
                     crop = gr.Radio(
                         [("The whole picture", "everything"), ("The subject only", "subject")],
                         value="everything",
                         label="What moves",
                     )
-                    fit = gr.Radio(FITS, value=AnimationSettings.fit, label="A picture of another shape")
+                    fit = gr.Radio(FITS, value=AnimationSettings.fit, label="A picture that is not square")
                     paste = gr.Checkbox(Choices.paste_back, label="The video has the picture's size")
                 with gr.Accordion("Interpolated image", open=False):
                     gr.Markdown(
-                        "A large motion can be split in two: the picture is moved part of the way, and the image made there, "
-                        "at time t, is animated instead of the picture.",
+                        "A large motion can be made in two steps: the picture is first moved part of the way, and the image "
+                        "made there, at time t, is then animated instead of the picture.",
                         elem_classes="mc-about",
                     )
-                    selector = gr.Radio(SELECTORS, value="automatic", label="Which image is animated")
-                    t = gr.Slider(0, 1, Choices.t, step=0.01, label="Fixed t", info="0 is the picture, 1 the pose")
-                    variant = gr.Dropdown(VARIANTS, value="as trained", label="Parts of the model that run")
+                    selector = gr.Radio(
+                        _of_shipped(SELECTORS, OF_SHIPPED.selectors),
+                        value=OF_SHIPPED.selectors[0],
+                        label="Which image is animated",
+                    )
+                    t = gr.Slider(
+                        0, 1, Choices.t, step=0.01, label="Time t of the interpolated image", visible=False,
+                        info="0 is the picture's pose, 1 the video's",
+                    )  # fmt: skip
+                    variant = gr.Dropdown(VARIANTS, value="as trained", label="What each frame is made from")
         with gr.Column():
             status = gr.HTML(label="Progress", elem_id="animate-status")
             with gr.Column(visible=False) as details:
@@ -233,6 +257,7 @@ def _animate(
     stop.click(handlers.cancel, None, gr.Textbox(visible=False, label="Stopped"), api_name="cancel", queue=False)
     moving.upload(handlers.of_animation, moving, driving, preprocess=False, **PRIVATE)
     scene.change(lambda chosen: gr.update(visible=chosen == "picture"), scene, behind, queue=False, **PRIVATE)
+    selector.change(lambda chosen: gr.update(visible=chosen == "fixed"), selector, t, queue=False, **PRIVATE)
     looked: dict[str, Any] = {
         "inputs": [picture, driving, mode, fit, crop, start, end, longest, picture_box, driving_box, subject, model],
         "outputs": check,
@@ -252,6 +277,7 @@ def _animate(
     by_model.variants.append(variant)
     by_model.scenes.append(scene)
     by_model.photos.append(photos)
+    by_model.selectors.append(selector)
     return picture, driving
 
 
@@ -264,7 +290,9 @@ def _live(handlers: Handlers, examples: Examples, model: gr.State) -> None:
 
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
-            gr.Markdown("The picture moves as you do before your camera; what the camera sees is kept nowhere.")
+            gr.Markdown(
+                "Move in front of your camera, and the picture moves with you. What the camera sees is not stored."
+            )
             picture = picture_input(
                 examples.pictures[0] if examples.pictures else None, "Picture", "The picture to animate"
             )
@@ -285,16 +313,14 @@ def _interpolate(
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
             with gr.Row(elem_classes="mc-close"):
-                first = picture_input(first_of(examples.same, 0), "From this picture", "The picture that moves")
-                second = picture_input(
-                    first_of(examples.same, 1), "To the pose in this one", "The picture whose pose it takes"
-                )
+                first = picture_input(first_of(examples.same, 0), "From", "The picture that moves")
+                second = picture_input(first_of(examples.same, 1), "To the pose in", "The picture whose pose it takes")
             go = gr.Button("Interpolate", variant="primary", elem_id="interpolate-go")
             for title, pairs in (("The same person", examples.same), ("Different people", examples.different)):
                 pair_choice(title, pairs, first, second)
             with gr.Accordion("Options", open=False):
                 num = gr.Slider(2, limits.moments, 9, step=1, label="Images")
-                mode = gr.Radio(_of_shipped(MODES[2:]), value="standard", label="Motion")
+                mode = gr.Radio(_of_shipped(MODES[2:], OF_SHIPPED.modes), value="standard", label="Motion")
                 path = gr.Radio(
                     [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
                     value="linear",
@@ -302,19 +328,23 @@ def _interpolate(
                 )
         with gr.Column():
             images = gr.Gallery(
-                label="From t = 0 to t = 1 (synthetic)", columns=5, object_fit="contain", elem_classes="mc-flat"
+                label="From the first pose to the second (synthetic)",
+                columns=5,
+                object_fit="contain",
+                elem_classes="mc-flat",
             )
-            t = gr.Slider(0, 1, 0.5, step=0.01, label="Any moment t", elem_id="interpolate-t")
+            t = gr.Slider(0, 1, 0.5, step=0.01, label="Any time t", elem_id="interpolate-t")
             moment = gr.Image(
-                label="The moment t (synthetic)", alt_text="The interpolated image at the chosen t", interactive=False,
+                label="The image at this t (synthetic)", alt_text="The interpolated image at the chosen t", interactive=False,
                 buttons=["download", "fullscreen"], height=340, elem_id="interpolate-moment",
             )  # fmt: skip
             with gr.Accordion("Keypoints and their paths", open=False):
                 keypoints = gr.HTML(label="Keypoints")
             with gr.Accordion("What the networks see", open=False):
                 gr.Markdown(
-                    "Deformation: a straight grid on the first picture, moved along. Contribution: which keypoints move "
-                    "what, in the keypoints' colours; grey is the background. Occlusion: what is black had to be painted.",
+                    "Deformation: a straight grid on the first picture, after the motion. Contribution: which keypoints move "
+                    "which part, in the keypoints' colours; grey is the background. Occlusion: black is what the first "
+                    "picture does not show, and the model painted.",
                     elem_classes="mc-about",
                 )
                 maps = gr.Gallery(label="Maps at t", columns=3, object_fit="contain", elem_classes="mc-flat mc-large")
@@ -343,7 +373,8 @@ def _gallery(gallery: Gallery, tabs: gr.Tabs, animated: Sequence[Any], interpola
         gr.Markdown("Nothing is here yet: `python -m space.make_gallery` makes the gallery from the examples.")
         return
     gr.Markdown(
-        "Made by the shipped model. Everybody in it is rendered, nobody is real. A title opens a piece in its tab."
+        "Made by the model that comes with this app. All people here are rendered; none is real. Click a title to try that "
+        "example yourself."
     )
     for kind, inputs, tab in (("animation", animated, "animate"), ("interpolation", interpolated, "interpolate")):
         pieces = [piece for piece in gallery.pieces if piece.kind == kind]
@@ -367,8 +398,8 @@ def _compare(
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
             gr.Markdown(
-                "The same pair twice: the picture animated directly (tpsmm), and over an interpolated image, by the same "
-                "networks.",
+                "The same pair is animated twice by the same networks: straight from the picture, and over an interpolated "
+                "image, which is a step between the picture's pose and the video's.",
                 elem_classes="mc-about",
             )
             strip = example_pairs(gallery)
@@ -377,10 +408,13 @@ def _compare(
                 go = gr.Button("Compare", variant="primary", elem_id="compare-go", min_width=130)
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="compare-stop", min_width=130)
             with gr.Accordion("Options", open=False):
-                mode = gr.Dropdown(_of_shipped(MODES), value=AnimationSettings.mode, label="Motion")
-                t = gr.Slider(0, 1, 0.5, step=0.01, label="t of the image, where the model does not choose it")
+                mode = gr.Dropdown(_of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion")
+                t = gr.Slider(
+                    0, 1, 0.5, step=0.01, label="Time t of the interpolated image", visible=not OF_SHIPPED.chooses,
+                    info="0 is the picture's pose, 1 the video's",
+                )  # fmt: skip
                 start = gr.Number(0, label="From second", minimum=0)
-                longest = gr.Slider(1, limits.seconds, min(4, limits.seconds), step=1, label="At most, in seconds")
+                longest = gr.Slider(1, limits.seconds, min(4, limits.seconds), step=1, label="Use at most (seconds)")
         with gr.Column():
             status = gr.HTML(label="Progress", elem_id="compare-status")
             with gr.Column(visible=False) as details:
@@ -395,10 +429,11 @@ def _compare(
     if strip is not None:
         pick_pair(strip, gallery, picture, driving)
     by_model.modes.append(mode)
+    by_model.times.append(t)
 
 
 def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML) -> Any:
-    gr.Markdown("The model that all tabs use, for you alone; others keep theirs.")
+    gr.Markdown("All tabs use the model that you load here. This is for you alone: other visitors keep theirs.")
     kinds = [choice for choice in KINDS if limits.local_folders or choice[1] != "folder"]
     kind = gr.Radio(kinds, value="shipped", label="Model")
     name = gr.Textbox("", label="Folder, or name on the Hub", placeholder="name/model", visible=False)
@@ -407,7 +442,7 @@ def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML
     load = gr.Button("Load", variant="primary", elem_id="models-load")
     about = gr.Markdown(label="About the model", elem_id="models-about")
     gr.Markdown(
-        "A checkpoint is converted here; nothing in it is executed. Its licence is its author's: look it up where you got it."
+        "A checkpoint is a file of weights. It is converted here, and no code in it is run. Its licence is its author's."
     )
 
     def fields(chosen: str) -> tuple[Any, Any, Any]:
@@ -470,9 +505,9 @@ def _shown(visible: bool, columns: Sequence[gr.Column]) -> Any:
     return updates if len(updates) > 1 else updates[0]
 
 
-def _of_shipped(choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those modes that the shipped model has."""
-    return [choice for choice in choices if choice[1] in OF_SHIPPED.modes]
+def _of_shipped(choices: list[tuple[str, str]], names: Sequence[str]) -> list[tuple[str, str]]:
+    """Those choices that the shipped model has."""
+    return [choice for choice in choices if choice[1] in names]
 
 
 def _api_only(work: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any], name: str) -> None:

@@ -142,8 +142,7 @@ def load_test(options: argparse.Namespace) -> int:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
-        # A library notes its session once, in .ses, however many jobs there are.
-        left = [path for path in temporary.rglob("*") if path.is_file() and path.name != ".ses"]
+        left = [path for path in temporary.rglob("*") if path.is_file()]
         return report(options, tally, (before, after), [str(path.relative_to(temporary)) for path in work + left])
 
 

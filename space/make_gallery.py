@@ -25,7 +25,7 @@ from .service import Service
 from .showcase import EXAMPLES, GALLERY, INDEX, Examples, Item, read_examples
 
 # Which pictures move to which movements, by their places among the examples.
-ANIMATIONS = ((0, 0), (2, 2), (1, 1), (5, 3), (3, 4), (4, 2))
+ANIMATIONS = ((0, 0), (1, 1), (5, 3), (3, 4), (0, 3), (2, 2))
 STEPS = 7  # pictures of a row
 _GAP, _HIGHEST = 4, 256  # white pixels between them, pixels of their height
 
@@ -71,9 +71,7 @@ def _interpolations(service: Service, key: str, folder: Path, examples: Examples
         file = f"interpolation-{number}.png"
         media.save_image(folder / file, row([ends[0], *(view.image for view in views), ends[1]]))
         print(f"{folder / file}: {first.title}; {second.title}", flush=True)
-        title = (
-            f"{kind}: “{first.title}” to the pose of “{second.title}”. These are outermost, t = 0 to 1 between them."
-        )
+        title = f"{kind}: from “{first.title}” to the pose of “{second.title}”. Between the two pictures, what the model makes."
         yield _piece("interpolation", file, title, first, second)
 
 

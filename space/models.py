@@ -23,8 +23,8 @@ from .limits import Limits
 from .reading import existing
 
 NOTICE = (
-    "For people, whole or from the hips up, facing the camera. Fingers do not move one by one, and who turns round keeps "
-    "the picture's view."
+    "For people who face the camera, whole or from the hips up. Fingers do not move separately, and when the person in the "
+    "video turns round, the picture's front is still shown."
 )
 
 
@@ -60,7 +60,13 @@ class Model:
             ),
             (*get_args(Scene), PICTURE) if layered else ("source",),
             has["view_fusion"] is not None,
+            chooses_by_itself(self.pipeline),
         )
+
+
+def chooses_by_itself(pipeline: MotionInterpPipeline) -> bool:
+    """Whether a model's selector was trained, and so chooses the interpolated image that is animated."""
+    return pipeline.selector is not None and pipeline.selector.default_strategy != "none"
 
 
 def open_shipped() -> tuple[MotionInterpPipeline, str]:

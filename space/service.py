@@ -25,7 +25,7 @@ from . import compute
 from .choices import EVERYTHING, SHIPPED, AppliedVariant, Box, Choices, Export, pixels_of
 from .insight import View
 from .limits import Limits
-from .models import Model, Models
+from .models import Model, Models, chooses_by_itself
 from .reading import cut, cut_video, existing, open_driving, own_copy, read_picture, smaller
 from .runs import Stop, Stopwatch, temporary_folder
 from .words import Moment, count, diagnosis
@@ -318,12 +318,11 @@ class Service:
         Yields updates over both runs; with the last one, the two videos with their names, and both side by side.
         """
         pipeline = self.model(key).pipeline
-        chosen_by = pipeline.selector is not None and pipeline.selector.default_strategy != "none"
         full = f"{pipeline.config['variant']}: the full method"
         hop = f"over the interpolated image at t = {choices.t:.2f}"
         runs = [
             ("tpsmm: the picture itself is animated", replace(choices, selector="none", variant="tpsmm")),
-            (full, choices) if chosen_by else (hop, replace(choices, selector="fixed")),
+            (full, choices) if chooses_by_itself(pipeline) else (hop, replace(choices, selector="fixed")),
         ]
         with temporary_folder(self._folder) as folder:
             videos: list[tuple[Path, str]] = []

@@ -37,18 +37,21 @@ def diagnosis(moments: Sequence[Moment], rate: float, explained: Explanation) ->
 def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
     moved = 50 * made.displacements[made.index]  # per cent of the width
     yield (
-        f"The largest displacement is at {made.index / rate:.1f} s: keypoints move by {moved:.0f} % of the width on "
-        f"average. From the interpolated image at t = {made.t:.2f} it is {moved * (1 - made.t):.0f} %."
+        f"The pose is farthest from the picture's at {made.index / rate:.1f} s: by {moved:.0f} % of the width, a mean over the "
+        f"keypoints. From the interpolated image at t = {made.t:.2f} it is {moved * (1 - made.t):.0f} %."
     )
     seen = f"{100 * made.difference:.1f} % of the range of colours where something moved"
     if made.difference < SEEN:
-        yield f"Over that image, or straight from the picture, the frame is nearly the same ({seen}): one way is as good."
+        yield (
+            f"Made from that image or straight from the picture, the frame is nearly the same (a difference of {seen}): "
+            "both ways are as good."
+        )
     else:
-        yield f"Over that image, and straight from the picture, the frames differ by {seen}."
+        yield f"Made from that image and straight from the picture, the frames differ by {seen}."
     sources = ", ".join(f"{100 * share:.0f} % {name}" for name, share in made.shares.items())
     yield f"The frame's pixels come from: {sources}."
     if made.folded > FOLDED:
-        yield f"{100 * made.folded:.0f} % of it are folded over: parts may be mirrored or torn."
+        yield f"{100 * made.folded:.0f} % of the frame is folded over: parts may be mirrored or torn."
     if made.missed > MISSED:
         yield "The result's pose is not quite the one that was asked for."
 
@@ -56,7 +59,7 @@ def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
 def _used(moments: Sequence[Moment]) -> str:
     hops = [moment.t for moment in moments if moment.t > 0]
     if not hops:
-        return "The picture itself was animated, over no interpolated image."
+        return "The picture itself was animated, without an interpolated image."
     low, high = min(hops), max(hops)
     times = f"t = {low:.2f}" if high - low < 0.005 else f"t = {low:.2f} to {high:.2f}"
     share = "" if len(hops) == len(moments) else f" in {len(hops)} of {count(len(moments), 'frame')}"

@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 from live_speed import FAKE_CAMERA, camera_film, start_live
 from PIL import Image
-from space_files import DRIVING, SILENT, bad_pictures, bad_videos
+from space_files import DRIVING, PICTURE, SILENT, bad_pictures, bad_videos
 
 pytest.importorskip("gradio", reason="the app's tests need gradio: pip install gradio")
 pytest.importorskip("playwright", reason='the browser tests need playwright: pip install -e ".[browser]"')
 
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 
 from motion_core import media
 from space.limits import Limits
 from space.serving import serving
+from space.showcase import EXAMPLES as EXAMPLES_FOLDER
 from space.showcase import read_examples, read_gallery
 
 pytestmark = pytest.mark.slow
@@ -91,7 +92,7 @@ def go_to(page: Page, name: str) -> None:
 def shorten(page: Page) -> None:
     """Use a second of the video, which is enough to see something."""
     page.get_by_role("button", name="Options").locator("visible=true").click()
-    page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
+    page.get_by_label("number input for Use at most (seconds)").locator("visible=true").fill("1")
 
 
 def picture_of(page: Page, name: str, otherwise: Path) -> None:
@@ -121,7 +122,7 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path
     page.wait_for_function("() => document.querySelector('#animate-result video').currentTime > 0")
     expect(page.locator("#animate-diagnosis")).to_contain_text("pixels come from")
     expect(page.locator("#animate-how img")).to_have_count(4)
-    expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("Displacement over 1.0 s"))
+    expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("from the picture's over 1.0 s"))
     expect(page.locator("#animate-files")).to_contain_text(re.compile(r"black-top-dancing\s*\.mp4"))
     page.locator("#animate-gif").click()
     expect(page.locator("#animate-files")).to_contain_text(re.compile(r"black-top-dancing\s*\.gif"))
@@ -131,22 +132,56 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path
     expect(video).not_to_be_visible()  # it belongs to inputs that are gone
 
 
-def test_a_part_and_a_person_are_chosen_on_the_check_s_picture(page: Page):
-    svg = page.locator("#animate-check svg.found").first
+def drag(page: Page, svg: Locator, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag on a picture between two places (x, y), as shares of it."""
+    svg.scroll_into_view_if_needed()
     place = svg.bounding_box()
     assert place is not None
-    page.mouse.move(place["x"] + 0.2 * place["width"], place["y"] + 0.1 * place["height"])
-    page.mouse.down()
-    page.mouse.move(place["x"] + 0.8 * place["width"], place["y"] + 0.95 * place["height"], steps=4)
-    page.mouse.up()
+    for step, (x, y) in (("down", start), ("up", end)):
+        page.mouse.move(place["x"] + x * place["width"], place["y"] + y * place["height"], steps=4)
+        getattr(page.mouse, step)()
+
+
+def test_a_part_is_drawn_moved_and_scaled_on_the_check_s_picture(page: Page):
+    svg, part = page.locator("#animate-check svg.found").first, page.get_by_label("Part of the picture")
     page.get_by_role("button", name="Options").locator("visible=true").click()
-    page.get_by_role("button", name="Parts, by numbers").click()
-    part = page.get_by_label("Part of the picture")
-    expect(part).to_have_value(re.compile(r"0\.(09|10)\d*, 0\.(19|20)\d*, 0\.8\d*, 0\.(59|60)\d*"))
-    svg.click(position={"x": place["width"] / 2, "y": place["height"] / 2})
-    expect(page.get_by_label("Which person of the picture")).to_have_value(re.compile(r"0\.\d+, 0\.\d+"))
+    page.get_by_role("button", name="Parts and person, in numbers").click()
+
+    before = ""
+    for start, end, seen in (
+        ((0.3, 0.1), (0.7, 0.9), (0.1, 0.3, 0.8, 0.4)),
+        ((0.5, 0.5), (0.6, 0.55), (0.15, 0.4, 0.8, 0.4)),  # from within: moved
+        ((0.4, 0.15), (0.2, 0.05), (0.05, 0.2, 0.9, 0.6)),  # at a corner: scaled
+    ):
+        drag(page, svg, start, end)
+        expect(part).not_to_have_value(before)
+        before = part.input_value()
+        numbers = [float(number) for number in before.split(",")]
+        assert numbers == pytest.approx(seen, abs=0.01)
+        expect(svg.locator("rect.box")).to_have_attribute("x", f"{numbers[1] * 448:.1f}")  # it is drawn anew
     page.get_by_role("button", name="Use all of both").click()
     expect(part).to_have_value("")
+
+
+def test_of_several_people_the_one_is_animated_who_is_clicked(page: Page, tmp_path: Path):
+    pictures = [Image.open(path).convert("RGB") for path in (EXAMPLES_FOLDER / "black-top.png", PICTURE)]
+    both = Image.new("RGB", (896, 448))
+    for index, picture in enumerate(pictures):
+        both.paste(picture, (448 * index, 0))
+    both.save(tmp_path / "two.png")
+    page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
+    page.locator("input[type=file][accept*=image]").first.set_input_files(tmp_path / "two.png")
+    svg = page.locator("#animate-check svg.found[viewBox='0 0 512 256']")
+    place = svg.bounding_box()
+    assert place is not None
+    for side in (0.25, 0.75):
+        svg.click(position={"x": side * place["width"], "y": place["height"] / 2})
+        page.wait_for_function(
+            "([low, high]) => { const ends = [...document.querySelectorAll('#animate-check svg.found')[0]"
+            ".querySelectorAll('line')].map(line => line.getAttribute('x1') / 512); "
+            "return ends.length === 10 && ends.every(x => low < x && x < high) }",
+            arg=[side - 0.25, side + 0.25],
+        )
 
 
 def test_what_cannot_work_is_said_before_the_run(page: Page, tmp_path: Path):
@@ -261,7 +296,7 @@ def test_the_gallery_plays_and_opens_in_its_tab(page: Page):
 def test_compare_has_a_slider_between_the_videos(page: Page, tmp_path: Path):
     go_to(page, "Compare")
     page.get_by_role("button", name="Options").locator("visible=true").click()
-    page.get_by_label("number input for At most, in seconds").locator("visible=true").fill("1")
+    page.get_by_label("number input for Use at most (seconds)").locator("visible=true").fill("1")
     page.locator("#compare-go").click()
     expect(page.locator("#compare-wipe video")).to_have_count(2)
     slider = page.locator("#compare-wipe input[type=range]")
@@ -279,7 +314,7 @@ def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
     page.get_by_label("Folder, or name on the Hub").fill("/nowhere")
     page.locator("#models-load").click()
     expect(page.get_by_text("there is no such folder")).to_be_visible()
-    page.get_by_label("The shipped model").check()
+    page.get_by_label("The model that comes with this app").check()
     page.locator("#models-load").click()
     expect(page.locator("#models-about")).to_contain_text("variant v2")
 

@@ -46,9 +46,9 @@ def test_a_run_is_told_in_sentences():
     sentences = diagnosis(moments((30, 0, 0.1), (20, 0.5, 0.6), (10, 0, 0.1)), 10, explained())
     assert sentences == [
         "The interpolated image at t = 0.50 was animated in 20 of 60 frames.",
-        "The largest displacement is at 0.1 s: keypoints move by 30 % of the width on average. From the interpolated image at "
-        "t = 0.50 it is 15 %.",
-        "Over that image, and straight from the picture, the frames differ by 5.0 % of the range of colours where "
+        "The pose is farthest from the picture's at 0.1 s: by 30 % of the width, a mean over the keypoints. From the "
+        "interpolated image at t = 0.50 it is 15 %.",
+        "Made from that image and straight from the picture, the frames differ by 5.0 % of the range of colours where "
         "something moved.",
         "The frame's pixels come from: 90 % the picture, 10 % painted.",
     ]
@@ -57,7 +57,7 @@ def test_a_run_is_told_in_sentences():
 
 @each_case(
     ("fault", "words"),
-    [({"folded": 0.3}, "mirrored"), ({"missed": 0.5}, "not quite"), ({"difference": 0.001}, "one way is as good")],
+    [({"folded": 0.3}, "mirrored"), ({"missed": 0.5}, "not quite"), ({"difference": 0.001}, "both ways are as good")],
 )
 def test_what_is_worth_knowing_of_the_frame_is_told(fault, words):
     frames = moments((10, 0, 0.1))
@@ -77,7 +77,9 @@ def test_a_timeline_is_a_picture_with_a_text():
     figure = ElementTree.fromstring(drawing.timeline(moments((5, 0, 0.1), (5, 0.5, 0.4)), 5))
     svg = figure.find("svg")
     assert svg is not None
-    assert svg.get("aria-label", "").startswith("Displacement over 2.0 s, in widths of the picture: at most 0.20")
+    assert svg.get("aria-label", "").startswith(
+        "How far the pose is from the picture's over 2.0 s, in widths of the picture: at most 0.20"
+    )
     lines = {line.get("class"): line.get("points", "").split() for line in svg.iter("polyline")}
     assert lines["line moved"][1::2][0] > lines["line moved"][1::2][-1]  # y grows downwards
     assert lines["line left"][1::2][-1] > lines["line moved"][1::2][-1]
