@@ -267,7 +267,10 @@ except SystemExit:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *SLOW])
 def test_a_signal_leaves_no_partial_file(files, tmp_path, number):
     with media.VideoWriter(tmp_path / "long.mp4", 24) as writer:
         for frame in demo.driving_frames(400, 128):
