@@ -314,7 +314,7 @@ def _interpolate(
         with gr.Column():
             with gr.Row(elem_classes="mc-close"):
                 first = picture_input(first_of(examples.same, 0), "From", "The picture that moves")
-                second = picture_input(first_of(examples.same, 1), "To the pose in", "The picture whose pose it takes")
+                second = picture_input(first_of(examples.same, 1), "To pose", "The picture whose pose it takes")
             go = gr.Button("Interpolate", variant="primary", elem_id="interpolate-go")
             for title, pairs in (("The same person", examples.same), ("Different people", examples.different)):
                 pair_choice(title, pairs, first, second)

@@ -319,6 +319,17 @@ def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
     expect(page.locator("#models-about")).to_contain_text("variant v2")
 
 
+def test_t_is_shown_where_an_interpolated_image_is_animated(page: Page):
+    page.get_by_role("button", name="Options").locator("visible=true").click()
+    page.get_by_role("button", name="Interpolated image").click()
+    t = page.get_by_label("number input for Time t of the interpolated image").locator("visible=true")
+    expect(page.get_by_label("The picture itself")).to_be_checked()
+    expect(page.get_by_label("The model chooses")).to_have_count(0)  # its selector is not trained
+    expect(t).to_have_count(0)
+    page.get_by_label("An interpolated image, at a time t").check()
+    expect(t).to_have_count(1)
+
+
 def test_all_can_be_reached_with_the_keyboard(page: Page):
     """Tab goes through the examples, the inputs and the buttons; Enter on an example takes it."""
     page.locator("[role=tab]").first.focus()
