@@ -4,6 +4,7 @@ torch's compiler. These take longer than torch itself. What stands in for them i
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,9 @@ def _unless_loaded(is_compiled_module: Callable[[Any], bool]) -> Callable[[Any],
     """The same question without loading the compiler: what it has not seen is not compiled."""
     return lambda module: _COMPILER in sys.modules and is_compiled_module(module)
 
+
+# diffusers loads onnxruntime where it is installed, which else tells its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 with _without_compiler():
     from diffusers import hooks, models  # noqa: F401 hooks are loaded when a pipeline is asked for its device

@@ -77,7 +77,6 @@ def serving(
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")  # Gradio copies results there; a run's own files go
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # diffusers loads onnxruntime where it is installed
     refuse_addresses()
     limits = limits or Limits.of()
     loader = ThreadPoolExecutor(1, "loading")
