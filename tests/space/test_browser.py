@@ -11,13 +11,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from live_speed import FAKE_CAMERA, camera_film, start_live
 from PIL import Image
 from space_files import DRIVING, PICTURE, SILENT, bad_pictures, bad_videos
 
 pytest.importorskip("gradio", reason="the app's tests need gradio: pip install gradio")
 pytest.importorskip("playwright", reason='the browser tests need playwright: pip install -e ".[browser]"')
 
+from live_speed import FAKE_CAMERA, camera_film, start_live
 from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 
 from motion_core import media
