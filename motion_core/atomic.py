@@ -77,19 +77,29 @@ def put(made: Path, path: str | os.PathLike[str]) -> None:
     os.replace(made, target)
 
 
+def folder_lock(folder: Path) -> FileLock:
+    """The lock of a folder, not taken yet."""
+    return FileLock(folder / _LOCK, thread_local=False)
+
+
 def lock_folder(folder: Path) -> FileLock | None:
     """Lock a folder for this process, and make it where there is none; None if it is locked already."""
+    lock = folder_lock(folder)
+    return lock if take_lock(folder, lock) else None
+
+
+def take_lock(folder: Path, lock: FileLock) -> bool:
+    """Take the lock of a folder, which is made where there is none; False if another process has it."""
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / _LOCK, thread_local=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        return None
+        return False
     except OSError:  # the disk may be full
         with suppress(OSError):
             folder.rmdir()
         raise
-    return lock
+    return True
 
 
 def remove_locked(folder: Path, lock: FileLock) -> None:

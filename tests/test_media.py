@@ -1518,6 +1518,11 @@ def test_moviepy_is_loaded_only_when_it_is_used():
     )
 
 
+def test_time_stamps_of_which_each_lasts_hours_mean_nothing():
+    clock = Clock.measured(np.arange(3) * 1e7, 1e7, (None, None))
+    assert (clock.rate, len(clock.times), clock.variable) == (25, 3, False)
+
+
 @each_case("count", [1, 2, 7])
 def test_a_clock_measures_what_it_was_made_from(count):
     clock = Clock.measured(np.arange(count) * 0.04, 0.04, (None, Fraction(25)))

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from ..atomic import atomic_path, final_path, lock_folder, put, remove, remove_locked, remove_stale
+from ..atomic import atomic_path, final_path, folder_lock, put, remove, remove_locked, remove_stale, take_lock
 from ..errors import InputError
 from .containers import measure, open_container
 from .encoding import FolderSink, join, written_size
@@ -68,7 +68,9 @@ def check_job(
     with naming(parts):
         begun = parts.is_dir()
     if begun:
-        _locked(parts, path).release()
+        lock = folder_lock(parts)
+        _take(lock, parts, path)
+        lock.release()
         if not resume and (parts / _MANIFEST).exists():
             raise InputError(f"{parts}: holds an unfinished job; resume it, or remove the folder")
     return kind
@@ -102,12 +104,11 @@ def _parts_of(path: str | os.PathLike[str]) -> Path:
     return target.parent / f"{target.name}.parts"
 
 
-def _locked(parts: Path, path: str | os.PathLike[str]) -> FileLock:
+def _take(lock: FileLock, parts: Path, path: str | os.PathLike[str]) -> None:
     with naming(parts):
-        lock = lock_folder(parts)
-    if lock is None:
+        taken = take_lock(parts, lock)
+    if not taken:
         raise InputError(f"{path}: is being written by another job; wait until it has ended, or name another output")
-    return lock
 
 
 class SegmentedWriter:
@@ -173,9 +174,9 @@ class SegmentedWriter:
         self.frame_count = 0  # frames written, in all runs together
 
     def __enter__(self) -> Self:
-        self._lock = _locked(self.parts, self.path)
-        begun = True
-        try:
+        begun, self._lock = self.parts.exists(), folder_lock(self.parts)
+        try:  # a signal may come anywhere
+            _take(self._lock, self.parts, self.path)
             with naming(self.parts):
                 remove_stale(self.parts.parent)
                 for unfinished in self.parts.glob(".motion-core-*"):  # of a run that was killed
@@ -260,7 +261,7 @@ class SegmentedWriter:
             return
         if keep:
             self._lock.release()
-        else:
+        elif self._lock.is_locked or take_lock(self.parts, self._lock):
             remove_locked(self.parts, self._lock)
         self._lock = None
 

@@ -79,6 +79,8 @@ class Clock:
             if rate and _is_steady(times, rate):
                 return cls.steady(count, rate)
         rate = _snapped(Fraction(1 / interval), 0.02)  # the rate while something moves, not the average over pauses
+        if not rate:  # more than half an hour a frame: such time stamps mean nothing
+            return cls.steady(count, next((rate for rate in stated if rate), DEFAULT_RATE))
         return cls(times, min(rate, Fraction(MAX_RATE)), Fraction(total).limit_denominator(1_000_000), variable=True)
 
     def without(self, left_out: Collection[int]) -> Clock:
