@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from . import media
-from .benchmark import gmacs_of, seconds_of
+from .benchmark import computed_by, gmacs_of, seconds_of
 from .diagnosis import diagnose
 from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.view_fusion import ViewFusion
@@ -114,10 +114,9 @@ def measure_variants(
         work.append(lambda how=how: make(*how))  # type: ignore[misc]  # mypy does not see the default
         work.append(lambda how=how: score(*how[:2]))  # type: ignore[misc]
     for each in pipelines.values():
-        each.backend = "eager"
-    gmacs = [gmacs_of(run) for run in work]
-    for each in pipelines.values():
         each.backend = pipeline.backend
+    with computed_by("eager", *pipelines.values()):
+        gmacs = [gmacs_of(run) for run in work]
     seconds: list[list[float]] = [[] for _ in work]
     for turn in range(rounds + 1):  # interleaved, so that a machine that slows down slows all alike; turn 0 warms up
         for times, run in zip(seconds, work, strict=True):

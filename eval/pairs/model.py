@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from motion_core import AnimationSettings, MotionInterpPipeline
+from motion_core.benchmark import computed_by, gmacs_of
 from motion_core.hardware import synchronize
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
@@ -83,8 +83,9 @@ class PairModel:
         """The sources in their driving poses. The result of a pair does not depend on the others."""
         images = [[pair.network_source for pair in pairs], [pair.network_driving for pair in pairs]]
         source, driving = (torch.cat(each).to(self._pipeline.device) for each in images)  # (B, 3, h, w)
-        if not self._gmacs:  # before the clock runs: it warms up, too
+        if not self._gmacs:  # before the clock runs
             self._gmacs = self._counted(source[:1], driving[:1])
+            self._pipeline.method.move(source[:1], driving[:1], self._settings)  # warms up what was not counted
         synchronize(self._pipeline.device)
         began = time.perf_counter()
         moved = self._pipeline.method.move(source, driving, self._settings)
@@ -130,7 +131,8 @@ class PairModel:
 
         Choosing t is part of a frame. As `motion_core.variant_benchmark` counts them; the time is set from outside.
         """
-        method, settings = self._pipeline.method, self._settings
+        with computed_by("eager", self._pipeline):
+            method, settings = self._pipeline.method, self._settings
         encoded = method.encode(source)
 
         def frame(t: float) -> None:
@@ -142,12 +144,7 @@ class PairModel:
         work = {"source": lambda: method.encode(source), "one hop": lambda: frame(0.0)}
         if method.selector is not None or settings.t:
             work["two hops"] = lambda: frame(0.5)
-        counted = {}
-        for name, run in work.items():
-            with FlopCounterMode(display=False) as counter:
-                run()
-            counted[name] = counter.get_total_flops() / 2e9
-        return counted
+        return {name: gmacs_of(run) for name, run in work.items()}
 
     def about(self) -> dict[str, Any]:
         """The model, and what a pair costs: of the source and one driving frame, without reading and measuring them."""

@@ -251,6 +251,19 @@ def test_the_results_of_a_batch_are_what_the_pipeline_makes_of_each_pair(rendere
     json.dumps(report.as_json(), allow_nan=False)
 
 
+def test_what_a_pair_costs_is_counted_alike_in_all_backends(rendered, variant_pipeline):
+    pipeline = variant_pipeline("full")
+    settings = pair_settings(pipeline, t=0.5)
+    counted = []
+    for backend in ("eager", "packed"):
+        pipeline.backend = backend
+        model = PairModel(pipeline, settings)
+        model.move([frames_of(rendered, pairs_of(rendered)[-1], model.size)])
+        counted.append(model.about()["gmacs"])
+        assert pipeline.backend == backend
+    assert counted[0] == counted[1]
+
+
 def test_the_deformation_of_two_hops_is_their_composition(rendered, variant_pipeline):
     pipeline = variant_pipeline("full")
     model = PairModel(pipeline, pair_settings(pipeline, t=0.5))
