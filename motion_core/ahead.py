@@ -14,17 +14,15 @@ DEPTH = 2  # items that are computed before they are asked for
 WORKERS = 2  # of a video, that share torch's threads with who looks at it: who composes frames, and who paints and writes them
 
 
-def ahead(items: Iterator[Item], threads: int | None = None, workers: int = 1) -> Iterator[Item]:
+def ahead(items: Iterator[Item], threads: int) -> Iterator[Item]:
     """The items, computed in a thread of their own, which takes one of torch's threads from whoever asks for them.
 
     Small networks side by side are faster than one after the other on all threads each. What an item raises is raised where
     it is asked for. With a single thread nothing is computed ahead.
 
     Args:
-        threads: of torch, to be shared; None is as many as who asks for the first item has, which is 1 in a thread of this kind.
-        workers: how many threads there are that share what is left, whoever asks among them.
+        threads: of torch, to be shared: as many as there are outside of threads of this kind, in which there is 1.
     """
-    threads = threads or torch.get_num_threads()
     if threads == 1:
         yield from items
         return
@@ -34,7 +32,7 @@ def ahead(items: Iterator[Item], threads: int | None = None, workers: int = 1) -
         waiting = deque(pool.submit(next, items, end) for _ in range(DEPTH))
         while (item := waiting.popleft().result()) is not end:
             # After the pool's thread has set its own number, which would be the default of new threads too.
-            torch.set_num_threads(max(1, (threads - 1) // workers))
+            torch.set_num_threads(max(1, (threads - 1) // WORKERS))
             waiting.append(pool.submit(next, items, end))
             yield item  # type: ignore[misc]  # it is not the end
     finally:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from . import media
-from .ahead import WORKERS, ahead
+from .ahead import ahead
 from .errors import InputError
 from .framing import network_points, place_in, to_network
 from .networks.layered.person_detector import PRESENT, PersonDetector
@@ -183,8 +183,8 @@ def run(pipeline: MotionInterpPipeline, options: argparse.Namespace, settings: A
         latencies: list[float] = []
         began = told = perf_counter()
         threads = torch.get_num_threads()
-        poses = ahead(((came, picture.look(frame)) for came, frame in newest), threads, WORKERS)
-        for came, composed in ahead(((came, picture.compose(pose)) for came, pose in poses), threads, WORKERS):
+        poses = ahead(((came, picture.look(frame)) for came, frame in newest), threads)
+        for came, composed in ahead(((came, picture.compose(pose)) for came, pose in poses), threads):
             image = picture.paint(composed)
             if options.virtual_camera:
                 other = other or stack.enter_context(closing(_VirtualCamera(image.shape[:2])))

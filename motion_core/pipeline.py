@@ -250,7 +250,7 @@ class MotionInterpPipeline(SavedPipeline):
             scene = scene_of(settings, method, painter, (source, initial), video, placement, size, behind)
 
             @torch.inference_mode()
-            def moved() -> Iterator[tuple[DrivingMotion, Keypoints, list[FrameSelection], Composed | None]]:
+            def moved() -> Iterator[tuple[int, DrivingMotion, Keypoints, list[FrameSelection], Composed | None]]:
                 steady = SteadyChoice(settings.hysteresis)
                 done = 0
                 for motion in driving:
@@ -264,14 +264,15 @@ class MotionInterpPipeline(SavedPipeline):
                     selections = method.select(source, keypoints, backgrounds[0], settings, steady)  # B
 
                     # 5. Dense motion, in one hop or two, and what is seen of the source
-                    composed, done = None, done + len(selections)
-                    if done > skip_frames:
+                    composed, count = None, len(selections)
+                    if done + count > skip_frames:
                         t = keypoints.points.new_tensor([selection.t for selection in selections])  # (B,)
                         composed = method.compose(sources, keypoints, backgrounds, t, settings.path)
-                    yield motion, keypoints, selections, composed
+                    yield done, motion, keypoints, selections, composed
+                    done += count
 
-            done = 0
-            for step, (motion, keypoints, selections, composed) in enumerate(subject.beside(moved(), threads)):
+            side_by_side = subject.beside(moved(), threads)
+            for step, (done, motion, keypoints, selections, composed) in enumerate(side_by_side):
                 if self._interrupt:
                     return
                 if composed is not None:
@@ -289,7 +290,6 @@ class MotionInterpPipeline(SavedPipeline):
                     points = keypoints.points.float().cpu().numpy()  # (B, K, N, 2)
                     made = zip(media.to_uint8(images), points, selections, measured, strict=True)
                     yield from [AnimatedFrame(*parts) for parts in made][max(skip_frames - done, 0) :]
-                done += len(selections)
 
         files = (source_image, driving_video, *source_images, *scene_file(settings))
         return Animation(

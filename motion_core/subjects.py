@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import media, motion_modes
-from .ahead import WORKERS, ahead
+from .ahead import ahead
 from .backbone import Source
 from .check import Check, check_people
 from .driving import FROM_INITIAL, in_batches
@@ -247,7 +247,7 @@ class People:
         shapes = settings.background == "predicted" and isinstance(self.method.background_predictor, CameraAligner)
         hidden = settings.scene == "driving"
         found = follow(self.detector, frames, placed, background, presence, shapes, hidden)
-        return ahead(found, torch.get_num_threads(), WORKERS)
+        return ahead(found, torch.get_num_threads())
 
     def beside(self, items: Iterator[Item], threads: int) -> Iterator[Item]:
         """Items that are computed beside what is done with them.
@@ -255,7 +255,7 @@ class People:
         Args:
             threads: of torch, that are shared.
         """
-        return ahead(items, threads, WORKERS)
+        return ahead(items, threads)
 
     def analyse_picture(
         self, source: Source, picture: Tensor, placement: Placement, settings: AnimationSettings, name: str

@@ -22,7 +22,7 @@ from motion_core.version import __version__
 from . import drawing
 from .choices import SHIPPED, Choices, Offered, shares
 from .limits import Limits
-from .runs import Runs, temporary_folder
+from .runs import WORK, Runs, temporary_folder
 from .words import count, duration
 
 if TYPE_CHECKING:
@@ -249,13 +249,13 @@ class Handlers:
     @sentences
     def as_gif(self, result: FileLike) -> Iterator[str]:
         """The result as a GIF."""
-        with temporary_folder(self._folder / "work") as folder:
+        with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.converted(_path(result), folder, ".gif"))
 
     @sentences
     def of_animation(self, file: FileLike) -> Iterator[str]:
         """A GIF, or whatever a browser does not take as a video, as one that it plays."""
-        with temporary_folder(self._folder / "work") as folder:
+        with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.converted(_path(file), folder, ".mp4"))
 
     @sentences
@@ -304,7 +304,7 @@ class Handlers:
     ) -> Iterator[str]:
         """The images at equal steps of t as one file."""
         views = self._views(first, second, self._steps(num), mode, path, model)
-        with temporary_folder(self._folder / "work") as folder:
+        with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.export(views, kind, folder, model))  # type: ignore[arg-type]
 
     @sentences

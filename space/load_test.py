@@ -27,6 +27,7 @@ from gradio_client.utils import QueueError
 from motion_core import media
 from motion_core.command_line import CommandParser
 
+from .runs import SERVER, WORK
 from .showcase import HERE, read_examples
 
 FRAMES = 4  # of each result
@@ -138,7 +139,7 @@ def load_test(options: argparse.Namespace) -> int:
                 client.join(options.seconds + PATIENCE)
                 tally.outcomes["lost"] += client.is_alive()
             time.sleep(2)  # a result reaches its client a moment before the run has cleared up
-            after, work = memory_of(server.pid), list(temporary.glob("motion-space-*/work/*"))
+            after, work = memory_of(server.pid), list(temporary.glob(f"{SERVER}*/{WORK}/*"))
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)

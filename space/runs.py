@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SERVER, WORK = "motion-space-", "work"  # what a server's folder begins with, and the one in it where runs have theirs
+
 
 class Stop:
     """A run's way of hearing that it should stop; it looks between two frames."""

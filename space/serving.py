@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .handlers import Handlers
 from .layout import CSS, THEME, build
 from .limits import MEGABYTE, Limits
+from .runs import SERVER, WORK
 from .showcase import EXAMPLES, GALLERY
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .service import Service
 
 _CLEAN_EVERY, _KEEP_FOR = 300, 3600  # seconds, for what visitors uploaded and were given
-_WORK = "work"
 _FETCHING = ("/file=http", "/proxy=", "/file=//")
 NO_ADDRESSES = "Files are taken from uploads and examples only, not from addresses."
 
@@ -73,7 +73,7 @@ def serving(
         gallery: folder of the gallery.
         quiet: print nothing.
     """
-    folder = Path(tempfile.mkdtemp(prefix="motion-space-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=SERVER)).resolve()
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "cache")  # Gradio copies results there; a run's own files go
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -85,7 +85,7 @@ def serving(
     page = build(handlers, EXAMPLES, gallery, (_CLEAN_EVERY, _KEEP_FOR))
     page.queue(max_size=limits.waiting, default_concurrency_limit=4)
     if find_spec("spaces") is not None:  # ZeroGPU wants to know the functions that use a GPU before the page is up
-        _load(loaded, folder / _WORK, limits, models)
+        _load(loaded, folder / WORK, limits, models)
     try:
         _, url, _ = page.launch(
             server_port=port,
@@ -105,7 +105,7 @@ def serving(
             app_kwargs={"middleware": [Middleware(OwnRoutes, health=handlers.health)]},
         )
         if not loaded.done():
-            loader.submit(_load, loaded, folder / _WORK, limits, models)
+            loader.submit(_load, loaded, folder / WORK, limits, models)
         yield Served(url, loaded, handlers, folder)
     finally:
         page.close()

@@ -26,7 +26,7 @@ def test_items_come_in_order_from_another_thread_and_only_so_many_before_they_ar
             begun.append((number, threading.current_thread(), torch.get_num_threads()))
             yield number
 
-    found = ahead(numbers())
+    found = ahead(numbers(), 2)
     assert next(found) == 0
     assert torch.get_num_threads() == 1, "the other one is taken"
     assert list(found) == [1, 2, 3, 4, 5]
@@ -37,7 +37,7 @@ def test_items_come_in_order_from_another_thread_and_only_so_many_before_they_ar
 
 def test_what_is_not_asked_for_is_not_computed():
     begun = []
-    found = ahead(iter(lambda: begun.append(1), 0))
+    found = ahead(iter(lambda: begun.append(1), 0), 2)
     next(found)
     next(found)
     found.close()
@@ -50,7 +50,7 @@ def test_what_an_item_raises_is_raised_where_it_is_asked_for():
         yield 1
         raise ValueError("no second one")
 
-    found = ahead(numbers())
+    found = ahead(numbers(), 2)
     assert next(found) == 1
     with pytest.raises(ValueError, match="no second one"):
         next(found)
@@ -62,12 +62,12 @@ def test_several_workers_share_what_is_left():
     begun = []
 
     def doubled():
-        for number in ahead(iter(range(4)), threads=6, workers=2):
+        for number in ahead(iter(range(4)), 6):
             begun.append(torch.get_num_threads())
             yield 2 * number
 
     torch.set_num_threads(6)
-    found = ahead(doubled(), threads=6, workers=2)
+    found = ahead(doubled(), 6)
     assert next(found) == 0
     assert torch.get_num_threads() == 2
     assert list(found) == [2, 4, 6]
@@ -77,4 +77,4 @@ def test_several_workers_share_what_is_left():
 
 def test_a_single_thread_is_not_shared():
     torch.set_num_threads(1)
-    assert set(ahead(threading.current_thread() for _ in range(3))) == {threading.current_thread()}
+    assert set(ahead((threading.current_thread() for _ in range(3)), 1)) == {threading.current_thread()}

@@ -113,18 +113,26 @@ def _where_it_is(
 def _boxes(layers: Tensor, size: tuple[int, int]) -> list[Box | None]:
     """Of each limb the box of the pixels that it may be in; None for one that is nowhere."""
     present = layers[1:] > NOTHING  # (K, h, w)
-    boxes: list[Box | None] = []
-    for rows, columns in zip(present.any(dim=2).cpu(), present.any(dim=1).cpu(), strict=True):
-        if not bool(rows.any()):
-            boxes.append(None)
-            continue
-        ends = []
-        for cells, side in ((rows, size[0]), (columns, size[1])):
-            where = cells.nonzero()
-            cell = side / len(cells)
-            ends += [max(0, int((int(where[0]) - 1) * cell)), min(side, int((int(where[-1]) + 2) * cell + 1))]
-        boxes.append((ends[0], ends[1], ends[2], ends[3]))
-    return boxes
+    return [
+        box_of_cells(rows, columns, size)
+        for rows, columns in zip(present.any(dim=2).cpu(), present.any(dim=1).cpu(), strict=True)
+    ]
+
+
+def box_of_cells(rows: Tensor, columns: Tensor, size: tuple[int, int]) -> Box | None:
+    """The box of the pixels of a picture of `size` (H, W) that some of its cells may reach; None where there are none.
+
+    Args:
+        rows, columns: in which rows and columns of cells there are some, ``(h,)`` and ``(w,)`` bool.
+    """
+    if not bool(rows.any()):
+        return None
+    ends = []
+    for cells, side in ((rows, size[0]), (columns, size[1])):
+        where = cells.nonzero()
+        cell = side / len(cells)
+        ends += [max(0, int((int(where[0]) - 1) * cell)), min(side, int((int(where[-1]) + 2) * cell + 1))]
+    return ends[0], ends[1], ends[2], ends[3]
 
 
 def _around(boxes: list[Box]) -> Box | None:

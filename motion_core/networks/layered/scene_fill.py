@@ -8,12 +8,14 @@ field, and guided by what is painted). Where nothing fits, the painting stays.
 
 from __future__ import annotations
 
+from itertools import compress
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...geometry import Box, enlarged_part
-from .composition import enlarged
+from ...geometry import Box, busy_part, enlarged_part
+from .composition import box_of_cells, enlarged
 
 SIDE = 256  # pixels of the longer side at which places are compared
 COARSE, FINE = 4, 2  # pixels of that in a cell of the maps on which offsets are searched, and made exact
@@ -64,15 +66,15 @@ def fill_scene(painted: Tensor, hidden: Tensor) -> Tensor:
 
     # Pixels of the box around what is hidden, label by label
     used = shares.flatten(1).amax(dim=1) > RARE
-    box = _box_of(hidden, (height, width))
+    there = hidden[0, 0] > 0
+    box = box_of_cells(there.any(dim=1), there.any(dim=0), (height, width))
+    assert box is not None  # something is hidden
     around = enlarged_part(hidden[0].float(), (height, width), box)  # (1, y, x), and so below
     known = 1 - enlarged(hidden.float(), height, width)[0].ceil()
     weights = (12 * enlarged_part(shares[used], (height, width), box)).softmax(dim=0)
     inside = painted[0, :, box[0] : box[1], box[2] : box[3]]  # (3, y, x)
     total, seen = torch.zeros_like(inside), torch.zeros_like(around)
-    for weight, (down, across) in zip(
-        weights, [offsets[label] for label in used.nonzero()[:, 0].tolist()], strict=True
-    ):
+    for weight, (down, across) in zip(weights, compress(offsets, used.tolist()), strict=True):
         place = (round(down * height / size[0]), round(across * width / size[1]))
         weight = weight * _moved(known, place, box)
         total += weight * _moved(painted[0], place, box)
@@ -88,15 +90,6 @@ def fill_scene(painted: Tensor, hidden: Tensor) -> Tensor:
     fits = around * enlarged_part(trust[None], (height, width), box)
     made[0, :, box[0] : box[1], box[2] : box[3]] = torch.lerp(inside, copied.clamp(0, 1), fits)
     return made
-
-
-def _box_of(hidden: Tensor, size: tuple[int, int]) -> Box:
-    """The box of the pixels of a picture of `size` that cells ``(1, 1, h, w)`` may reach."""
-    ends = []
-    for any_hidden, side in zip((hidden[0, 0].any(dim=1), hidden[0, 0].any(dim=0)), size, strict=True):
-        where, cell = any_hidden.nonzero(), side / len(any_hidden)
-        ends += [max(0, int((int(where[0]) - 1) * cell)), min(side, int((int(where[-1]) + 2) * cell + 1))]
-    return ends[0], ends[1], ends[2], ends[3]
 
 
 def _common(scene: Tensor, covered: Tensor) -> list[tuple[int, int]]:
@@ -164,10 +157,7 @@ def _labelled(scene: Tensor, covered: Tensor, offsets: list[tuple[int, int]]) ->
     seams = F.avg_pool2d(seams, cell // 2) + 0.02 * (1 - torch.eye(count, device=scene.device))[..., None, None]
     shares = F.one_hot(costs.argmin(dim=0), count).movedim(-1, 0).to(costs)
     open_cells = F.max_pool2d(covered, cell)[0]  # (1, y, x)
-    rows, columns = (
-        slice(int(ends[0]), int(ends[-1]) + 1)
-        for ends in (open_cells[0].any(dim=1).nonzero()[:, 0], open_cells[0].any(dim=0).nonzero()[:, 0])
-    )
+    rows, columns = busy_part(open_cells > 0, margin=0, multiple=1)
     costs_here, seams, open_cells, chosen = (each[..., rows, columns] for each in (costs, seams, open_cells, shares))
     for number in range(ROUNDS):
         around = F.pad(chosen * open_cells, (1, 1, 1, 1))
