@@ -480,7 +480,7 @@ class MotionInterpPipeline(SavedPipeline):
         multiple = self.size_multiple
         sides = (size, size) if isinstance(size, int) else size
         match sides:
-            case (height, width) if all(side >= multiple and side % multiple == 0 for side in sides):
+            case (int(height), int(width)) if all(side >= multiple and side % multiple == 0 for side in sides):
                 return height, width
         raise InputError(f"size must be (height, width) in multiples of {multiple} for this model, got {sides!r}")
 
