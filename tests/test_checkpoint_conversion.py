@@ -83,75 +83,56 @@ def backbone(networks: StateDicts) -> StateDicts:
 def test_a_published_file_converts(networks, golden, tmp_path):
     converted = load(write_checkpoint(tmp_path / "vox.pth.tar", networks))
     assert_holds(converted, networks)
-    motion, generator = converted.dense_motion_network.config, converted.image_generator.config
+    motion, generator, avd = (
+        network.config for network in (converted.dense_motion_network, converted.image_generator, converted.avd_network)
+    )
     published = golden.config["dense_motion_params"]
     assert (motion.num_splines, motion.points_per_spline) == (golden.config["common_params"]["num_tps"], 5)
-    assert (motion.block_expansion, motion.max_features) == (published["block_expansion"], published["max_features"])
-    assert (motion.num_blocks, motion.shrink, motion.num_masks) == (published["num_blocks"], 4, 4)
-    assert (motion.keypoint_variance, motion.regularization) == (0.01, 0.01)
-    published = golden.config["generator_params"]
-    assert (generator.block_expansion, generator.max_features) == (
-        published["block_expansion"],
-        published["max_features"],
-    )
+    for name in ("block_expansion", "max_features", "num_blocks"):
+        assert motion[name] == published[name]
+    assert (motion.shrink, motion.num_masks, motion.keypoint_variance, motion.regularization) == (4, 4, 0.01, 0.01)
+    for name in ("block_expansion", "max_features"):
+        assert generator[name] == golden.config["generator_params"][name]
     assert (generator.num_down_blocks, generator.num_masks) == (3, 4)
-    assert (converted.avd_network.config.id_features, converted.avd_network.config.pose_features) == (128, 128)
+    assert (avd.id_features, avd.pose_features) == (128, 128)
 
 
-CONFIGURATIONS: dict[str, dict[type[nn.Module], dict[str, Any]]] = {
-    "three splines of four points": {
+CONFIGURATIONS: list[dict[type[nn.Module], dict[str, Any]]] = [
+    {  # three splines of four points
         KeypointDetector: {"num_splines": 3, "points_per_spline": 4},
         DenseMotionNetwork: {"num_splines": 3, "points_per_spline": 4, "block_expansion": 4, "max_features": 32},
         ImageGenerator: {"block_expansion": 4, "max_features": 16},
-        AVDNetwork: {
-            "num_splines": 3,
-            "points_per_spline": 4,
-            "id_features": 7,
-            "pose_features": 9,
-            "hidden_features": (12,),
-        },
+        AVDNetwork: {"num_splines": 3, "points_per_spline": 4, "id_features": 7, "pose_features": 9, "hidden_features": (12,)},
     },
-    "two levels, three masks, shrink 2": {
+    {  # two levels, three masks, shrink 2
         KeypointDetector: {"num_splines": 2},
-        DenseMotionNetwork: {
-            **{"num_splines": 2, "block_expansion": 6, "max_features": 24},
-            **{"num_blocks": 3, "shrink": 2, "num_masks": 3},
-        },
+        DenseMotionNetwork: {"num_splines": 2, "block_expansion": 6, "max_features": 24, "num_blocks": 3, "shrink": 2,
+                             "num_masks": 3},
         ImageGenerator: {"block_expansion": 5, "max_features": 11, "num_down_blocks": 2, "num_masks": 3},
         AVDNetwork: {"num_splines": 2, "hidden_features": (8, 6)},
         BackgroundPredictor: {},
     },
-    "all widths the same, shrink 8, one spline": {
+    {  # all widths the same, shrink 8, one spline
         KeypointDetector: {"num_splines": 1, "points_per_spline": 3},
-        DenseMotionNetwork: {
-            **{"num_splines": 1, "points_per_spline": 3, "block_expansion": 8, "max_features": 8},
-            **{"num_blocks": 1, "shrink": 8, "num_masks": 4},
-        },
+        DenseMotionNetwork: {"num_splines": 1, "points_per_spline": 3, "block_expansion": 8, "max_features": 8,
+                             "num_blocks": 1, "shrink": 8, "num_masks": 4},
         ImageGenerator: {"block_expansion": 8, "max_features": 8},
     },
-    "not shrunk, four levels, grey": {
+    {  # not shrunk, four levels, grey
         KeypointDetector: {"num_splines": 2, "image_channels": 1},
-        DenseMotionNetwork: {
-            **{"num_splines": 2, "image_channels": 1, "block_expansion": 4, "max_features": 64},
-            **{"num_blocks": 5, "shrink": 1, "num_masks": 5},
-        },
-        ImageGenerator: {
-            "image_channels": 1,
-            "block_expansion": 4,
-            "max_features": 64,
-            "num_down_blocks": 4,
-            "num_masks": 5,
-        },
+        DenseMotionNetwork: {"num_splines": 2, "image_channels": 1, "block_expansion": 4, "max_features": 64,
+                             "num_blocks": 5, "shrink": 1, "num_masks": 5},
+        ImageGenerator: {"image_channels": 1, "block_expansion": 4, "max_features": 64, "num_down_blocks": 4, "num_masks": 5},
     },
-    "a single mask": {
+    {  # a single mask
         KeypointDetector: {"num_splines": 2},
         DenseMotionNetwork: {"num_splines": 2, "block_expansion": 4, "max_features": 16, "num_masks": 1},
         ImageGenerator: {"block_expansion": 4, "max_features": 16, "num_masks": 1},
     },
-}
+]  # fmt: skip
 
 
-@each_case("configuration", CONFIGURATIONS.values())
+@each_case("configuration", CONFIGURATIONS)
 def test_the_configuration_is_read_off_names_and_shapes(configuration):
     classes = (KeypointDetector, DenseMotionNetwork, ImageGenerator, AVDNetwork, BackgroundPredictor)
     ours = {name: cls(**configuration[cls]) for name, cls in zip(NAMES, classes, strict=True) if cls in configuration}
@@ -186,11 +167,13 @@ def test_a_single_mask_file_converts_and_runs(backbone, tmp_path):
 
 
 @each_case("absent", [("avd_network",), ("bg_predictor",), OPTIONAL])
-@each_case("as_none", [False, True])
-def test_optional_networks_may_be_absent(networks, absent, as_none, tmp_path):
+def test_optional_networks_may_be_absent(networks, absent):
     kept = {name: state for name, state in networks.items() if name not in absent}
-    path = write_checkpoint(tmp_path / "file", kept, **(dict.fromkeys(absent) if as_none else {}))
-    assert_holds(load(path), kept)
+    assert_holds(convert(kept), kept)
+
+
+def test_a_file_that_holds_none_for_an_optional_network_lacks_it(backbone, tmp_path):
+    assert_holds(load(write_checkpoint(tmp_path / "file", backbone, **dict.fromkeys(OPTIONAL))), backbone)
 
 
 def test_converting_the_published_form_of_our_networks_gives_them_back(tiny_pipeline_parts):
@@ -205,20 +188,18 @@ def test_converting_the_published_form_of_our_networks_gives_them_back(tiny_pipe
         assert {key: network.config[key] for key in public} == public
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_weights_of_another_precision_become_fp32(backbone, dtype, tmp_path):
-    networks = {
-        name: {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
-        for name, state in backbone.items()
-    }
-    assert_holds(load(write_checkpoint(tmp_path / "file", networks)), networks)
+def test_weights_of_another_precision_become_fp32(backbone):
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        networks = {
+            name: {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+            for name, state in backbone.items()
+        }
+        assert_holds(convert(networks), networks)
 
 
 def test_older_files_ordered_dicts_and_parameters_load(backbone, tmp_path):
     networks = {
-        name: OrderedDict(
-            (key, nn.Parameter(value) if value.is_floating_point() else value) for key, value in state.items()
-        )
+        name: OrderedDict((key, nn.Parameter(v) if v.is_floating_point() else v) for key, v in state.items())
         for name, state in backbone.items()
     }
     torch.save({**networks, "epoch": 1}, tmp_path / "file", _use_new_zipfile_serialization=False)
@@ -332,45 +313,33 @@ def compressed_zip() -> bytes:
     return stream.getvalue()
 
 
-FILES: dict[str, tuple[bytes, str]] = {
-    "git lfs pointer": (
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
-        r"a Git LFS pointer, not the checkpoint itself; fetch it with `git lfs pull`",
-    ),
-    "web page": (b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>", r"a web page, not a checkpoint"),
-    "bare web page": (b"<HTML><body>Sign in</body></HTML>", r"a web page, not a checkpoint"),
-    "empty": (b"", r"the file is empty"),
-    "text": (b"epoch: 3\nloss: 0.1\n", r"not a checkpoint, or a damaged one"),
-    "random bytes": (np.random.default_rng(0).bytes(5000), r"not a checkpoint, or a damaged one"),
-    "truncated zip": (truncated_zip(), r"not a checkpoint, or a damaged one"),
-    "zip of something else": (b"PK\x05\x06" + bytes(18), r"not a checkpoint, or a damaged one"),
-    "compressed": (compressed_zip(), r"refused, it unpacks to more than its size"),
-    "list": (saved([1, 2, 3]), r"it holds a list, not a dict of networks"),
-    "tensor": (saved(torch.zeros(3)), r"it holds a Tensor, not a dict of networks"),
-    "state dict": (saved({"weight": torch.zeros(3)}), r"the network kp_detector is missing; the file holds weight"),
-    "nothing": (saved({}), r"the network kp_detector is missing; the file holds nothing"),
-    "missing network": (
-        saved({name: value for name, value in stand_in().items() if name != GENERATOR}),
-        r"the network inpainting_network is missing; the file holds dense_motion_network, kp_detector",
-    ),
-    "empty network": (saved({**stand_in(), MOTION: {}}), r"dense_motion_network is not a state dict"),
-    "network that is a list": (
-        saved({**stand_in(), MOTION: [torch.zeros(2)]}),
-        r"dense_motion_network is not a state dict",
-    ),
-    "optional network that is a number": (saved({**stand_in(), AVD: 3}), r"avd_network is not a state dict"),
-    "number for a weight": (
-        saved({**stand_in(), MOTION: {"w": 3.0}}),
-        r"dense_motion_network\.w is not a plain tensor",
-    ),
-    "number for a name": (
-        saved({**stand_in(), MOTION: {3: torch.zeros(1)}}),
-        r"dense_motion_network\.3 is not a plain tensor",
-    ),
-}
+NO_CHECKPOINT, NO_STATE = r"not a checkpoint, or a damaged one", r"dense_motion_network is not a state dict"
+FILES = [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+     r"a Git LFS pointer, not the checkpoint itself; fetch it with `git lfs pull`"),
+    (b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>", r"a web page, not a checkpoint"),
+    (b"<HTML><body>Sign in</body></HTML>", r"a web page, not a checkpoint"),
+    (b"", r"the file is empty"),
+    (b"epoch: 3\nloss: 0.1\n", NO_CHECKPOINT),
+    (np.random.default_rng(0).bytes(5000), NO_CHECKPOINT),
+    (truncated_zip(), NO_CHECKPOINT),
+    (b"PK\x05\x06" + bytes(18), NO_CHECKPOINT),  # a zip of something else
+    (compressed_zip(), r"refused, it unpacks to more than its size"),
+    (saved([1, 2, 3]), r"it holds a list, not a dict of networks"),
+    (saved(torch.zeros(3)), r"it holds a Tensor, not a dict of networks"),
+    (saved({"weight": torch.zeros(3)}), r"the network kp_detector is missing; the file holds weight"),
+    (saved({}), r"the network kp_detector is missing; the file holds nothing"),
+    (saved({name: value for name, value in stand_in().items() if name != GENERATOR}),
+     r"the network inpainting_network is missing; the file holds dense_motion_network, kp_detector"),
+    (saved({**stand_in(), MOTION: {}}), NO_STATE),
+    (saved({**stand_in(), MOTION: [torch.zeros(2)]}), NO_STATE),
+    (saved({**stand_in(), AVD: 3}), r"avd_network is not a state dict"),
+    (saved({**stand_in(), MOTION: {"w": 3.0}}), r"dense_motion_network\.w is not a plain tensor"),
+    (saved({**stand_in(), MOTION: {3: torch.zeros(1)}}), r"dense_motion_network\.3 is not a plain tensor"),
+]  # fmt: skip
 
 
-@each_case(("content", "message"), FILES.values())
+@each_case(("content", "message"), FILES)
 def test_a_file_that_is_no_checkpoint_is_refused_with_a_sentence(content, message, tmp_path):
     path = tmp_path / "file.pth.tar"
     path.write_bytes(content)
@@ -381,12 +350,9 @@ def test_a_file_that_is_no_checkpoint_is_refused_with_a_sentence(content, messag
     assert caught.value.__cause__ is None
 
 
-def test_a_missing_file_is_refused(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no such file$"):
         read_checkpoint(tmp_path / "file.pth.tar")
-
-
-def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"a folder, not a checkpoint file$"):
         read_checkpoint(tmp_path)
 
@@ -423,9 +389,7 @@ def with_(state: dict[str, torch.Tensor], key: str, value: torch.Tensor) -> dict
     return {**state, key: value}
 
 
-def tampered(
-    state: dict[str, torch.Tensor], key: str, change: Callable[[torch.Tensor], torch.Tensor]
-) -> dict[str, torch.Tensor]:
+def tampered(state: dict[str, torch.Tensor], key: str, change: Callable) -> dict[str, torch.Tensor]:
     return {**state, key: change(state[key])}
 
 
@@ -437,190 +401,75 @@ def with_nan(tensor: torch.Tensor) -> torch.Tensor:
 
 FC, MAPS = "fg_encoder.fc.weight", "maps.weight"
 Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
-NETWORKS: dict[str, tuple[str, Change, str]] = {
+BACKGROUND = "bg_predictor"
+NETWORKS: list[tuple[str, Change, str]] = [
     # a parameter that is missing
-    "kp fc": (KEYPOINTS, lambda s: without(s, FC), r"kp_detector has no parameter fg_encoder\.fc\.weight"),
-    "kp conv1": (
-        KEYPOINTS,
-        lambda s: without(s, "fg_encoder.conv1"),
-        r"kp_detector has no parameter fg_encoder\.conv1\.weight",
-    ),
-    "kp inside": (
-        KEYPOINTS,
-        lambda s: without(s, "fg_encoder.layer3.0.bn1.running_var"),
-        r"kp_detector has no parameter fg_encoder\.layer3\.0\.bn1\.running_var, which its other shapes ask for",
-    ),
-    "maps": (MOTION, lambda s: without(s, "maps"), r"dense_motion_network has no parameter maps\.weight"),
-    "no encoder": (
-        MOTION,
-        lambda s: without(s, "hourglass.encoder"),
-        r"dense_motion_network has no hourglass\.encoder",
-    ),
-    "no decoder": (
-        MOTION,
-        lambda s: without(s, "hourglass.decoder"),
-        r"dense_motion_network has no parameter hourglass\.decoder",
-    ),
-    "no masks": (
-        MOTION,
-        lambda s: without(s, "occlusion"),
-        r"fit no configuration: num_masks must be 1, or 3 to 7 .*got 0",
-    ),
-    "no layers of finer masks": (
-        MOTION,
-        lambda s: without(s, "up."),
-        r"dense_motion_network has no parameter up\.0\.conv\.bias",
-    ),
-    "no levels": (GENERATOR, lambda s: without(s, "down_blocks"), r"fit no configuration: .*num_down_blocks=0"),
-    "no residual": (
-        GENERATOR,
-        lambda s: without(s, "resblock.3."),
-        r"inpainting_network has no parameter resblock\.3\.",
-    ),
-    "no first": (GENERATOR, lambda s: without(s, "first"), r"inpainting_network has no parameter first\.conv\.weight"),
-    "no id encoder": (
-        AVD,
-        lambda s: without(s, "id_encoder"),
-        r"avd_network\.id_encoder has fewer than two linear layers",
-    ),
-    "no pose encoder": (
-        AVD,
-        lambda s: without(s, "pose_encoder"),
-        r"avd_network has no parameter pose_encoder\.9\.weight",
-    ),
-    "no avd decoder": (AVD, lambda s: without(s, "decoder"), r"avd_network has no parameter decoder\.0\.bias"),
-    "no fc of the background": (
-        "bg_predictor",
-        lambda s: without(s, "bg_encoder.fc"),
-        r"bg_predictor has no parameter bg_encoder\.fc",
-    ),
+    (KEYPOINTS, lambda s: without(s, FC), r"kp_detector has no parameter fg_encoder\.fc\.weight"),
+    (KEYPOINTS, lambda s: without(s, "fg_encoder.conv1"), r"kp_detector has no parameter fg_encoder\.conv1\.weight"),
+    (KEYPOINTS, lambda s: without(s, "fg_encoder.layer3.0.bn1.running_var"),
+     r"kp_detector has no parameter fg_encoder\.layer3\.0\.bn1\.running_var, which its other shapes ask for"),
+    (MOTION, lambda s: without(s, "maps"), r"dense_motion_network has no parameter maps\.weight"),
+    (MOTION, lambda s: without(s, "hourglass.encoder"), r"dense_motion_network has no hourglass\.encoder"),
+    (MOTION, lambda s: without(s, "hourglass.decoder"), r"dense_motion_network has no parameter hourglass\.decoder"),
+    (MOTION, lambda s: without(s, "occlusion"), r"fit no configuration: num_masks must be 1, or 3 to 7 .*got 0"),
+    (MOTION, lambda s: without(s, "up."), r"dense_motion_network has no parameter up\.0\.conv\.bias"),
+    (GENERATOR, lambda s: without(s, "down_blocks"), r"fit no configuration: .*num_down_blocks=0"),
+    (GENERATOR, lambda s: without(s, "resblock.3."), r"inpainting_network has no parameter resblock\.3\."),
+    (GENERATOR, lambda s: without(s, "first"), r"inpainting_network has no parameter first\.conv\.weight"),
+    (AVD, lambda s: without(s, "id_encoder"), r"avd_network\.id_encoder has fewer than two linear layers"),
+    (AVD, lambda s: without(s, "pose_encoder"), r"avd_network has no parameter pose_encoder\.9\.weight"),
+    (AVD, lambda s: without(s, "decoder"), r"avd_network has no parameter decoder\.0\.bias"),
+    (BACKGROUND, lambda s: without(s, "bg_encoder.fc"), r"bg_predictor has no parameter bg_encoder\.fc"),
     # one too many
-    "stranger": (
-        GENERATOR,
-        lambda s: with_(s, "attention.weight", torch.zeros(2, 2)),
-        r"inpainting_network has the unknown parameter attention\.weight, which fits no configuration$",
-    ),
-    "our own name": (
-        MOTION,
-        lambda s: with_(s, "encoder.0.conv.bias", torch.zeros(16)),
-        r"dense_motion_network has the unknown parameter encoder\.0\.conv\.bias",
-    ),
-    "another level": (
-        MOTION,
-        lambda s: with_(s, "hourglass.encoder.down_blocks.9.conv.weight", torch.zeros(2, 2)),
-        r"dense_motion_network has no parameter hourglass\.encoder\.down_blocks\.5\.conv\.weight",
-    ),
-    "leading zeros": (
-        AVD,
-        lambda s: with_(s, "id_encoder.0012.weight", torch.zeros(2, 2)),
-        r"avd_network has the unknown parameter id_encoder\.0012\.weight",
-    ),
-    "a number too long to be one": (
-        AVD,
-        lambda s: with_(s, f"id_encoder.{'9' * 5000}.weight", torch.zeros(2, 2)),
-        r"avd_network has the unknown parameter id_encoder\.999",
-    ),
+    (GENERATOR, lambda s: with_(s, "attention.weight", torch.zeros(2, 2)),
+     r"inpainting_network has the unknown parameter attention\.weight, which fits no configuration$"),
+    (MOTION, lambda s: with_(s, "encoder.0.conv.bias", torch.zeros(16)),  # our own name
+     r"dense_motion_network has the unknown parameter encoder\.0\.conv\.bias"),
+    (MOTION, lambda s: with_(s, "hourglass.encoder.down_blocks.9.conv.weight", torch.zeros(2, 2)),
+     r"dense_motion_network has no parameter hourglass\.encoder\.down_blocks\.5\.conv\.weight"),
+    (AVD, lambda s: with_(s, "id_encoder.0012.weight", torch.zeros(2, 2)),
+     r"avd_network has the unknown parameter id_encoder\.0012\.weight"),
+    (AVD, lambda s: with_(s, f"id_encoder.{'9' * 5000}.weight", torch.zeros(2, 2)),  # too long to be a number
+     r"avd_network has the unknown parameter id_encoder\.999"),
     # another shape
-    "transposed": (
-        AVD,
-        lambda s: tampered(s, "decoder.3.weight", lambda w: w.T.contiguous()),
-        r"avd_network\.decoder\.3\.weight has shape \(1024, 512\) where the others ask for \(512, 1024\)$|"
-        r"avd_network\.decoder\.3\.weight has shape \(512, 1024\) where the others ask for \(1024, 512\)$",
-    ),
-    "a narrower layer": (
-        GENERATOR,
-        lambda s: tampered(s, "resblock.2.conv1.weight", lambda w: w[:, :-1].clone()),
-        r"inpainting_network\.resblock\.2\.conv1\.weight has shape \(\d+, \d+, 3, 3\) where the others ask for",
-    ),
-    "a vector for a matrix": (
-        KEYPOINTS,
-        lambda s: with_(s, FC, torch.zeros(50)),
-        r"kp_detector\.fg_encoder\.fc\.weight has shape \(50,\)",
-    ),
-    "too wide": (
-        KEYPOINTS,
-        lambda s: with_(s, "fg_encoder.conv1.weight", torch.zeros(1, 20000)),
-        r"kp_detector\.fg_encoder\.conv1\.weight has shape \(1, 20000\), which fits no configuration$",
-    ),
-    "no splines": (
-        MOTION,
-        lambda s: with_(s, MAPS, torch.zeros(1, 67, 7, 7)),
-        r"which are not whole points of the 0 splines",
-    ),
-    "points that do not divide": (
-        KEYPOINTS,
-        lambda s: with_(s, FC, torch.zeros(52, 512)),
-        r"kp_detector gives 52 numbers, which are not whole points of the 5 splines of dense_motion_network$",
-    ),
-    "two points a spline": (
-        KEYPOINTS,
-        lambda s: with_(s, FC, torch.zeros(20, 512)),
-        r"points_per_spline must be 3 or more .*got 2",
-    ),
-    "a number of masks that fits nothing": (
-        MOTION,
-        lambda s: without(s, "occlusion.3"),
-        r"dense_motion_network\.occlusion\.0\.weight has shape \(1, 32, 7, 7\) where the others ask for \(1, 52, 7, 7\)$",
-    ),
-    "more masks than levels": (
-        GENERATOR,
-        lambda s: without(s, "down_blocks.2"),
-        r"inpainting_network: its shapes fit no configuration: num_masks must be 1 or num_down_blocks \+ 1 = 3 .*got 4$",
-    ),
-    "two masks": (
-        MOTION,
-        lambda s: without(without(s, "occlusion.3"), "occlusion.2"),
-        r"dense_motion_network: its shapes fit no configuration: num_masks must be 1, or 3 to 7 .*got 2",
-    ),
+    (AVD, lambda s: tampered(s, "decoder.3.weight", lambda w: w.T.contiguous()),
+     r"decoder\.3\.weight has shape \((1024, 512|512, 1024)\) where the others ask for \((1024, 512|512, 1024)\)$"),
+    (GENERATOR, lambda s: tampered(s, "resblock.2.conv1.weight", lambda w: w[:, :-1].clone()),
+     r"inpainting_network\.resblock\.2\.conv1\.weight has shape \(\d+, \d+, 3, 3\) where the others ask for"),
+    (KEYPOINTS, lambda s: with_(s, FC, torch.zeros(50)), r"kp_detector\.fg_encoder\.fc\.weight has shape \(50,\)"),
+    (KEYPOINTS, lambda s: with_(s, "fg_encoder.conv1.weight", torch.zeros(1, 20000)),
+     r"kp_detector\.fg_encoder\.conv1\.weight has shape \(1, 20000\), which fits no configuration$"),
+    (MOTION, lambda s: with_(s, MAPS, torch.zeros(1, 67, 7, 7)), r"which are not whole points of the 0 splines"),
+    (KEYPOINTS, lambda s: with_(s, FC, torch.zeros(52, 512)),
+     r"kp_detector gives 52 numbers, which are not whole points of the 5 splines of dense_motion_network$"),
+    (KEYPOINTS, lambda s: with_(s, FC, torch.zeros(20, 512)), r"points_per_spline must be 3 or more .*got 2"),
+    (MOTION, lambda s: without(s, "occlusion.3"),
+     r"dense_motion_network\.occlusion\.0\.weight has shape \(1, 32, 7, 7\) where the others ask for \(1, 52, 7, 7\)$"),
+    (GENERATOR, lambda s: without(s, "down_blocks.2"),
+     r"inpainting_network: its shapes fit no configuration: num_masks must be 1 or num_down_blocks \+ 1 = 3 .*got 4$"),
+    (MOTION, lambda s: without(without(s, "occlusion.3"), "occlusion.2"),
+     r"dense_motion_network: its shapes fit no configuration: num_masks must be 1, or 3 to 7 .*got 2"),
     # another content
-    "nan": (
-        GENERATOR,
-        lambda s: tampered(s, "final.weight", with_nan),
-        r"inpainting_network\.final\.weight holds values that are not finite$",
-    ),
-    "infinity": (
-        KEYPOINTS,
-        lambda s: tampered(s, FC, lambda w: w / 0),
-        r"kp_detector\.fg_encoder\.fc\.weight holds values that are not finite",
-    ),
-    "whole numbers": (
-        GENERATOR,
-        lambda s: tampered(s, "final.bias", lambda w: w.long()),
-        r"inpainting_network\.final\.bias holds torch\.int64 where",
-    ),
-    "kernel of another sigma": (
-        MOTION,
-        lambda s: tampered(s, KERNEL, lambda w: (w**1.1) / (w**1.1).sum(dim=(2, 3), keepdim=True)),
-        r"dense_motion_network\.down\.weight of shape \(3, 1, 13, 13\) is not a known antialias kernel$",
-    ),
-    "kernel of another size": (
-        MOTION,
-        lambda s: tampered(s, KERNEL, lambda w: w[..., 1:-1]),
-        r"shape \(3, 1, 13, 11\) is not a known",
-    ),
-    "kernel of whole numbers": (
-        MOTION,
-        lambda s: tampered(s, KERNEL, lambda w: w.long()),
-        r"is not a known antialias kernel",
-    ),
-    "kernel with nan": (MOTION, lambda s: tampered(s, KERNEL, with_nan), r"is not a known antialias kernel"),
-}
+    (GENERATOR, lambda s: tampered(s, "final.weight", with_nan),
+     r"inpainting_network\.final\.weight holds values that are not finite$"),
+    (KEYPOINTS, lambda s: tampered(s, FC, lambda w: w / 0),
+     r"kp_detector\.fg_encoder\.fc\.weight holds values that are not finite"),
+    (GENERATOR, lambda s: tampered(s, "final.bias", lambda w: w.long()), r"final\.bias holds torch\.int64 where"),
+    (MOTION, lambda s: tampered(s, KERNEL, lambda w: (w**1.1) / (w**1.1).sum(dim=(2, 3), keepdim=True)),
+     r"dense_motion_network\.down\.weight of shape \(3, 1, 13, 13\) is not a known antialias kernel$"),
+    (MOTION, lambda s: tampered(s, KERNEL, lambda w: w[..., 1:-1]), r"shape \(3, 1, 13, 11\) is not a known"),
+    (MOTION, lambda s: tampered(s, KERNEL, lambda w: w.long()), r"is not a known antialias kernel"),
+    (MOTION, lambda s: tampered(s, KERNEL, with_nan), r"is not a known antialias kernel"),
+]  # fmt: skip
 
 
-@each_case(("network", "change", "message"), NETWORKS.values())
+@each_case(("network", "change", "message"), NETWORKS)
 def test_a_network_that_fits_no_configuration_is_refused_with_a_sentence(networks, network, change, message):
     kept = {name: state for name, state in networks.items() if name in (*REQUIRED, network)}
     kept[network] = change(kept[network])
     with pytest.raises(InputError, match=message) as caught:
         convert(kept)
     assert "\n" not in str(caught.value)
-
-
-def test_a_refused_network_is_named_on_the_way_from_a_file(backbone, tmp_path):
-    backbone[GENERATOR] = without(backbone[GENERATOR], "final.bias")
-    path = write_checkpoint(tmp_path / "file", backbone)
-    with pytest.raises(InputError, match=r"inpainting_network has no parameter final\.bias"):
-        load(path)
 
 
 # Damage, at random
@@ -731,21 +580,15 @@ def test_values_of_numpy_beside_the_networks_are_left_out_and_not_made(new, tmp_
 @each_case(
     ("project", "networks"),
     [
-        (
-            "the First Order Motion Model (FOMM)",
-            {
-                "generator": ["first.conv.weight", "dense_motion_network.mask.weight"],
-                "kp_detector": ["predictor.encoder.down_blocks.0.conv.weight", "kp.weight", "jacobian.weight"],
-            },
-        ),
+        ("the First Order Motion Model (FOMM)",
+         {"generator": ["first.conv.weight", "dense_motion_network.mask.weight"],
+          "kp_detector": ["predictor.encoder.down_blocks.0.conv.weight", "kp.weight", "jacobian.weight"]}),
         ("the First Order Motion Model (FOMM)", {"kp_detector": ["module.kp.weight", "module.jacobian.weight"]}),
-        (
-            "Articulated Animation (MRAA)",
-            {"generator": ["pixelwise_flow_predictor.mask.weight"], "region_predictor": ["regions.weight"]},
-        ),
+        ("Articulated Animation (MRAA)",
+         {"generator": ["pixelwise_flow_predictor.mask.weight"], "region_predictor": ["regions.weight"]}),
         ("Articulated Animation (MRAA)", {"region_predictor": ["module.regions.weight"]}),
     ],
-)
+)  # fmt: skip
 def test_checkpoints_of_other_projects_are_named(project, networks, tmp_path):
     torch.save({name: {key: torch.zeros(2) for key in keys} for name, keys in networks.items()}, tmp_path / "file")
     with pytest.raises(InputError) as caught:
