@@ -66,7 +66,7 @@ def client(connect):
 
 
 def animate(client: Client, picture: str = PICTURE, driving: str = DRIVING, **choices):
-    given = {"start": 0, "end": 0, "longest": 0.24, **choices}
+    given = {"start": 0, "end": 0, "longest": 0.08, **choices}
     return client.submit(handle_file(picture), handle_file(driving), **given, api_name="/animate")
 
 
@@ -105,7 +105,7 @@ def test_every_action_has_a_named_endpoint_with_typed_inputs(client):
 
 
 def test_animate(client, served):
-    job = animate(client, selector="fixed", t=0.5)
+    job = animate(client, longest=0.24, selector="fixed", t=0.5)
     video, both, used, timeline, diagnosis, records, progress = job.result(60)
     about = media.describe(video)
     assert (about.frame_count, about.has_audio) == (6, True)
@@ -175,18 +175,18 @@ def test_interpolate_moment_and_export(client):
     again, _, _ = client.predict(*pair, t=0.25, api_name="/moment")
     assert (media.load_image(again) == media.load_image(moment)).all()
     for kind, ending in (("GIF", ".gif"), ("MP4", ".mp4"), ("PNG", ".zip")):
-        file = Path(client.predict(*pair, num=3, kind=kind, api_name="/export"))
+        file = Path(client.predict(*pair, num=2, kind=kind, api_name="/export"))
         assert file.suffix == ending
         assert file.stat().st_size > 500
 
 
 def test_compare(client):
     both, wipe, progress = client.predict(
-        handle_file(PICTURE), handle_file(DRIVING), start=0, longest=0.2, api_name="/compare"
+        handle_file(PICTURE), handle_file(DRIVING), start=0, longest=0.08, api_name="/compare"
     )
-    assert media.describe(both).frame_count == 5
+    assert media.describe(both).frame_count == 2
     assert wipe.count("data:video/mp4;base64,") == 2
-    assert "Done: 10 frames" in progress
+    assert "Done: 4 frames" in progress
 
 
 def test_a_model_is_loaded_for_one_visitor_alone(connect, tmp_path, golden):
@@ -207,10 +207,10 @@ def test_two_visitors_at_once_get_their_own_results(connect):
         results = list(
             pool.map(
                 lambda job: animate(job[0], picture=job[1], longest=job[2], selector="fixed", t=job[3]).result(90),
-                [(anna, PICTURE, 0.24, 0.5), (ben, OTHER_PICTURE, 0.4, 0.25)],
+                [(anna, PICTURE, 0.08, 0.5), (ben, OTHER_PICTURE, 0.12, 0.25)],
             )
         )
-    for result, count, t in zip(results, (6, 10), ("0.50", "0.25"), strict=True):
+    for result, count, t in zip(results, (2, 3), ("0.50", "0.25"), strict=True):
         assert media.describe(result[0]).frame_count == count
         assert f"t = {t}" in result[4]
     first, second = (next(iter(media.open_video(result[0]))).astype(int) for result in results)
@@ -229,7 +229,7 @@ def test_cancel_stops_the_visitor_s_run_and_nobody_else_s(connect, served):
     assert time.monotonic() - began < 15  # making the rest would take longer
     done = int(re.search(r"Stopped after (\d+) of 50 frames", progress)[1])
     assert media.describe(video).frame_count == done < 50
-    assert "Done: 6 frames." in other.result(60)[-1]
+    assert "Done: 2 frames." in other.result(60)[-1]
     assert_settled(served)
     assert anna.predict(api_name="/cancel") == "Nothing is running"
 
