@@ -208,36 +208,31 @@ def test_the_checks_see_imports_of_every_form(tmp_path, monkeypatch):
     assert sources("nothing") == []
 
 
-def modules_after(statement: str) -> set[str]:
-    """Top-level names of what a fresh interpreter has imported after the statement."""
-    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_importing_the_package_imports_neither_torch_nor_diffusers():
-    loaded = modules_after("import motion_core; dir(motion_core); motion_core.__version__")
-    assert "motion_core" in loaded
-    assert not loaded & {"torch", "diffusers", "timm", "numpy", "PIL", "av", "moviepy", "huggingface_hub"}
-
-
-def test_importing_geometry_imports_torch_and_not_diffusers():
-    loaded = modules_after("import motion_core.geometry")
-    assert "torch" in loaded
-    assert not loaded & {"diffusers", "timm", "PIL", "av", "moviepy", "huggingface_hub"}
-
-
-def test_importing_the_networks_does_not_import_timm():
-    assert "timm" not in modules_after("from motion_core import KeypointDetector")
-
-
-def test_a_pipeline_is_loaded_without_what_it_does_not_use_and_diffusers_stays_whole():
+def test_each_import_brings_in_what_it_uses_and_no_more_and_diffusers_stays_whole():
+    """In one fresh interpreter, from the lightest on."""
     program = textwrap.dedent("""
         import sys
+
+        def loaded(*names):
+            return {name for name in names if name in sys.modules}
+
+        above = ("diffusers", "timm", "PIL", "av", "moviepy", "huggingface_hub")
+        import motion_core
+        dir(motion_core), motion_core.__version__
+        from motion_core.__main__ import main
+        try:
+            main(["animate", "--help"])
+        except SystemExit:
+            assert not loaded("torch", "numpy", *above), loaded("torch", "numpy", *above)
+        import motion_core.geometry
+        assert loaded("torch")
+        assert not loaded(*above), loaded(*above)
+        from motion_core import KeypointDetector
+        assert not loaded("timm")
         from motion_core import MotionInterpPipeline
         MotionInterpPipeline.from_pretrained().to("cpu").device
-        heavy = {"torch._dynamo", "scipy.stats", "gradio", "moviepy", "torchvision", "transformers"}
-        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+        heavy = ("torch._dynamo", "scipy.stats", "gradio", "moviepy", "torchvision", "transformers")
+        assert not loaded(*heavy), loaded(*heavy)
         import torch
         from diffusers import AutoencoderKL, pipelines
         assert AutoencoderKL.__module__.startswith("diffusers.models.autoencoders")
