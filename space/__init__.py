@@ -10,7 +10,7 @@
     showcase   the examples and the gallery                            limits     how much one visitor may ask for
     check.js   boxes and clicks on the inputs                          live, live.js   pictures that move with a camera
     push       uploads the repository to a Space                       zerogpu    GPUs that a Space borrows
-    load_test  many clients at once
+    load_test  many clients at once                                workers    the threads that compute, for all visitors
 
 `make_examples` and `make_gallery` are run by hand.
 """

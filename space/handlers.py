@@ -24,6 +24,7 @@ from .choices import SHIPPED, Choices, Offered, shares
 from .limits import Limits
 from .runs import WORK, Runs, temporary_folder
 from .words import count, duration
+from .workers import Workers
 
 if TYPE_CHECKING:
     from .insight import View
@@ -39,6 +40,7 @@ _WORDINGS = (
     (r" \((?:[a-z ]+ out of range|Invalid data found when processing input)\)", ""),
     (r"\b1 frames\b", "1 frame"),
 )
+LOOKING = 2  # quick looks at a time, beside the run at work
 _LONGEST = 300  # letters of a sentence
 _REMEMBERED = 20  # files of a session
 OUR_FAULT = "Something went wrong here, and it is in the log. Please try again, or try another file."
@@ -46,27 +48,37 @@ FileLike = Mapping[str, Any] | None  # what Gradio gives for a file: its path an
 Images = list[tuple[np.ndarray, str]]
 
 
-def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The method of a `Handlers`, with what goes wrong in it said in a sentence."""
-    if inspect.isgeneratorfunction(function):
+def sentences(workers: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """For methods of `Handlers`: what goes wrong in one is said in a sentence.
+
+    Args:
+        workers: the attribute that holds the threads in which it runs; "" for what computes nothing.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def streaming(self: Handlers, *given: Any, **named: Any) -> Iterator[Any]:
+                try:
+                    yield from getattr(self, workers).iterate(function(self, *given, **named))
+                except Exception as error:
+                    raise self.told(error) from error
+
+            return streaming
 
         @functools.wraps(function)
-        def streaming(self: Handlers, *given: Any, **named: Any) -> Iterator[Any]:
+        def calling(self: Handlers, *given: Any, **named: Any) -> Any:
             try:
-                yield from function(self, *given, **named)
+                if workers:
+                    return getattr(self, workers).call(function, self, *given, **named)
+                return function(self, *given, **named)
             except Exception as error:
                 raise self.told(error) from error
 
-        return streaming
+        return calling
 
-    @functools.wraps(function)
-    def calling(self: Handlers, *given: Any, **named: Any) -> Any:
-        try:
-            return function(self, *given, **named)
-        except Exception as error:
-            raise self.told(error) from error
-
-    return calling
+    return decorate
 
 
 class Handlers:
@@ -81,7 +93,15 @@ class Handlers:
     def __init__(self, service: Future[Service], limits: Limits, folder: Path) -> None:
         self.limits, self.runs = limits, Runs()
         self._loading, self._folder = service, folder
+        self.computing, self.looking = Workers("computing", limits.at_once), Workers("looking", LOOKING)
         self._live: LiveSessions | None = None
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        for workers in (self.computing, self.looking):
+            workers.close()
+        if self._live is not None:
+            self._live.close()
 
     @property
     def _service(self) -> Service:
@@ -133,21 +153,21 @@ class Handlers:
         """The page was closed."""
         self.runs.leave(_visitor(request))
 
-    @sentences
+    @sentences("looking")
     def preview(self, picture: FileLike, fit: str, crop: str, model: str) -> tuple[np.ndarray | None, str]:
         """How a picture will be cropped or padded: the unused part is dimmed."""
         if not picture:
             return None, ""
         return self._service.preview(_path(picture), Choices(fit=fit, crop=crop), model)  # type: ignore[arg-type]
 
-    @sentences
+    @sentences("looking")
     def describe(self, driving: FileLike, start: float | None, end: float | None, longest: float) -> str:
         """What a driving video is, and how much of it will be used."""
         if not driving:
             return ""
         return self._service.describe(_path(driving), _choices(start=start, end=end, longest=longest))
 
-    @sentences
+    @sentences("looking")
     def check(
         self,
         picture: FileLike,
@@ -186,7 +206,7 @@ class Handlers:
             return gr.skip(), gr.skip(), ", ".join(f"{float(number):.3f}" for number in point)
         return gr.skip(), gr.skip(), gr.skip()
 
-    @sentences
+    @sentences("computing")
     def animate(
         self,
         picture: FileLike,
@@ -239,26 +259,26 @@ class Handlers:
                     ]
                 yield (*shown, _progress(update))
 
-    @sentences
+    @sentences()
     def remember(self, result: FileLike, made: list[str]) -> tuple[list[str], Any]:
         """The files of this session, with the newest result first."""
         kept = [path for path in (_path(result), *made) if path and Path(path).is_file()]
         kept = list(dict.fromkeys(kept))[:_REMEMBERED]
         return kept, gr.update(value=kept, visible=bool(kept))
 
-    @sentences
+    @sentences("looking")
     def as_gif(self, result: FileLike) -> Iterator[str]:
         """The result as a GIF."""
         with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.converted(_path(result), folder, ".gif"))
 
-    @sentences
+    @sentences("looking")
     def of_animation(self, file: FileLike) -> Iterator[str]:
         """A GIF, or whatever a browser does not take as a video, as one that it plays."""
         with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.converted(_path(file), folder, ".mp4"))
 
-    @sentences
+    @sentences("computing")
     def compare(
         self,
         picture: FileLike,
@@ -280,7 +300,7 @@ class Handlers:
                 (left, first), (right, second) = videos
                 yield str(both), drawing.wipe(left, right, (first, second)), _progress(update, True)
 
-    @sentences
+    @sentences("computing")
     def interpolate(
         self, first: FileLike, second: FileLike, num: float, t: float, mode: str, path: str, model: str
     ) -> tuple[Images, np.ndarray, str, Images]:
@@ -289,7 +309,7 @@ class Handlers:
         images = [(view.image, f"t = {view.t:.2f}") for view in views]
         return images, *self._moment(first, second, t, mode, path, model, views)
 
-    @sentences
+    @sentences("looking")
     def moment(
         self, first: FileLike, second: FileLike, t: float, mode: str, path: str, model: str
     ) -> tuple[np.ndarray | None, str, Images]:
@@ -298,7 +318,7 @@ class Handlers:
             return None, "", []
         return self._moment(first, second, t, mode, path, model)
 
-    @sentences
+    @sentences("computing")
     def export(
         self, first: FileLike, second: FileLike, num: float, mode: str, path: str, kind: str, model: str
     ) -> Iterator[str]:
@@ -307,7 +327,7 @@ class Handlers:
         with temporary_folder(self._folder / WORK) as folder:
             yield str(self._service.export(views, kind, folder, model))  # type: ignore[arg-type]
 
-    @sentences
+    @sentences()
     def load_model(
         self, kind: str = SHIPPED, name: str = "", checkpoint: FileLike = None, size: float = 256
     ) -> tuple[str, str, str]:
@@ -320,7 +340,7 @@ class Handlers:
         )
         return model.key, f"Loaded. {escape(model.describe())}.", banner(model.title, model.notice)
 
-    @sentences
+    @sentences("looking")
     def live_begin(self, picture: FileLike, model: str) -> str:
         """The word by which the page sends its camera's frames."""
         from .live import LiveSessions
@@ -342,7 +362,7 @@ class Handlers:
         model = self._service.model(SHIPPED)
         return banner(model.title, model.notice)
 
-    @sentences
+    @sentences()
     def offered(self, model: str) -> Offered:
         """What this model has."""
         return self._service.model(model).offered()

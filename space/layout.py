@@ -13,7 +13,7 @@ from motion_core import AnimationSettings
 
 from .choices import OF_SHIPPED, SHIPPED, STRONGEST, Choices, Offered
 from .drawing import PICKED, gallery_wall
-from .handlers import Handlers
+from .handlers import LOOKING, Handlers
 from .limits import Limits
 from .parts import (
     CHECK,
@@ -533,5 +533,5 @@ def _looking(name: str) -> dict[str, Any]:
         "show_progress": "hidden",
         "trigger_mode": "always_last",
         "concurrency_id": "looking",
-        "concurrency_limit": 2,
+        "concurrency_limit": LOOKING,
     }

@@ -7,23 +7,29 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+
+import numpy as np
+import torch
 
 from motion_core import InputError
 from motion_core.live import LivePicture
 from motion_core.media.browser_frames import decode_frame, encode_jpeg
+from motion_core.structures import Keypoints
+
+from .workers import Workers
 
 IDLE = 20  # seconds without a frame, after which a picture is put away
 FRAME = 2_000_000  # letters of a frame as the page sends it
 _QUALITY = 85  # of the JPEG that goes back
+_STAGES = ("look", "compose", "paint")  # of a frame, each with a thread of its own
 
 
 @dataclass
 class _Session:
     picture: LivePicture
     used: float = field(default_factory=time.monotonic)
-    looking: threading.Lock = field(default_factory=threading.Lock)
-    showing: threading.Lock = field(default_factory=threading.Lock)
 
 
 class LiveSessions:
@@ -37,6 +43,16 @@ class LiveSessions:
         self._most = most
         self._sessions: dict[str, _Session] = {}
         self._lock = threading.Lock()
+        threads = torch.get_num_threads()
+        self._stages = [Workers(f"live-{name}", 1, lambda: torch.set_num_threads(1)) for name in _STAGES]
+        for stage in self._stages:
+            stage.call(int)
+        torch.set_num_threads(threads)  # the stages have set what new threads begin with
+
+    def close(self) -> None:
+        """Show nothing more."""
+        for stage in self._stages:
+            stage.close()
 
     def begin(self, make: Callable[[], LivePicture]) -> str:
         """The word of a new picture.
@@ -64,12 +80,21 @@ class LiveSessions:
             pixels = decode_frame(base64.b64decode(sent.partition(",")[2]))  # (H, W, 3)
         except ValueError:  # an InputError is one
             return ""
-        with session.looking:
-            session.used = time.monotonic()
-            pose = session.picture.look(pixels)
-        with session.showing:  # while the next frame is looked at
-            made = session.picture.show(pose)
+        session.used = time.monotonic()
+        made = self._made(session.picture, pixels)
         return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(made, _QUALITY)).decode()}"
+
+    def _made(self, picture: LivePicture, pixels: np.ndarray) -> np.ndarray:
+        """The picture in the pose of a frame, while the frames after it are in the stages before; none overtakes another."""
+        look, compose, paint = self._stages
+
+        def looked() -> Future[Future[np.ndarray]]:
+            return compose.submit(composed, picture.look(pixels))
+
+        def composed(pose: Keypoints | None) -> Future[np.ndarray]:
+            return paint.submit(picture.paint, picture.compose(pose))
+
+        return look.call(looked).result().result()
 
     def end(self, word: str) -> None:
         """Put a picture away."""

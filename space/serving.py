@@ -110,6 +110,7 @@ def serving(
     finally:
         page.close()
         loader.shutdown()
+        handlers.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
