@@ -11,11 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from published import Case, load_case
 
 import motion_core
+from motion_core import demo
 from motion_core.checkpoint_conversion import ConvertedNetworks, convert
 from motion_core.structures import EncodedSource
 from motion_core.transfer import MotionTransfer
@@ -62,6 +64,18 @@ def golden(published_case: Callable[[str], Case]) -> Case:
 def golden_networks(golden: Case) -> ConvertedNetworks:
     """Its networks: small, and with weights that move and occlude a lot. Not to be changed; copy what you change."""
     return convert(golden.state_dicts())
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """A source picture, ``(128, 128, 3)`` uint8."""
+    return demo.source_picture(128)
+
+
+@pytest.fixture(scope="session")
+def video() -> np.ndarray:
+    """A driving video, ``(5, 128, 128, 3)`` uint8."""
+    return np.stack(demo.driving_frames(5, 128))
 
 
 @dataclass(frozen=True)

@@ -173,17 +173,11 @@ def test_candidates_begin_at_the_source_and_stop_before_the_driving_pose():
     assert candidate_times(4).tolist() == [0, 0.25, 0.5, 0.75]
 
 
-def test_times_outside_are_refused():
+def test_times_and_paths_that_there_are_not_are_refused():
     for times in [[], [-0.1], [1.1], [float("nan")], ["soon"], [0.5, 2]]:
         with pytest.raises(InputError, match="times must be"):
             check_times(times)
-
-
-def test_unknown_path_is_refused():
     with pytest.raises(InputError, match="path must be one of linear, rigid, got 'round'"):
         interpolate_keypoints(random_keypoints(), random_keypoints(), TIMES[:1], "round")
-
-
-def test_no_candidates_are_refused():
     with pytest.raises(InputError, match="1 or more, got 0"):
         candidate_times(0)

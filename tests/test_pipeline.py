@@ -19,16 +19,6 @@ def pipe():
     return pipeline
 
 
-@pytest.fixture(scope="module")
-def picture():
-    return demo.source_picture(SIZE)
-
-
-@pytest.fixture(scope="module")
-def video():
-    return np.stack(demo.driving_frames(5, SIZE))
-
-
 def psnr(a, b):
     return -10 * np.log10(np.mean((a.astype(float) - b.astype(float)) ** 2) / 255**2 + 1e-12)
 

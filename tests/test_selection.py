@@ -12,7 +12,6 @@ from motion_core import (
     MotionInterpPipeline,
     OptimalInterpolationSelector,
     ViewFusion,
-    demo,
 )
 from motion_core.interpolation import candidate_times, interpolate_keypoints
 from motion_core.selection import FrameSelection, SteadyChoice
@@ -27,16 +26,6 @@ EIGHTHS = tuple(candidate_times(8).tolist())
 @pytest.fixture(scope="module")
 def pipe(variant_pipeline):
     return variant_pipeline("full")
-
-
-@pytest.fixture(scope="module")
-def picture():
-    return demo.source_picture(SIZE)
-
-
-@pytest.fixture(scope="module")
-def video():
-    return np.stack(demo.driving_frames(5, SIZE))
 
 
 def scores_of(pipe, case, strategy, poses=None, backgrounds=None):

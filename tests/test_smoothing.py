@@ -57,16 +57,6 @@ def test_equals_a_plain_implementation(settings, rate):
         np.testing.assert_allclose(result[:, p], expected, rtol=0, atol=1e-6)
 
 
-def test_constant_points_stay():
-    points = np.repeat(walk(1, 4).astype(np.float32), 20, axis=0)
-    np.testing.assert_array_equal(smoothed(points, OneEuro()), points)
-
-
-def test_the_first_frame_comes_out_as_it_is():
-    points = walk(5, 4)
-    np.testing.assert_array_equal(smoothed(points, OneEuro())[0], points[0])
-
-
 @each_case("sizes", [[1] * 12, [5, 7], [11, 1], [1, 4, 4, 3]])
 def test_how_frames_are_batched_does_not_matter(sizes):
     points = torch.tensor(walk(12, 10)).reshape(12, 2, 5, 2)
@@ -103,18 +93,11 @@ def test_lag_on_a_fast_ramp_is_under_one_frame(speed):
     assert lag[25:].max() < lag.max() < 1, "it catches up"
 
 
-@each_case("name", ["min_cutoff", "derivative_cutoff"])
-@each_case("value", [0.0, -1.0, math.inf, math.nan])
-def test_a_frequency_that_is_not_positive_is_refused(name, value):
-    with pytest.raises(InputError, match=rf"{name} must be a positive frequency in Hz, got {value}"):
-        OneEuro(**{name: value})
-
-
-@each_case("value", [-0.1, math.inf, math.nan])
-def test_a_beta_below_0_is_refused(value):
-    with pytest.raises(InputError, match=rf"beta must be 0 or more, got {value}"):
-        OneEuro(beta=value)
-
-
-def test_beta_0_is_allowed():
-    assert OneEuro(beta=0).beta == 0
+def test_settings_out_of_range_are_refused():
+    for value in [0.0, -1.0, math.inf, math.nan]:
+        for name in ("min_cutoff", "derivative_cutoff"):
+            with pytest.raises(InputError, match=rf"{name} must be a positive frequency in Hz, got {value}"):
+                OneEuro(**{name: value})
+        if value != 0:
+            with pytest.raises(InputError, match=rf"beta must be 0 or more, got {value}"):
+                OneEuro(beta=value)

@@ -187,13 +187,8 @@ def pipe(variant_pipeline):
 
 
 @pytest.fixture(scope="module")
-def picture():
-    return demo.source_picture(128)
-
-
-@pytest.fixture(scope="module")
-def video():
-    return np.stack(demo.driving_frames(3, 128))
+def video(video):
+    return video[:3]
 
 
 @each_case("options", [{"t": 0.5}, {"t": 0}, {"strategy": "none"}])

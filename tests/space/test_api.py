@@ -154,13 +154,13 @@ def test_preview_and_describe(client):
 
 
 def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):
-    good = client.predict(handle_file(PICTURE), handle_file(DRIVING), start=0, end=0, api_name="/check")
+    good = client.predict(handle_file(PICTURE), handle_file(DRIVING), start=0, end=0.4, api_name="/check")
     assert good.count("<svg") == 2
     assert good.count("<line") == 20
     assert "There is a person in the picture and in the video." in good
     black = tmp_path / "black.png"
     Image.new("RGB", (320, 320)).save(black)
-    bad = client.predict(handle_file(black), handle_file(DRIVING), start=0, end=0, api_name="/check")
+    bad = client.predict(handle_file(black), handle_file(DRIVING), start=0, end=0.4, api_name="/check")
     assert 'class="mc-check fails"' in bad
     assert "The picture: must show a person with both shoulders and a hip in sight, but nobody is found in it" in bad
 
