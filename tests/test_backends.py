@@ -13,6 +13,7 @@ from motion_core.backends import fast_detector, private_ops
 from motion_core.backends.convolutions import (
     BlockConvolution,
     PackedConvolution,
+    PackedNorm,
     PackedResidual,
     PackedUp,
     packed_convolution,
@@ -22,7 +23,7 @@ from motion_core.backends.packing import packed
 from motion_core.backends.sampling import warp_visible
 from motion_core.backends.winograd import WinogradConvolution
 from motion_core.geometry import identity_grid, warp
-from motion_core.networks.tpsmm.blocks import Residual, Up, conv
+from motion_core.networks.tpsmm.blocks import NormReLU, Residual, Up, conv
 from motion_core.transfer import MotionTransfer
 
 CLOSE = {torch.float32: {"atol": 2e-5, "rtol": 1e-5}, torch.bfloat16: {"atol": 0.06, "rtol": 0.02}}
@@ -96,7 +97,17 @@ def test_a_convolution_that_cannot_be_packed_stays():
     assert packed_convolution(layer) is layer
 
 
-@each_case("side", [6, 32])
+@each_case("size", [(4, 5), (1, 1), (8, 8)])
+@torch.inference_mode()
+def test_packed_norm(dtype, size):
+    layer = NormReLU(24).to(dtype)
+    nn.init.normal_(layer.bias)
+    x = features(2, 24, *size, dtype=dtype)
+
+    torch.testing.assert_close(PackedNorm(layer)(x), layer(x), **CLOSE[dtype])
+
+
+@each_case("side", [3, 6, 32])
 @torch.inference_mode()
 def test_packed_up(operators, dtype, side):
     layer = Up(16, 8).to(dtype)
@@ -105,7 +116,7 @@ def test_packed_up(operators, dtype, side):
     torch.testing.assert_close(PackedUp(layer)(x), layer(x), **CLOSE[dtype])
 
 
-@each_case(("width", "size"), [(16, (8, 8)), (128, (8, 12)), (128, (6, 8))])
+@each_case(("width", "size"), [(16, (8, 8)), (128, (8, 12)), (128, (6, 8)), (512, (4, 8))])
 @torch.inference_mode()
 def test_packed_residual(operators, dtype, width, size):
     layer = Residual(width).to(dtype)

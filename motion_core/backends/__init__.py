@@ -2,8 +2,8 @@
 
 "eager" is the networks themselves. "packed", for the published backbone on a processor, is copies of them that share their
 weights: in them weights lie as oneDNN wants them for the input's size, BatchNorms are folded, features are sampled and masked in
-one step, heads with few outputs compute blocks of pixels, and in fp32 the residual blocks' convolutions are Winograd's. "auto" is
-packed where that can be, else eager.
+one step, heads with few outputs compute blocks of pixels, and the residual blocks' convolutions are Winograd's in fp32, also of
+wide maps in bf16 where the processor has no units for its matrices. "auto" is packed where that can be, else eager.
 
 The layered backbone is always eager. Packed, it was as fast as before (22.9 instead of 23.0 ms for the person, 63.1 instead of
 62.3 ms for the image, bf16, one thread of an AVX512-bf16 processor): its maps are small and change their size with the figure.

@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..networks.tpsmm.blocks import PIXELS_WORTH_A_KERNEL, Residual, Up, doubling_kernel
+from ..hardware import has_bfloat16_matrices
+from ..networks.tpsmm.blocks import NormReLU, Residual, Up, doubling_kernel
 from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
 
-WINOGRAD_CHANNELS = 128  # from which it is faster
+# Channels from which it is faster than a convolution in that dtype; for bf16, where the processor computes that by vectors.
+WINOGRAD_CHANNELS = {torch.float32: 128, torch.bfloat16: 512}
+PIXELS_WORTH_DOUBLING = 16  # of a map; below, the larger kernel of the transposed convolution takes longer to read
 BLOCKS = {1: 4, 2: 2, 3: 2}  # output channels: side of the blocks in which pixels are computed together, as measured
 
 
@@ -104,6 +107,26 @@ class BlockConvolution(nn.Module):
         return F.pixel_shuffle(self.blocks(x), self.side)
 
 
+class PackedNorm(nn.Module):
+    """Takes the place of `NormReLU`, whose channels_last kernel takes 4 ms for a map of 512 channels on 16 x 16."""
+
+    def __init__(self, norm: NormReLU) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.shape[-2] * x.shape[-1]
+        if not 1 < pixels <= x.shape[1]:
+            return self.norm(x)
+        return F.relu_(instance_norm(x, self.norm.weight, self.norm.bias, self.norm.eps))
+
+
+def instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Instance normalisation of ``(B, C, H, W)`` with two pixels or more; BatchNorm is the same of a single sample."""
+    samples = [F.batch_norm(each, None, None, weight, bias, True, eps=eps) for each in x.split(1)]
+    return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+
 class PackedUp(nn.Module):
     """Takes the place of `Up`: nearest-neighbour doubling and the convolution as one transposed convolution."""
 
@@ -111,28 +134,27 @@ class PackedUp(nn.Module):
         super().__init__()
         weight = up.conv.weight.detach()
         kernel = doubling_kernel(weight).to(weight.dtype)
-        self.norm = up.norm
+        self.norm = PackedNorm(up.norm)
         self.transposed = PackedConvolution(kernel, up.conv.bias, Geometry(2, 1, transposed=True))
         self.conv = PackedConvolution(weight, up.conv.bias, Geometry(1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2] * x.shape[-1] < PIXELS_WORTH_A_KERNEL:
+        if x.shape[-2] * x.shape[-1] < PIXELS_WORTH_DOUBLING:
             return self.norm(self.conv(F.interpolate(x, scale_factor=2, mode="nearest")))
         return self.norm(self.transposed(x))
 
 
 class PackedResidual(nn.Module):
-    """Takes the place of `Residual`; the sum is made by the second convolution. In fp32 both are Winograd's, where that pays."""
+    """Takes the place of `Residual`; the sum is made by the second convolution. Both are Winograd's, where that pays."""
 
     def __init__(self, residual: Residual) -> None:
         super().__init__()
-        self.norm1, self.norm2 = residual.norm1, residual.norm2
+        self.norm1, self.norm2 = PackedNorm(residual.norm1), PackedNorm(residual.norm2)
         self.conv1, self.conv2 = (
             PackedConvolution(conv.weight, conv.bias, Geometry(1, 1)) for conv in (residual.conv1, residual.conv2)
         )
-        weight = residual.conv1.weight
         self.winograd: nn.ModuleList | None = None
-        if weight.dtype == torch.float32 and weight.shape[0] >= WINOGRAD_CHANNELS:
+        if winograd_pays(residual.conv1.weight):
             self.winograd = nn.ModuleList(
                 WinogradConvolution(conv.weight, conv.bias) for conv in (residual.conv1, residual.conv2)
             )
@@ -143,3 +165,10 @@ class PackedResidual(nn.Module):
         if self.winograd is not None and x.shape[-2] % OUTPUT == 0 and x.shape[-1] % OUTPUT == 0:
             first, second = self.winograd
         return second(self.norm2(first(self.norm1(x))), x)
+
+
+def winograd_pays(weight: Tensor) -> bool:
+    """Whether Winograd's fp32 is faster than a convolution with this weight ``(C', C, 3, 3)`` on a large map."""
+    if weight.dtype == torch.bfloat16 and has_bfloat16_matrices():
+        return False
+    return weight.shape[0] >= WINOGRAD_CHANNELS[weight.dtype]

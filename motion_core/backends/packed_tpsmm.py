@@ -70,8 +70,8 @@ class PackedTPSMM(TPSMMBackbone):
             if level < len(generator.up):
                 out = torch.cat((out, generator.compute(visible(level))), dim=1)
         mask = view.masks[-1]
-        out = torch.addcmul(visible(-1), out, 1 - mask)  # fp32
-        painted = generator.final(generator.compute(out)).float().sigmoid()
+        out = torch.addcmul(generator.compute(visible(-1)), out, generator.compute(1 - mask))
+        painted = generator.final(out).float().sigmoid()
         return torch.lerp(painted, warp(view.features.image, view.motion.deformation), mask)
 
     def visible(self, view: View) -> Tensor:

@@ -39,10 +39,10 @@ def _both_ways(rows: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 class WinogradConvolution(nn.Module):
-    """Takes the place of a 3x3 convolution with stride 1 that keeps the size, for inference in fp32.
+    """Takes the place of a 3x3 convolution with stride 1 that keeps the size, for inference. It computes in fp32.
 
     Args:
-        weight: ``(C', C, 3, 3)``.
+        weight: ``(C', C, 3, 3)``; input and result have its dtype.
         bias: ``(C',)``, or None.
     """
 
@@ -66,28 +66,34 @@ class WinogradConvolution(nn.Module):
         for sample in range(batch):
             for top in range(0, height, OUTPUT * down):
                 rows = min(down, (height - top) // OUTPUT)
-                strip = slice(top, top + OUTPUT * rows)
-                pixels = self._strip(x[sample], top, rows)  # (rows, 4, across, 4, C')
-                target = result[sample, strip].view(rows, OUTPUT, across, OUTPUT, outputs)
-                if more is None:
-                    target.copy_(pixels)
-                else:
-                    torch.add(more[sample, strip].view_as(target), pixels, out=target)
+                products = self._products(x[sample], top, rows)  # (36, rows, across, C')
+                for row in range(rows):
+                    # A row of tiles at a time is taken to its pixels, as to its sums, since it fits into the processor's cache.
+                    pixels = self.from_sums @ products[:, row].reshape(TILE**2, -1)  # (16, across C')
+                    pixels = pixels.view(OUTPUT, OUTPUT, across, outputs).transpose(1, 2)
+                    strip = slice(top + OUTPUT * row, top + OUTPUT * (row + 1))
+                    target = result[sample, strip].view(OUTPUT, across, OUTPUT, outputs)
+                    if more is None:
+                        target.copy_(pixels)
+                    else:
+                        torch.add(more[sample, strip].view_as(target), pixels, out=target)
         return result.permute(0, 3, 1, 2)
 
-    def _strip(self, x: Tensor, top: int, rows: int) -> Tensor:
-        """Rows of tiles of a picture ``(H, W, C)``, from pixel row `top`: ``(rows, 4, W / 4, 4, C')``."""
+    def _products(self, x: Tensor, top: int, rows: int) -> Tensor:
+        """The sums of rows of tiles of a picture ``(H, W, C)``, from pixel row `top`, convolved: ``(36, rows, W / 4, C')``."""
         height, width, channels = x.shape
-        across, count, outputs = width // OUTPUT, TILE**2, self.kernels.shape[2]
+        across, count = width // OUTPUT, TILE**2
         first, last = top - 1, top + OUTPUT * rows + 1  # one row of pixels more on each side
-        around = x.new_zeros(last - first, width + 2, channels)
+        around = torch.zeros(last - first, width + 2, channels)
         inside = slice(max(first, 0), min(last, height))
         around[inside.start - first : inside.stop - first, 1:-1] = x[inside]
-        row, column, channel = around.stride()
-        tiles = around.as_strided(
-            (TILE, TILE, rows, across, channels), (row, column, OUTPUT * row, OUTPUT * column, channel)
-        ).reshape(count, -1)  # (36, rows across C)
-        sums = torch.bmm((self.to_sums @ tiles).view(count, -1, channels), self.kernels)  # (36, rows across, C')
-        sums[_CONSTANT] += self.bias
-        pixels = self.from_sums @ sums.view(count, -1)  # (16, rows across C')
-        return pixels.view(OUTPUT, OUTPUT, rows, across, outputs).permute(2, 0, 3, 1, 4)
+        line, column, channel = around.stride()
+        sums = torch.empty(count, rows, across, channels)
+        for row in range(rows):
+            tiles = around[OUTPUT * row :].as_strided(
+                (TILE, TILE, across, channels), (line, column, OUTPUT * column, channel), OUTPUT * row * line
+            )
+            torch.mm(self.to_sums, tiles.reshape(count, -1), out=sums[:, row].view(count, -1))
+        products = torch.bmm(sums.view(count, -1, channels), self.kernels)  # (36, rows across, C')
+        products[_CONSTANT] += self.bias
+        return products.view(count, rows, across, -1)
