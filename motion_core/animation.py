@@ -81,13 +81,9 @@ class Animation:
 
     def writer(self, path: str | PathLike[str], *, audio: bool = True, provenance: bool = True) -> media.VideoWriter:
         """A writer for these frames; see `AnimationOutput.save`."""
-        check, kind = (
-            (media.check_alpha_output, media.AlphaWriter)
-            if self.transparent
-            else (media.check_output, media.VideoWriter)
-        )
-        check(path, self.inputs)
-        return kind(
+        media.check_output(path, self.inputs, alpha=self.transparent)
+        writer = media.AlphaWriter if self.transparent else media.VideoWriter
+        return writer(
             path,
             self.frame_rate,
             audio_from=self.video if audio else None,

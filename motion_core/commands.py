@@ -137,13 +137,14 @@ def info(options: argparse.Namespace) -> None:
     if options.preview is not None:
         media.check_file(options.preview, ".png", [options.file])
     settings = settings_of(options)
-    about = media.describe(options.file)
+    about = media.open_video(options.file)
+    cuts = list(media.scene_cuts(about)) if about.frame_count > 1 else []  # looks at all frames
     for line in media_lines(about):
         print(line)
     pipeline = _load(options)
     if about.kind != "picture":
         for line in driving_lines(
-            about, pipeline.subject.describe_driving(about.size, pipeline.network_size(settings), settings)
+            about, cuts, pipeline.subject.describe_driving(about.size, pipeline.network_size(settings), settings)
         ):
             print(line)
     if about.kind in ("picture", "animation"):
@@ -233,27 +234,27 @@ def describe_pipeline(pipeline: MotionInterpPipeline) -> str:
     )
 
 
-def media_lines(about: media.MediaInfo) -> list[str]:
+def media_lines(about: media.VideoSource) -> list[str]:
     """What a file is, for people."""
     height, width = about.size
     turned = f", turned by {about.rotation} degrees" if about.rotation else ""
-    lines = [f"{about.path}: a {about.kind}, {width} x {height}{turned}"]
+    lines = [f"{about.name}: a {about.kind}, {width} x {height}{turned}"]
     if about.kind != "picture":
         variable = " on average, variable" if about.is_variable else ""
         sound = "with sound" if about.has_audio else "without sound"
         rate, seconds = float(about.frame_rate), float(about.duration)
         lines.append(f"{about.frame_count} frames, {rate:.3f} frames/s{variable}, {seconds:.2f} s, {sound}")
     lines += [track.describe() for track in about.sound_tracks]
-    if about.damage:
-        lines.append(about.damage)
+    if damage := about.describe_damage():
+        lines.append(damage)
     return lines
 
 
-def driving_lines(about: media.MediaInfo, placement: str) -> list[str]:
+def driving_lines(about: media.VideoSource, scene_cuts: list[float], placement: str) -> list[str]:
     """What becomes of a driving video, for people."""
     lines = [f"as a driving video: {about.frame_count} frames, {placement}"]
-    if about.scene_cuts:
-        times = ", ".join(f"{time:.2f}" for time in about.scene_cuts)
+    if scene_cuts:
+        times = ", ".join(f"{time:.2f}" for time in scene_cuts)
         lines.append(
             f"it has scene cuts at {times} s: choose one scene with --start and --end, motion does not cross a cut"
         )
@@ -289,7 +290,7 @@ def _check_outputs(options: argparse.Namespace, settings: AnimationSettings) -> 
             raise InputError(
                 f"{options.output}: a video with transparency cannot be resumed, render it without --resume"
             )
-        kind = media.check_alpha_output(options.output, inputs)
+        kind = media.check_output(options.output, inputs, alpha=True)
     else:
         kind = media.check_job(options.output, inputs, resume=options.resume)
     if kind == "gif" and options.resume:

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import media
 from .errors import InputError
-from .media.sheets import captioned, reduced
+from .media.comparison import captioned, reduced
 from .people import LONGEST
 from .settings import AnimationSettings
 

@@ -15,7 +15,7 @@ import torch
 
 from motion_core import InputError
 from motion_core.live import LivePicture
-from motion_core.media.browser_frames import decode_frame, encode_jpeg
+from motion_core.media.pictures import decode_frame, encode_jpeg
 from motion_core.structures import Keypoints
 
 from .workers import Workers

@@ -74,7 +74,7 @@ def visit(url: str, number: int, until: float, folder: Path, tally: Tally) -> No
                 tally.add("lost")
                 print(f"client {number}: {type(error).__name__}: {error}", file=sys.stderr)
             else:
-                about = media.describe(video)
+                about = media.open_video(video)
                 owner = about.size == size_of(number) and about.frame_count == FRAMES
                 outcome = "bad files taken" if is_bad else "done" if owner else "wrong owner"
                 tally.add(outcome, time.monotonic() - began)

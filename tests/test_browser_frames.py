@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from motion_core import InputError, demo
-from motion_core.media.browser_frames import decode_frame, encode_jpeg
+from motion_core.media.pictures import decode_frame, encode_jpeg
 
 
 def written(size, kind):

@@ -120,12 +120,12 @@ def test_noise_in_the_middle_leaves_the_rest_and_is_said(tmp_path, caplog, name,
 
 
 def test_a_recording_of_a_browser_is_taken(tmp_path, caplog):
-    """It ends in the identifier of an element that was never written."""
+    """It ends in the identifier of an element that was never written, and lacks nothing."""
     path = files.write_video(tmp_path / "a.webm", 20, codec="libvpx")
     with path.open("ab") as file:
         file.write(b"\xa3")
     assert numbers(media.open_video(path)) == list(range(20))
-    assert "its structure is broken" in caplog.text
+    assert not caplog.text
 
 
 class Pipe(io.RawIOBase):
@@ -208,7 +208,7 @@ def test_of_a_file_that_was_cut_off_what_is_there_can_be_had(tmp_path, name, cod
         media.open_video(path)
     with pytest.raises(InputError, match="is damaged or cut off"):
         media.open_frames(path)
-    assert 5 < len(list(media.open_video(path, on_damage="skip"))) < 50
+    assert 3 < len(list(media.open_video(path, on_damage="skip"))) < 50
 
 
 def test_frames_without_time_stamps_begin_before_those_with_them():

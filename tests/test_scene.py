@@ -28,7 +28,7 @@ from motion_core.__main__ import main
 from motion_core.contact_sheet import contact_sheet, sheet_beside
 from motion_core.figure import before, box_in_frame, cut_out, put, straight
 from motion_core.framing import free_part, network_points, place_in, place_own, roomy, to_network
-from motion_core.media import AlphaWriter, check_alpha_output
+from motion_core.media import AlphaWriter, check_output
 from motion_core.networks.layered.composition import enlarged, figure_share
 from motion_core.networks.layered.limbs import PARENTS
 from motion_core.people import hidden_by
@@ -290,7 +290,7 @@ def test_other_endings_have_no_transparency(tmp_path):
         with pytest.raises(
             InputError, match=r"must end in one of \.webm, \.mov, or a folder name ending in / .*to have"
         ):
-            check_alpha_output(tmp_path / name)
+            check_output(tmp_path / name, alpha=True)
 
 
 def test_a_failed_video_with_transparency_leaves_nothing(tmp_path):

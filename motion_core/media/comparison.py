@@ -1,21 +1,23 @@
-"""Videos side by side under captions, composed with moviepy; frames come from and go to this package's own files.
+"""Videos side by side under captions, composed with moviepy, and frames of two in one picture.
 
-moviepy's own reader and writer drop and repeat frames, so only its layout and text are used.
+moviepy's own reader and writer drop and repeat frames, so only its layout and text are used; frames come from and go to this
+package's own files.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
 from .paths import check_output, existing_file
-from .pictures import Picture, load_image
-from .reading import VideoSource, open_video
+from .pictures import ImageSource, load_image
+from .sources import VideoSource, open_video
 from .writing import VideoWriter
 
 if TYPE_CHECKING:
@@ -24,12 +26,13 @@ if TYPE_CHECKING:
 _GAP = 4  # pixels between the videos
 _SMALLEST = 12  # pixels of type
 _BACKGROUND = (16, 16, 16)
-_ROUNDING = 0.01  # frames; moviepy's times are floats, and must not fall before the frame that they mean
-_ENDLESS = 1e9  # seconds; the frames are counted here, not by moviepy
+_TILE, _TYPE = 256, 14  # pixels of a still frame's longer side, and of type above it
+_CHECKS = 12, (255, 255, 255), (204, 204, 204)  # side and colours of the pattern that stands for transparency
+_ENDLESS = 1e9  # seconds of moviepy's, which are numbers of frames here
 
 
 def compose_comparison(
-    sources: Sequence[VideoSource | Picture],
+    sources: Sequence[VideoSource | ImageSource],
     captions: Sequence[str],
     output: str | os.PathLike[str],
     *,
@@ -57,16 +60,30 @@ def compose_comparison(
     if height is not None and (isinstance(height, bool) or not isinstance(height, int) or height < 16):
         raise InputError(f"height: must be a whole number of at least 16 pixels, got {height!r}")
     check_output(output)
-    players = [_Player(source) for source in sources]
-    videos = [player.source for player in players if player.source is not None]
+    opened = [_opened(source) for source in sources]
+    videos = [each for each in opened if isinstance(each, VideoSource)]
     if not videos:
         raise InputError("sources: must have at least one video, got pictures only")
     rate = videos[-1].frame_rate
+    shown = [replace(each, frame_rate=rate) if isinstance(each, VideoSource) else each for each in opened]
     count = max(round(video.duration * rate) for video in videos)
-    clip = _layout(players, captions, height or players[-1].size[0], None if font is None else _font_file(font))
+    clip = _layout(shown, captions, height or _size_of(shown[-1])[0], None if font is None else _font_file(font))
     with VideoWriter(output, rate, audio_from=audio_from, metadata=metadata) as writer:
         for index in range(count):
-            writer.write(clip.get_frame(float(index / rate)))
+            writer.write(clip.get_frame(index))
+
+
+def _opened(source: VideoSource | ImageSource) -> VideoSource | np.ndarray:
+    """A video as it is or opened, a picture as ``(H, W, 3)`` uint8."""
+    if isinstance(source, VideoSource):
+        return source
+    if isinstance(source, str | os.PathLike) and (video := open_video(source)).kind != "picture":
+        return video
+    return load_image(source)
+
+
+def _size_of(shown: VideoSource | np.ndarray) -> tuple[int, int]:
+    return shown.size if isinstance(shown, VideoSource) else (shown.shape[0], shown.shape[1])
 
 
 def _font_file(font: str | os.PathLike[str]) -> str:
@@ -78,40 +95,10 @@ def _font_file(font: str | os.PathLike[str]) -> str:
     return str(path)
 
 
-class _Player:
-    """The frame of a source at a time that never goes back."""
-
-    def __init__(self, source: VideoSource | Picture) -> None:
-        self.source = _video_of(source)
-        self.size: tuple[int, int]
-        self._index = 0
-        self._frames: Iterator[np.ndarray] = iter(())
-        if self.source is None:
-            self._frame = load_image(source)  # type: ignore[arg-type]  # not a video, so a picture
-            self.size = (self._frame.shape[0], self._frame.shape[1])
-        else:
-            self._frames, self.size = iter(self.source), self.source.size
-            self._frame = next(self._frames)
-
-    def at(self, seconds: float) -> np.ndarray:
-        """Return ``(H, W, 3)`` uint8; after the end, the last frame."""
-        wanted = 0 if self.source is None else int(seconds * float(self.source.frame_rate) + _ROUNDING)
-        while self._index < wanted and (frame := next(self._frames, None)) is not None:
-            self._frame = frame
-            self._index += 1
-        return self._frame
-
-
-def _video_of(source: VideoSource | Picture) -> VideoSource | None:
-    if isinstance(source, VideoSource):
-        return source
-    if not isinstance(source, str | os.PathLike):
-        return None
-    video = open_video(source)
-    return None if video.kind == "picture" else video
-
-
-def _layout(players: Sequence[_Player], captions: Sequence[str], height: int, font: str | None) -> VideoClip:
+def _layout(
+    shown: Sequence[VideoSource | np.ndarray], captions: Sequence[str], height: int, font: str | None
+) -> VideoClip:
+    """A clip whose frames are asked for one after the other, each once; its seconds are their numbers."""
     try:
         from moviepy import CompositeVideoClip, VideoClip
     except ImportError as error:
@@ -119,9 +106,10 @@ def _layout(players: Sequence[_Player], captions: Sequence[str], height: int, fo
 
     type_size = max(_SMALLEST, height // 16)
     clips, left, top = [], 0, 2 * type_size
-    for player, caption in zip(players, captions, strict=True):
-        width = max(1, round(player.size[1] * height / player.size[0]))
-        video = VideoClip(_scaled(player, width, height), duration=_ENDLESS)
+    for source, caption in zip(shown, captions, strict=True):
+        size = _size_of(source)
+        width = max(1, round(size[1] * height / size[0]))
+        video = VideoClip(_player(source, width, height), duration=_ENDLESS)
         clips += [
             video.with_position((left, top)),
             _caption(caption, width, top, type_size, font).with_position((left, 0)),
@@ -130,12 +118,18 @@ def _layout(players: Sequence[_Player], captions: Sequence[str], height: int, fo
     return CompositeVideoClip(clips, size=(left - _GAP, top + height), bg_color=_BACKGROUND)
 
 
-def _scaled(player: _Player, width: int, height: int) -> Callable[[float], np.ndarray]:
-    def frame_at(seconds: float) -> np.ndarray:
-        frame = player.at(seconds)
-        if frame.shape[:2] == (height, width):
-            return frame
-        return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS))
+def _player(source: VideoSource | np.ndarray, width: int, height: int) -> Callable[[float], np.ndarray]:
+    """Gives the frame of each number ``(height, width, 3)`` uint8; after the end, the last one."""
+    frames = iter(source) if isinstance(source, VideoSource) else iter([source])
+    shown, number = next(frames), 0
+
+    def frame_at(wanted: float) -> np.ndarray:
+        nonlocal shown, number
+        while number < wanted:
+            shown, number = next(frames, shown), number + 1
+        if shown.shape[:2] == (height, width):
+            return shown
+        return np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.LANCZOS))
 
     return frame_at
 
@@ -162,3 +156,41 @@ def _caption(text: str, width: int, height: int, type_size: int, font: str | Non
     picture = Image.new("RGB", (width, height), _BACKGROUND)
     picture.paste(Image.fromarray(clip.get_frame(0)), (max(0, (width - clip.w) // 2), (height - 3 * type_size) // 2))
     return ImageClip(np.asarray(picture), duration=_ENDLESS)
+
+
+def reduced(frame: np.ndarray, longest: int) -> np.ndarray:
+    """A frame ``(H, W, 3 or 4)`` uint8, neither side above `longest`."""
+    scale = longest / max(frame.shape[:2])
+    if scale >= 1:
+        return frame
+    size = (max(1, round(scale * frame.shape[1])), max(1, round(scale * frame.shape[0])))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BOX))
+
+
+def captioned(upper: Sequence[np.ndarray], lower: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
+    """Two rows of frames ``(H, W, 3 or 4)`` uint8, a caption above each pair: ``(H, W, 3)`` uint8."""
+    rows = [[_tile(frame) for frame in frames] for frames in (upper, lower)]
+    width = max(tile.width for row in rows for tile in row) + _GAP
+    heights = [max(tile.height for tile in row) + _GAP for row in rows]
+    sheet = Image.new("RGB", (width * len(captions) - _GAP, 2 * _TYPE + sum(heights) - _GAP), _BACKGROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TYPE)
+    for number, caption in enumerate(captions):
+        pen.text((number * width + _GAP, _TYPE // 3), caption, font=font)
+        top = 2 * _TYPE
+        for row, height in zip(rows, heights, strict=True):
+            tile = row[number]
+            sheet.paste(tile, (number * width + (width - _GAP - tile.width) // 2, top))
+            top += height
+    return np.asarray(sheet)
+
+
+def _tile(frame: np.ndarray) -> Image.Image:
+    small = Image.fromarray(reduced(frame, _TILE))
+    if small.mode != "RGBA":
+        return small
+    side, light, dark = _CHECKS
+    rows, columns = np.indices((small.height, small.width)) // side
+    pattern = np.where(((rows + columns) % 2)[..., None] == 0, np.array(light), np.array(dark))
+    tile = Image.fromarray(pattern.astype(np.uint8))
+    tile.paste(small, mask=small.getchannel("A"))
+    return tile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,7 +20,6 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from .matroska import broken_structure
 from .timing import DEFAULT_RATE, Clock
 
 _MAY_JUMP = cast(int, Flags.ts_discont.value)  # of formats
@@ -31,6 +30,7 @@ _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin o
 # Seconds that a file may be shorter than it says, which counts the delay of MP3; more is missing.
 _MISSING = Fraction(1, 4)
 _AVI_HEAD = 8  # bytes that every picture takes in an AVI file, at least
+_MATROSKA_HEAD = 1024  # bytes between two packets of Matroska, at most (64 were met): of more, FFmpeg has made no sense
 
 # Demuxers of real media files. Playlists (HLS, DASH, concat) are not among them: a text file renamed to .mp4 could
 # name any other file or address, and FFmpeg would open it.
@@ -53,15 +53,10 @@ def open_container(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def moving_streams(container: InputContainer) -> list[VideoStream]:
-    """Return the video tracks that are not cover art."""
-    covers = Disposition.attached_pic | Disposition.timed_thumbnails
-    return [stream for stream in container.streams.video if not stream.disposition & covers]
-
-
 def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the video track that a player shows: not cover art; the default track, or else the largest."""
-    moving = moving_streams(container)
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not moving:
         found = "a cover picture" if container.streams.video else "sound" if container.streams.audio else "neither"
         raise InputError(f"{path}: must hold moving pictures, but has no video track (it holds {found})")
@@ -230,21 +225,21 @@ def measure(path: Path, *, take_cut_off: bool = False) -> Track:
         missing = _missing(container, stream, found)
         if missing and not take_cut_off:
             raise InputError(f"{path}: is damaged or cut off, {missing} (on_damage='skip' uses what is there)")
-        faults = [f"is damaged or cut off, {missing}"] if missing else []
-        faults += found.faults()
-        if container.format.name.startswith("matroska"):
-            faults += broken_structure(path)
-        stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-        time_base = stream.time_base or Fraction(1, 1)
-        has_audio = any(audio.codec_context is not None for audio in container.streams.audio)
-        last = (has_audio, not found.jumps, tuple(faults))
+        time_base, stated = (
+            stream.time_base or Fraction(1),
+            (stream.average_rate, stream.guessed_rate, stream.base_rate),
+        )
         ticks = found.ticks()
         if ticks is None:
             clock = Clock.steady(found.count, next((rate for rate in stated if rate), DEFAULT_RATE))
-            return Track(stream.index, None, time_base, clock, found.guessed_origin(time_base, clock.rate), *last)
-        times = (ticks - ticks[0]) * float(time_base)
-        clock = Clock.measured(times, found.last_duration * float(time_base), stated)
-        return Track(stream.index, ticks, time_base, clock, int(ticks[0]) * time_base, *last)
+            origin = found.guessed_origin(time_base, clock.rate)
+        else:
+            times = (ticks - ticks[0]) * float(time_base)
+            clock = Clock.measured(times, found.last_duration * float(time_base), stated)
+            origin = int(ticks[0]) * time_base
+        faults = ((f"is damaged or cut off, {missing}",) if missing else ()) + found.faults(clock.variable)
+        has_audio = any(audio.codec_context is not None for audio in container.streams.audio)
+        return Track(stream.index, ticks, time_base, clock, origin, has_audio, not found.jumps, faults)
 
 
 @dataclass
@@ -260,16 +255,24 @@ class _Found:
     end: Fraction = Fraction(0)  # of the last packet of any stream
     broken_off: str = ""
     jumps: tuple[Fraction, ...] = ()
+    bytes: array[int] = field(
+        default_factory=lambda: array("q")
+    )  # of Matroska: begin and end of a packet, milliseconds
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream) -> _Found:
         found, last, packets = cls(), -(2**63), Packets(container)
+        # FFmpeg says this of Matroska in its log only, which PyAV hands on under Python's lock: decoders in other threads
+        # could wait for ever. Packets with transparency may have any number of bytes between them.
+        dense = container.format.name.startswith("matroska") and stream.metadata.get("alpha_mode") != "1"
         try:
             for packet in packets:
                 if packet.size == 0:
                     continue
                 if packet.pts is not None and packet.time_base is not None:
                     found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                if dense and packet.pos is not None:
+                    found.bytes.extend((packet.pos, packet.pos + packet.size, round(1000 * found.end)))
                 if packet.stream.index != stream.index or packet.is_discard:
                     continue
                 found.count += 1
@@ -303,14 +306,28 @@ class _Found:
         origin = sum(self.shown) * time_base / known - Fraction(sum(self.place), known) / rate
         return Fraction(round(origin * 1000), 1000)
 
-    def faults(self) -> list[str]:
+    def skipped(self) -> list[float]:
+        """When FFmpeg skipped bytes that it could make no sense of, in seconds."""
+        packets = np.array(self.bytes, np.int64).reshape(-1, 3)
+        begin, end, time = packets[np.argsort(packets[:, 0])].T
+        apart = begin[1:] - np.maximum.accumulate(end)[:-1] > _MATROSKA_HEAD
+        return [float(each) / 1000 for each in time[:-1][apart]]
+
+    def faults(self, variable: bool) -> tuple[str, ...]:
+        """What is wrong, to be said after the file's name; `variable`: whether frames are not in steady time."""
         found = [self.broken_off.removeprefix(", ")] if self.broken_off else []
         if self.corrupt:
             found.append(f"damaged packets of its video: {self.corrupt}")
+        if variable and (skipped := self.skipped()):
+            found.append(f"its structure is broken at {_listed(skipped)} s, and pictures may be missing there")
         if self.jumps:
-            times = ", ".join(f"{float(time):.2f}" for time in self.jumps[:5])
+            times = _listed(self.jumps)
             found.append(f"its time stamps jump at {times} s, and what follows is shown right after what came before")
-        return found
+        return tuple(found)
+
+
+def _listed(times: Sequence[Fraction | float]) -> str:
+    return ", ".join(f"{float(time):.2f}" for time in times[:5])
 
 
 def _missing(container: InputContainer, stream: VideoStream, found: _Found) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -15,6 +15,7 @@ import torch
 from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -23,9 +24,7 @@ from PIL import Image, PngImagePlugin
 from ..errors import InputError
 from .containers import open_container
 from .decoding import ready
-from .sound import IN_MP4, IN_WEBM, Sound, SoundCodecs
-
-logger = logging.getLogger(__name__)
+from .sound import IN_MOV, IN_MP4, IN_WEBM, Sound, SoundCodecs
 
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _BT709 = 1  # FFmpeg's number of the primaries, the transfer curve and the matrix alike
@@ -67,7 +66,7 @@ _VP9 = {"crf": "18", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-use
 FORMATS = {
     "mp4": Format("mp4", "libx264", "yuv420p", {"preset": "medium"}, IN_MP4, 3),
     "webm": Format("webm", "libvpx-vp9", "yuva420p", _VP9, IN_WEBM, 4),
-    "mov": Format("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, IN_MP4, 4),
+    "mov": Format("mov", "prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, IN_MOV, 4),
 }
 
 
@@ -125,39 +124,26 @@ class VideoSink:
             if torch.backends.cpu.get_cpu_capability() == "AVX512":
                 # With AVX-512 (x264 165), 6 of 981 encodings of the same four frames differed in the last bytes; with AVX2, none.
                 options["x264-params"] = "asm=avx2"
+        self._container = _open_output(path, form.container, metadata)
         try:
-            self._begin(path, (height, width), options, metadata)
-        except (av.FFmpegError, ValueError) as error:
-            if sound is None:
-                raise
-            logger.warning("%s: has no sound, which does not fit into it: %s", path, error)
-            self._sound = None
-            self._begin(path, (height, width), options, metadata)
-
-    def _begin(self, path: Path, size: tuple[int, int], options: dict[str, str], metadata: Mapping[str, str]) -> None:
-        """Open the file and write its header; raises what FFmpeg does where the sound does not fit into it."""
-        self._container = _open_output(path, self._form.container, metadata)
-        try:
-            stream = self._container.add_stream(self._form.codec, rate=self._rate, options=options)
-            self._stream = cast(VideoStream, stream)
-            self._stream.height, self._stream.width = size
-            self._stream.pix_fmt = self._form.pixels
-            if self._form.channels == 4:
+            self._stream = cast(VideoStream, self._container.add_stream(form.codec, rate=frame_rate, options=options))
+            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, form.pixels
+            if form.channels == 4:
                 self._stream.metadata["alpha_mode"] = "1"  # WebM says so for each track
             context = self._stream.codec_context
-            context.time_base = 1 / self._rate
+            context.time_base = 1 / frame_rate
             context.color_range = ColorRange.MPEG
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.open()
-            if self._sound:
-                self._sound.add_to(self._container)
+            if sound:
+                sound.add_to(self._container)
             self._container.start_encoding()
-        except av.codec.codec.UnknownCodecError as error:
+        except BaseException as error:
             self._container.close()
-            codec = self._form.codec
-            raise InputError(f"{codec}: this FFmpeg has none; install PyAV from its wheels: pip install av") from error
-        except BaseException:
-            self._container.close()
+            if isinstance(error, av.codec.codec.UnknownCodecError):
+                raise InputError(
+                    f"{form.codec}: this FFmpeg has none; install PyAV from its wheels: pip install av"
+                ) from error
             raise
 
     def write(self, frame: np.ndarray) -> None:
@@ -259,8 +245,18 @@ class GifSink:
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
         self.close()
+        size = self._stream.width, self._stream.height
         with av.open(str(self._waiting)) as waiting:
-            palette = next(_filtered("palettegen", waiting.decode(video=0)))
+            palette = next(_filtered(waiting.decode(video=0), _graph("palettegen", "", (*size, "bgr0"))))
+        use = _graph(
+            "paletteuse",
+            "dither=floyd_steinberg",
+            (*size, "bgr0"),
+            (palette.width, palette.height, palette.format.name),
+        )
+        palette.pts = 0
+        for picture in (palette, None):
+            use.vpush(picture, at=1)
         end = max(round(self._count * _TICK / self._rate), self._ticks[-1] + _SHORTEST)
         last = {"final_delay": str(min(end - self._ticks[-1], 65535))}
         with (
@@ -268,9 +264,8 @@ class GifSink:
             av.open(f"file:{self._path}", "w", format="gif", container_options=last) as gif,
         ):
             stream = gif.add_stream("gif", rate=_TICK)
-            stream.height, stream.width, stream.pix_fmt = self._stream.height, self._stream.width, "pal8"
-            frames = _filtered("paletteuse=dither=floyd_steinberg", waiting.decode(video=0), palette)
-            for tick, picture in zip(self._ticks, frames, strict=True):
+            stream.width, stream.height, stream.pix_fmt = *size, "pal8"
+            for tick, picture in zip(self._ticks, _filtered(waiting.decode(video=0), use), strict=True):
                 picture.pts, picture.time_base = tick, Fraction(1, _TICK)
                 gif.mux(stream.encode(picture))
             gif.mux(stream.encode(None))
@@ -281,30 +276,22 @@ class GifSink:
         self._container.close()
 
 
-def _filtered(name: str, frames: Iterator[VideoFrame], *others: VideoFrame) -> Iterator[VideoFrame]:
-    """Frames through one of FFmpeg's filters, which takes further inputs of a single frame each."""
-    graph: Graph | None = None
-    for frame in frames:
-        if graph is None:
-            graph = Graph()
-            wanted, options = (*name.split("=", 1), "")[:2]
-            node, sink = graph.add(wanted, options), graph.add("buffersink")
-            sources = [
-                graph.add_buffer(width=f.width, height=f.height, format=f.format, time_base=Fraction(1, _TICK))
-                for f in (frame, *others)
-            ]
-            for number, source in enumerate(sources):
-                source.link_to(node, 0, number)
-            node.link_to(sink)
-            graph.configure()
-            for source, other in zip(sources[1:], others, strict=True):
-                other.pts = 0
-                source.push(other)
-                source.push(None)
-        sources[0].push(frame)
-        yield from ready(graph)
-    if graph is not None:
-        sources[0].push(None)
+def _graph(name: str, options: str, *inputs: tuple[int, int, str]) -> Graph:
+    """One of FFmpeg's filters, ready to be used, whose inputs are of (width, height, pixel format)."""
+    graph = Graph()
+    node, sink = graph.add(name, options), graph.add("buffersink")
+    for number, (width, height, pixels) in enumerate(inputs):
+        source = graph.add_buffer(width=width, height=height, format=VideoFormat(pixels), time_base=Fraction(1, _TICK))
+        source.link_to(node, 0, number)
+    node.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _filtered(frames: Iterator[VideoFrame], graph: Graph) -> Iterator[VideoFrame]:
+    """Frames through the first input of a filter."""
+    for frame in chain(frames, (None,)):
+        graph.vpush(frame, at=0)
         yield from ready(graph)
 
 

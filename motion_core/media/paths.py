@@ -18,9 +18,7 @@ from ..atomic import final_path
 from ..errors import InputError
 
 FRAMES = "frames"  # the kind of a folder of PNG files; files are of the kind that their ending names
-ENDINGS = {".mp4": "mp4", ".gif": "gif"}
-_ALPHA_ENDINGS = {".webm": "webm", ".mov": "mov"}
-_KNOWN = f"{', '.join(ENDINGS)}, or a folder name ending in {os.sep} for PNG frames"
+_ENDINGS, _ALPHA_ENDINGS = (".mp4", ".gif"), (".webm", ".mov")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # of the web; a Path has lost the second slash; C:/ is none
 
 
@@ -75,27 +73,37 @@ class FileStamp:
 
 
 def check_output(
-    path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = (), *, filled: bool = False
+    path: str | os.PathLike[str],
+    others: Iterable[str | os.PathLike[str]] = (),
+    *,
+    alpha: bool = False,
+    filled: bool = False,
 ) -> str:
-    """Return the kind of an output path ("mp4", "gif" or "frames") if it can be written; call it before long work.
+    """Return the kind of an output path if it can be written, "frames" or its ending; call it before long work.
 
     A path that ends in a separator, or an existing folder, means a folder of PNG frames. Links are followed.
 
     Args:
-        path: where to.
+        path: where to: .mp4, .gif or a folder.
         others: files that the output must not replace, such as those that it is made from.
+        alpha: the output has transparency: .webm, .mov or a folder.
         filled: whether a folder may have something in it.
 
     Raises:
         InputError: unknown ending, no such parent folder, no permission, a folder with something in it, or one of `others`.
     """
-    if not os.fspath(path):
+    text, ending = os.fspath(path), Path(path).suffix.lower()
+    if not text:
         raise InputError("output: must be the name of a file or folder, got an empty one")
-    kind = _kind_of(path)
-    if kind != FRAMES:
-        check_file(path, Path(path).suffix, others)
-        return kind
-    check_other(path, others)
+    if not os.path.isdir(text) and not text.endswith((os.sep, os.altsep or os.sep)):
+        endings = _ALPHA_ENDINGS if alpha else _ENDINGS
+        if ending not in endings:
+            known = f"{', '.join(endings)}, or a folder name ending in {os.sep} for PNG frames"
+            wanted = f"{known} to have transparency" if alpha else known
+            raise InputError(f"{text}: must end in one of {wanted}, got {Path(text).suffix or 'no ending'!r}")
+        check_file(path, ending, others)
+        return ending[1:]
+    _check_other(path, others)
     target = Path(path)
     with naming(target):
         if target.exists() and not target.is_dir():
@@ -109,7 +117,7 @@ def check_output(
                     f"name a new one in it"
                 )
         _check_writable(target)
-    return kind
+    return FRAMES
 
 
 def check_file(path: str | os.PathLike[str], ending: str, others: Iterable[str | os.PathLike[str]] = ()) -> Path:
@@ -126,7 +134,7 @@ def check_file(path: str | os.PathLike[str], ending: str, others: Iterable[str |
     target = Path(path)
     if target.suffix.lower() != ending.lower():
         raise InputError(f"{target}: must end in {ending}, got {target.suffix or 'no ending'!r}")
-    check_other(path, others)
+    _check_other(path, others)
     with naming(target):
         if target.exists() and not target.is_file():
             raise InputError(f"{target}: must be a file that can be replaced, but is something else")
@@ -134,48 +142,15 @@ def check_file(path: str | os.PathLike[str], ending: str, others: Iterable[str |
     return target
 
 
-def check_alpha_output(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]] = ()) -> str:
-    """Return the kind of an output with transparency ("webm", "mov" or "frames") if it can be written.
-
-    Args:
-        path: where to; one that ends in a separator, or an existing folder, means PNG files.
-        others: files that it must not replace.
-
-    Raises:
-        InputError: another ending, or what `check_output` refuses.
-    """
-    ending = Path(path).suffix.lower()
-    if os.path.isdir(path) or os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
-        return check_output(path, others)
-    if ending not in _ALPHA_ENDINGS:
-        known = f"{', '.join(_ALPHA_ENDINGS)}, or a folder name ending in {os.sep} for PNG files"
-        raise InputError(f"{path}: must end in one of {known} to have transparency, got {ending or 'no ending'!r}")
-    check_file(path, ending, others)
-    return _ALPHA_ENDINGS[ending]
-
-
-def check_other(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> None:
+def _check_other(path: str | os.PathLike[str], others: Iterable[str | os.PathLike[str]]) -> None:
     """Raise InputError if `path` is one of the files `others`, under whatever name."""
     for other in others:
-        if _same(path, other):
+        try:
+            same = os.path.samefile(path, other)
+        except OSError:  # one of them is not there yet
+            same = os.path.realpath(path) == os.path.realpath(other)
+        if same:
             raise InputError(f"{path}: must be another file than {other}, which it would replace")
-
-
-def _same(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.samefile(a, b)
-    except OSError:  # one of them is not there yet
-        return os.path.realpath(a) == os.path.realpath(b)
-
-
-def _kind_of(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    if text.endswith(os.sep) or (os.altsep and text.endswith(os.altsep)) or os.path.isdir(text):
-        return FRAMES
-    kind = ENDINGS.get(Path(text).suffix.lower())
-    if kind is None:
-        raise InputError(f"{text}: must end in one of {_KNOWN}, got {Path(text).suffix or 'no ending'!r}")
-    return kind
 
 
 def _check_writable(target: Path) -> None:

@@ -25,6 +25,7 @@ from .paths import existing_file
 logger = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
+MAX_FRAME = 8_000_000  # pixels of a frame that a browser sends
 # Formats that Pillow decodes by itself. It would hand EPS to Ghostscript, a program that a stranger's file can steer.
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
 # What Pillow raises for damaged files.
@@ -35,10 +36,10 @@ BAD_DATA = (
 _PILLOWS_LIMIT = threading.Lock()
 
 Color = tuple[int, int, int] | str
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 
-def load_image(source: Picture, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def load_image(source: ImageSource, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return a picture as (H, W, 3) uint8 sRGB.
 
     Files and PIL images are turned upright (EXIF), brought to sRGB (embedded colour profile) and laid on `background`
@@ -280,7 +281,9 @@ def _from_tensor(tensor: torch.Tensor, background: tuple[int, int, int], max_pix
     return _from_array(array, background, max_pixels, "tensor")
 
 
-def image_tensor(source: Picture, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+def image_tensor(
+    source: ImageSource, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS
+) -> torch.Tensor:
     """Return a picture as ``(1, 3, H, W)`` float32 in [0, 1]; see `load_image`. A tensor keeps its exact values."""
     pixels = load_image(source, background=background, max_pixels=max_pixels)
     if isinstance(source, torch.Tensor):
@@ -297,3 +300,27 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     """Return ``(B, 3, H, W)`` in [0, 1] as ``(B, H, W, 3)`` uint8, rounded; values outside are clamped."""
     pixels = images.detach().float().clamp(0, 1).mul(255).round().byte()
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def decode_frame(data: bytes) -> np.ndarray:
+    """A frame ``(H, W, 3)`` uint8 RGB of a JPEG or PNG in memory, as a browser sends it; no other format is tried.
+
+    Raises:
+        InputError: it is neither, damaged, or larger than `MAX_FRAME`, which is found before it is decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            if image.width * image.height > MAX_FRAME:
+                raise InputError(f"frame: must have at most {MAX_FRAME} pixels, got {image.width} x {image.height}")
+            return np.asarray(image.convert("RGB"))
+    except InputError:
+        raise
+    except BAD_DATA:
+        raise InputError(f"frame: must be a JPEG or PNG, got {len(data)} bytes that are neither") from None
+
+
+def encode_jpeg(frame: np.ndarray, quality: int) -> bytes:
+    """A frame ``(H, W, 3)`` uint8 RGB as a JPEG of a quality from 1 to 95."""
+    stream = io.BytesIO()
+    Image.fromarray(frame).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()

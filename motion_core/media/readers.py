@@ -15,7 +15,7 @@ from PIL import Image, features
 from ..errors import InputError
 from .containers import open_container
 from .paths import FileStamp
-from .pictures import BAD_DATA, Picture, flatten, load_image, open_picture, picture_size
+from .pictures import BAD_DATA, ImageSource, flatten, load_image, open_picture, picture_size
 from .timing import DEFAULT_RATE, Clock
 
 _NEAR = 32  # frames; to go on decoding this far is as quick as to open the file and seek again
@@ -106,7 +106,7 @@ class PictureReader(FrameReader):
 
     def __init__(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[ImageSource],
         folder: Path | None,
         rate: Fraction | None,
         background: Color,
@@ -212,10 +212,13 @@ class AnimationReader(FrameReader):
         path: the file, which exists.
         background: the colour.
         max_pixels: larger ones are refused.
+        rate: of a still picture.
         measure: decode all of it now, to know when frames are shown and whether it is damaged; else they are only counted.
     """
 
-    def __init__(self, path: Path, background: Color, max_pixels: int, *, measure: bool = True) -> None:
+    def __init__(
+        self, path: Path, background: Color, max_pixels: int, rate: Fraction | None = None, *, measure: bool = True
+    ) -> None:
         self.path, self.name = path, str(path)
         self._file, self._background, self._max_pixels = path, background, max_pixels
         self._stamp = FileStamp.of(path)
@@ -233,7 +236,7 @@ class AnimationReader(FrameReader):
             self.size = (pixels.shape[0], pixels.shape[1])
         self.kind = "animation" if len(milliseconds) > 1 else "picture"
         if len(milliseconds) == 1:
-            self.clock = Clock.steady(1, DEFAULT_RATE)
+            self.clock = Clock.steady(1, rate or DEFAULT_RATE)
         else:
             times = np.cumsum([0.0, *milliseconds]) / 1000
             self.clock = Clock.measured(times[:-1], milliseconds[-1] / 1000, self._stated_rates())

@@ -63,8 +63,8 @@ def check_job(
     """
     parts = _parts_of(path)
     with naming(Path(path)):
-        filled = resume and (_is_in_place(parts, path) or bool(_job_in(path)))
-    kind = check_output(path, others, filled=filled)
+        finished = resume and bool(_job_in(path))
+    kind = check_output(path, others, filled=finished)
     with naming(parts):
         begun = parts.is_dir()
     if begun:
@@ -74,15 +74,6 @@ def check_job(
         if not resume and (parts / _MANIFEST).exists():
             raise InputError(f"{parts}: holds an unfinished job; resume it, or remove the folder")
     return kind
-
-
-def _is_in_place(parts: Path, path: str | os.PathLike[str]) -> bool:
-    """Whether a job for a folder was stopped when its frames were there already.
-
-    They are in a folder of the parts, made before the job's file, until that folder becomes the output.
-    """
-    frames = (parts / _FRAMES, final_path(path))
-    return (parts / _MANIFEST).exists() and not frames[0].exists() and (frames[1] / "000001.png").exists()
 
 
 def _job_in(path: str | os.PathLike[str]) -> str:
@@ -102,6 +93,14 @@ def _job_in(path: str | os.PathLike[str]) -> str:
 def _parts_of(path: str | os.PathLike[str]) -> Path:
     target = final_path(path)
     return target.parent / f"{target.name}.parts"
+
+
+def _numbered(folder: Path, ending: str) -> list[Path]:
+    """The files 000001, 000002 and so on of a folder, up to the first gap."""
+    found: list[Path] = []
+    while (file := folder / f"{len(found) + 1:06d}.{ending}").exists():
+        found.append(file)
+    return found
 
 
 def _take(lock: FileLock, parts: Path, path: str | os.PathLike[str]) -> None:
@@ -181,14 +180,14 @@ class SegmentedWriter:
                 remove_stale(self.parts.parent)
                 for unfinished in self.parts.glob(".motion-core-*"):  # of a run that was killed
                     remove(unfinished)
-            begun = (self.parts / _MANIFEST).exists() or self._count_done() > 0
-            if begun:
+                self.finished = self._resume and _job_in(self.path) == self._metadata[_JOB]
+            begun = (self.parts / _MANIFEST).exists() or bool(self._segments())
+            if begun and not self.finished:
                 self._check_parts()
             elif self._resume:
-                self.finished = _job_in(self.path) == self._metadata[_JOB]
                 check_output(f"{self.path}{os.sep}" if self.kind == FRAMES else self.path, filled=self.finished)
-            self.frame_count = self.frames_done = self._count_done()
             with naming(self.parts):
+                self.frame_count = self.frames_done = self._count_done()
                 if self.finished:
                     return self
                 if self.kind == "mp4":
@@ -275,11 +274,8 @@ class SegmentedWriter:
             self._writer = None
 
     def _segments(self) -> list[Path]:
-        """Return the finished segments in order, up to the first gap."""
-        segments: list[Path] = []
-        while (segment := self.parts / f"{len(segments) + 1:06d}.mp4").exists():
-            segments.append(segment)
-        return segments
+        """The finished segments in order."""
+        return _numbered(self.parts, "mp4")
 
     def _check_parts(self) -> None:
         """Raise InputError unless the parts are of this very job, which is to be resumed."""
@@ -292,18 +288,12 @@ class SegmentedWriter:
                 raise InputError(f"{self.parts}: cannot be resumed, it was made from other inputs or settings{hint}")
         if isinstance(job.get("size"), list):
             self._size = (int(job["size"][0]), int(job["size"][1]))
-        self.finished = self.kind == FRAMES and _is_in_place(self.parts, self.path)
 
     def _count_done(self) -> int:
-        if self.finished and self.kind != FRAMES:
-            return measure(final_path(self.path)).count
+        output = final_path(self.path)
         if self.kind == FRAMES:
-            folder = final_path(self.path) if self.finished else self._frames
-            count = 0
-            while (folder / f"{count + 1:06d}.png").exists():
-                count += 1
-            return count
-        return sum(measure(segment).count for segment in self._segments())
+            return len(_numbered(output if self.finished else self._frames, "png"))
+        return sum(measure(video).count for video in ([output] if self.finished else self._segments()))
 
     def _load_job(self) -> dict[str, Any]:
         try:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -29,8 +29,8 @@ from ..errors import InputError
 from .containers import main_audio_stream, measure, open_container
 from .decoding import ContainerReader
 from .paths import existing_file
-from .reading import VideoSource
 from .sound_packets import SoundPackets
+from .sources import VideoSource
 
 AudioSource = VideoSource | str | os.PathLike[str]
 logger = logging.getLogger(__name__)
@@ -45,11 +45,13 @@ class SoundCodecs:
             warm up. The muxer marks those with an edit list, so that they are decoded and not played.
         encoder: FFmpeg's name of what all others become.
         rates: samples a second that it takes; others become the first of these.
+        container: FFmpeg's name of what takes the same sound.
     """
 
     copied: Mapping[str, float]
     encoder: str
     rates: tuple[int, ...]
+    container: str = "mp4"
 
 
 IN_MP4 = SoundCodecs(
@@ -57,11 +59,13 @@ IN_MP4 = SoundCodecs(
     "aac",
     (48000, 44100, 32000, 24000, 22050, 16000),
 )
+IN_MOV = replace(IN_MP4, container="mov")
 IN_WEBM = SoundCodecs({"opus": 0.08}, "libopus", (48000,))
 _BIT_RATE = 160_000
 # Seconds that sound may be from its time stamps; beyond, silence is put in or sound left out.
 _JITTER = Fraction(3, 100)
 _IN_MEMORY = 2**23  # bytes
+_BLOCK = 1024  # samples; without a number, PyAV's resampler passes on what is of its kind, gaps and all
 
 
 class Sound:
@@ -198,7 +202,7 @@ def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path
             if track is None:
                 return None
             packets = SoundPackets(container, track, wanted.origin, can_seek=wanted.can_seek)
-            with av.open(file, "w", format="mp4") as output:
+            with av.open(file, "w", format=codecs.container) as output:
                 write(packets, output, wanted, codecs)
         file.seek(0)
         sound = Sound(file, wanted.length)
@@ -247,47 +251,24 @@ def _encode(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, cod
     rate = first.sample_rate if first.sample_rate in codecs.rates else codecs.rates[0]
     layout = "mono" if first.layout.nb_channels == 1 else "stereo"
     target = cast(AudioStream, output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE))
-    target.codec_context.open()
-    size = target.codec_context.frame_size
-    blocks = _aligned(chain([first], frames), rate, layout, size)
-    if wanted.parts:
-        blocks = _cut(blocks, wanted.parts, rate, size)
-    for block in _in_format(blocks, target.codec_context.format.name, layout, rate, size):
+    blocks = _aligned(chain([first], frames), rate, layout)
+    for block in _cut(blocks, wanted.parts, rate) if wanted.parts else blocks:
         output.mux(target.encode(block))
     output.mux(target.encode(None))
 
 
-def _in_format(blocks: Iterable[AudioFrame], form: str, layout: str, rate: int, size: int) -> Iterator[AudioFrame]:
-    """Yield the blocks in the sample format that an encoder takes."""
-    converter = AudioResampler(form, layout, rate, size)
-    for block in blocks:
-        yield from converter.resample(block)
-    yield from _rest_of(converter)
-
-
-def _cut(
-    blocks: Iterable[AudioFrame], parts: Iterable[tuple[Fraction, Fraction]], rate: int, size: int
-) -> Iterator[AudioFrame]:
-    """Yield what is in the parts (begin, end), in seconds, one after the other, in blocks of `size` samples from time 0 on."""
+def _cut(blocks: Iterable[AudioFrame], parts: Iterable[tuple[Fraction, Fraction]], rate: int) -> Iterator[AudioFrame]:
+    """Yield what is in the parts (begin, end), in seconds, one after the other from time 0 on."""
     edges = np.array([round(edge * rate) for part in parts for edge in part])  # samples: a part begins, ends, ...
-    waiting, count, layout = None, 0, "stereo"
+    count = 0
     for block in blocks:
-        layout = block.layout.name
         at = (block.pts or 0) + np.arange(block.samples)
         kept = block.to_ndarray()[:, np.searchsorted(edges, at, side="right") % 2 == 1]  # (channels, samples)
-        waiting = kept if waiting is None else np.concatenate([waiting, kept], axis=1)
-        while waiting.shape[1] >= size:
-            yield _block(waiting[:, :size], layout, rate, count)
-            waiting, count = waiting[:, size:], count + size
-    if waiting is not None and waiting.size:
-        yield _block(waiting, layout, rate, count)
-
-
-def _block(samples: np.ndarray, layout: str, rate: int, begin: int) -> AudioFrame:
-    """(channels, samples) float32 as a frame that begins at sample `begin`."""
-    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
-    frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
-    return frame
+        if kept.size:
+            frame = AudioFrame.from_ndarray(np.ascontiguousarray(kept), format="fltp", layout=block.layout.name)
+            frame.sample_rate, frame.pts, frame.time_base = rate, count, Fraction(1, rate)
+            yield frame
+            count += frame.samples
 
 
 def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFrame]:
@@ -298,14 +279,14 @@ def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFr
     yield from packets.decode(None)
 
 
-def _aligned(frames: Iterable[AudioFrame], rate: int, layout: str, size: int) -> Iterator[AudioFrame]:
-    """Yield sound of one kind in blocks of `size` samples, without gaps from time 0 on, from frames of any kinds."""
+def _aligned(frames: Iterable[AudioFrame], rate: int, layout: str) -> Iterator[AudioFrame]:
+    """Yield sound of one kind without gaps from time 0 on, from frames of any kinds."""
     # FFmpeg's resampler compares the sound with its time stamps, and puts in silence or leaves out sound where they differ.
     options = {"async": "1", "first_pts": "0", "min_hard_comp": str(float(_JITTER))}
-    steady = AudioResampler("fltp", layout, rate, size, options)
+    steady = AudioResampler("fltp", layout, rate, _BLOCK, options)
     for frame in _converted(frames, rate, layout):
         yield from steady.resample(frame)
-    yield from steady.resample(None)
+    yield from _rest_of(steady)
 
 
 def _converted(frames: Iterable[AudioFrame], rate: int, layout: str) -> Iterator[AudioFrame]:

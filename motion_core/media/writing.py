@@ -19,7 +19,7 @@ from ..atomic import atomic_path, final_path, hidden_folder, put, remove
 from ..errors import InputError
 from ..version import __version__
 from .encoding import FORMATS, FolderSink, FrameSink, GifSink, VideoSink, png_text, written_size
-from .paths import FRAMES, check_alpha_output, check_file, check_output, naming
+from .paths import FRAMES, check_file, check_output, naming
 from .sound import AudioSource, Sound, check_audio, prepare_sound
 from .timing import exact_rate
 
@@ -89,7 +89,7 @@ class VideoWriter:
         quality: int = QUALITY,
     ) -> None:
         self.path = Path(path)
-        self.kind = check_output(path) if self.channels == 3 else check_alpha_output(path)
+        self.kind = check_output(path, alpha=self.channels == 4)
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
         self._audio = check_audio(audio_from)

@@ -107,9 +107,9 @@ def test_every_action_has_a_named_endpoint_with_typed_inputs(client):
 def test_animate(client, served):
     job = animate(client, longest=0.24, selector="fixed", t=0.5)
     video, both, used, timeline, diagnosis, records, progress = job.result(60)
-    about = media.describe(video)
+    about = media.open_video(video)
     assert (about.frame_count, about.has_audio) == (6, True)
-    assert media.describe(both).frame_count == 6
+    assert media.open_video(both).frame_count == 6
     captions = [
         "The picture",
         "The interpolated image, t = 0.50; it was animated",
@@ -184,7 +184,7 @@ def test_compare(client):
     both, wipe, progress = client.predict(
         handle_file(PICTURE), handle_file(DRIVING), start=0, longest=0.08, api_name="/compare"
     )
-    assert media.describe(both).frame_count == 2
+    assert media.open_video(both).frame_count == 2
     assert wipe.count("data:video/mp4;base64,") == 2
     assert "Done: 4 frames" in progress
 
@@ -211,7 +211,7 @@ def test_two_visitors_at_once_get_their_own_results(connect):
             )
         )
     for result, count, t in zip(results, (2, 3), ("0.50", "0.25"), strict=True):
-        assert media.describe(result[0]).frame_count == count
+        assert media.open_video(result[0]).frame_count == count
         assert f"t = {t}" in result[4]
     first, second = (next(iter(media.open_video(result[0]))).astype(int) for result in results)
     assert abs(first - second).mean() > 5
@@ -228,7 +228,7 @@ def test_cancel_stops_the_visitor_s_run_and_nobody_else_s(connect, served):
     video, *_, progress = job.result(30)
     assert time.monotonic() - began < 15  # making the rest would take longer
     done = int(re.search(r"Stopped after (\d+) of 50 frames", progress)[1])
-    assert media.describe(video).frame_count == done < 50
+    assert media.open_video(video).frame_count == done < 50
     assert "Done: 2 frames." in other.result(60)[-1]
     assert_settled(served)
     assert anna.predict(api_name="/cancel") == "Nothing is running"

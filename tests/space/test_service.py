@@ -142,10 +142,10 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
         if update.result is None:
             continue
         result = update.result
-        about = media.describe(result.video)
+        about = media.open_video(result.video)
         assert (about.frame_count, about.has_audio, about.size) == (6, True, (448, 448))  # the picture's
         assert (result.video.name, result.about) == ("green-sweater-dancing.mp4", "448 x 448, 25 frames a second")
-        both = media.describe(result.comparison)
+        both = media.open_video(result.comparison)
         assert (both.frame_count, both.has_audio) == (6, True)
         assert both.size[1] > 2.5 * both.size[0] * 0.8  # three beside each other, under captions
         assert says_synthetic(result.video)
@@ -256,7 +256,7 @@ def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
     for driving, choices in ((SILENT, SHORT), (DRIVING, replace(SHORT, keep_audio=False))):
         for update in service.animate(PICTURE, driving, choices, Stop()):
             if update.result is not None:
-                assert not media.describe(update.result.video).has_audio
+                assert not media.open_video(update.result.video).has_audio
 
 
 def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
@@ -267,7 +267,7 @@ def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
         if update.frame is not None:
             stop()
         if update.result is not None:
-            assert media.describe(update.result.video).frame_count == update.done
+            assert media.open_video(update.result.video).frame_count == update.done
     assert updates[-1].stopped
     assert 1 <= updates[-1].done < 10
     assert left_in(tmp_path / "work") == []
@@ -333,7 +333,7 @@ def test_interpolated_images_are_those_of_the_library(service):
 def test_exports(service, tmp_path):
     views = service.interpolate(PICTURE, OTHER_PICTURE, [0, 0.5, 1])
     for kind in ("GIF", "MP4"):
-        assert media.describe(service.export(views, kind, tmp_path)).frame_count == 3
+        assert media.open_video(service.export(views, kind, tmp_path)).frame_count == 3
     assert says_synthetic(tmp_path / "interpolated.mp4")
     with zipfile.ZipFile(service.export(views, "PNG", tmp_path)) as archive:
         assert len(archive.namelist()) == 3
@@ -352,7 +352,7 @@ def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline
             if variant == "tpsmm":  # the other one's selector may find that no hop is best
                 plain, hop = (np.stack(list(media.open_video(path))).astype(int) for path, _ in videos)
                 assert np.abs(plain - hop).mean() > 0.5
-            assert media.describe(both).frame_count == 6
+            assert media.open_video(both).frame_count == 6
             assert says_synthetic(both)
     assert done == sorted(done)
     assert done[-1] == (12, 12)
@@ -362,7 +362,7 @@ def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline
 def test_a_video_becomes_a_gif_and_a_gif_a_video(service, tmp_path):
     gif = service.converted(SILENT, tmp_path, ".gif")
     video = service.converted(str(gif), tmp_path, ".mp4")
-    assert media.describe(gif).frame_count == media.describe(video).frame_count == 50
+    assert media.open_video(gif).frame_count == media.open_video(video).frame_count == 50
 
 
 # Models

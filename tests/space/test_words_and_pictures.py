@@ -131,8 +131,8 @@ def test_examples_are_all_there_small_and_named():
         assert len(item.title) >= 7
     assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 1_250_000
     assert min(media.load_image(picture.path).shape[0] for picture in examples.pictures) >= 256
-    assert {media.describe(movement.path).frame_count for movement in examples.movements} == {50}
-    assert media.describe(DRIVING).has_audio
+    assert {media.open_video(movement.path).frame_count for movement in examples.movements} == {50}
+    assert media.open_video(DRIVING).has_audio
 
 
 def test_the_gallery_is_made_by_a_model_and_read_again(tmp_path, variant_pipeline):
@@ -143,7 +143,7 @@ def test_the_gallery_is_made_by_a_model_and_read_again(tmp_path, variant_pipelin
     gallery = read_gallery(tmp_path / "made")
     assert gallery.model == "a model"
     assert [piece.kind for piece in gallery.pieces] == ["animation", "interpolation", "interpolation"]
-    assert media.describe(gallery.pieces[0].shown.path).frame_count == 5
+    assert media.open_video(gallery.pieces[0].shown.path).frame_count == 5
     assert media.load_image(gallery.pieces[1].shown.path).shape == (128, 9 * 128 + 8 * 4, 3)
     assert all(piece.first.is_file() and piece.second.is_file() for piece in gallery.pieces)
     assert read_gallery(tmp_path / "nothing").pieces == ()

@@ -1,4 +1,4 @@
-"""Videos in: one way to read files, animations, folders of frames, arrays and tensors, frame by frame."""
+"""Videos in: what `open_video` plays at a constant rate, and what `open_frames` reads by frame numbers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from PIL import Image
 
 from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
-from .containers import main_audio_stream, open_container
+from .containers import SoundTrack, main_audio_stream, open_container, sound_tracks
 from .decoding import ContainerReader
 from .paths import existing_file
-from .pictures import MAX_PIXELS, Color, Picture, parse_color
+from .pictures import MAX_PIXELS, Color, ImageSource, parse_color
 from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
 from .timing import Clock, cut_out, exact_rate
 
 _NEAR = 32  # frames; where a damaged frame is met first, the good one before it is looked for so far back at first
-_WHITE = (255, 255, 255)
 
-Video = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[Picture]
+VideoInput = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[ImageSource]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +85,16 @@ class VideoSource:
     @property
     def has_audio(self) -> bool:
         return self.reader.has_audio
+
+    @property
+    def sound_tracks(self) -> tuple[SoundTrack, ...]:
+        """Of the file, in its order."""
+        return sound_tracks(self.reader.path) if self.reader.has_audio and self.reader.path is not None else ()
+
+    @property
+    def rotation(self) -> int:
+        """Degrees counter-clockwise that a player applies to the file's frames, as is done here."""
+        return self.reader.rotation
 
     @property
     def is_variable(self) -> bool:
@@ -182,7 +191,7 @@ class VideoSource:
 
 
 def open_video(
-    source: Video,
+    source: VideoInput,
     *,
     start: float | None = None,
     end: float | None = None,
@@ -210,7 +219,7 @@ def open_video(
         InputError: the source cannot be used; the message says why.
     """
     rate = None if frame_rate is None else exact_rate(frame_rate)
-    reader = _reader_of(source, rate, background, max_pixels, take_cut_off=on_damage == "skip")
+    reader = _reader_of(source, rate, parse_color(background), max_pixels, on_damage == "skip")
     clock, good, damaged = reader.clock, None, set[int]()
     if on_damage == "skip":
         damaged = {number for number, found in reader.frames_from(0) if isinstance(found, InputError)}
@@ -231,22 +240,12 @@ def _check_audio_track(reader: FrameReader, number: int) -> None:
 
 
 def _reader_of(
-    source: Video, rate: Fraction | None, background: Color, max_pixels: int, take_cut_off: bool
+    source: VideoInput, rate: Fraction | None, color: tuple[int, int, int], max_pixels: int, take_cut_off: bool
 ) -> FrameReader:
-    color = parse_color(background)
     if isinstance(source, str | os.PathLike):
         if not os.fspath(source):
             raise InputError("video: must be the name of a file or folder, got an empty one")
-        path = Path(source)
-        if os.path.isdir(path):
-            return PictureReader(frames_in(path), path, rate, color, max_pixels)
-        path = existing_file(path, "a video")
-        if not is_picture(path):
-            return ContainerReader(path, color, max_pixels, take_cut_off)
-        animation = AnimationReader(path, color, max_pixels)
-        if animation.kind == "picture" and rate is not None:
-            animation.clock = Clock.steady(1, rate)
-        return animation
+        return _file_reader(source, rate, color, max_pixels, take_cut_off)
     if isinstance(source, np.ndarray | torch.Tensor):
         return PictureReader(_stacked(source), None, rate, color, max_pixels)
     if isinstance(source, Image.Image) or not isinstance(source, Iterable):
@@ -257,7 +256,26 @@ def _reader_of(
     return PictureReader(pictures, None, rate, color, max_pixels)
 
 
-def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[Picture]:
+def _file_reader(
+    path: str | os.PathLike[str],
+    rate: Fraction | None = None,
+    color: tuple[int, int, int] = (255, 255, 255),
+    max_pixels: int = MAX_PIXELS,
+    take_cut_off: bool = False,
+    *,
+    by_number: bool = False,
+) -> FrameReader:
+    if os.path.isdir(path):
+        return PictureReader(frames_in(Path(path)), Path(path), rate, color, max_pixels, check=not by_number)
+    file = existing_file(path, "a video")
+    if not is_picture(file):
+        return ContainerReader(file, color, max_pixels, take_cut_off)
+    if by_number and file.suffix.lower() != ".gif":
+        return StripReader(file)
+    return AnimationReader(file, color, max_pixels, rate, measure=not by_number)
+
+
+def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[ImageSource]:
     shape = tuple(frames.shape)
     if isinstance(frames, torch.Tensor):
         if frames.ndim != 4 or shape[1] != 3:
@@ -276,12 +294,4 @@ def open_frames(path: str | os.PathLike[str]) -> FrameReader:
     Raises:
         InputError: it cannot be used; the message names the file and says why.
     """
-    file = Path(path)
-    if file.is_dir():
-        return PictureReader(frames_in(file), file, None, _WHITE, MAX_PIXELS, check=False)
-    existing_file(file, "a video")
-    if not is_picture(file):
-        return ContainerReader(file, _WHITE, MAX_PIXELS)
-    if file.suffix.lower() == ".gif":
-        return AnimationReader(file, _WHITE, MAX_PIXELS, measure=False)
-    return StripReader(file)
+    return _file_reader(path, by_number=True)

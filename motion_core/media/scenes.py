@@ -1,19 +1,14 @@
-"""What a picture or video file is, and where one scene ends and the next begins."""
+"""Where one scene of a video ends and the next begins."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .containers import SoundTrack, sound_tracks
-from .reading import VideoSource, open_video
+from .sources import VideoSource
 
 _THUMBNAIL = (64, 36)  # (w, h): small enough that noise and small movements vanish
 _LEVELS = 6  # of each channel in the colour histogram
@@ -22,48 +17,6 @@ _SHORTEST = 3  # changes that must be known before it is clear what is usual
 _CHANGE = 10.0  # mean difference in grey levels that a cut has at least
 _COLORS = 0.2  # share of the pixels that change colour at a cut at least
 _STANDS_OUT = 2.5  # times the usual change
-
-
-@dataclass(frozen=True)
-class MediaInfo:
-    """What `describe` finds out."""
-
-    path: Path
-    kind: str  # "picture", "video", "animation" or "folder of frames"
-    size: tuple[int, int]  # (h, w), upright, with square pixels
-    frame_count: int
-    frame_rate: Fraction  # frames a second; of one with a variable rate, the rate it is resampled to
-    duration: Fraction  # seconds
-    has_audio: bool
-    sound_tracks: tuple[SoundTrack, ...]
-    rotation: int  # degrees counter-clockwise that a player applies
-    is_variable: bool
-    scene_cuts: tuple[float, ...]  # seconds at which a new scene begins
-    damage: str = ""  # what could not be decoded, in words
-
-
-def describe(path: str | os.PathLike[str], *, find_cuts: bool = True) -> MediaInfo:
-    """Describe a picture, a video or a folder of frames. `find_cuts` decodes all of it.
-
-    Raises:
-        InputError: as `open_video`.
-    """
-    source = open_video(path)
-    cuts = tuple(scene_cuts(source)) if find_cuts and source.frame_count > 1 else ()
-    return MediaInfo(
-        path=Path(path),
-        kind=source.kind,
-        size=source.size,
-        frame_count=source.frame_count,
-        frame_rate=source.frame_rate,
-        duration=source.duration,
-        has_audio=source.has_audio,
-        sound_tracks=sound_tracks(source.path) if source.has_audio and source.path is not None else (),
-        rotation=source.reader.rotation,
-        is_variable=source.is_variable,
-        scene_cuts=cuts,
-        damage=source.describe_damage(),
-    )
 
 
 def scene_cuts(source: VideoSource) -> Iterator[float]:
