@@ -191,12 +191,12 @@ def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     grey = [av.VideoFrame.from_ndarray(np.full((128, 96, 3), 100, np.uint8), format="rgb24") for _ in range(12)]
     second = files.write_video(tmp_path / "b.ts", frames=grey, ticks=range(12, 24))
     (tmp_path / "both.ts").write_bytes(first.read_bytes() + second.read_bytes())
-    frames = list(media.open_video(tmp_path / "both.ts", background="red"))
+    frames = list(media.open_video(tmp_path / "both.ts"))
     assert numbers(frames[:12]) == list(range(12))
     assert {frame.shape for frame in frames} == {(64, 96, 3)}
     assert np.abs(frames[-1][:, 24:72].astype(int) - 100).max() <= 3
-    assert (frames[-1][:, :24] == (255, 0, 0)).all()
-    assert (frames[-1][:, 72:] == (255, 0, 0)).all()
+    assert (frames[-1][:, :24] == 255).all()
+    assert (frames[-1][:, 72:] == 255).all()
 
 
 @each_case(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
@@ -224,18 +224,18 @@ def test_frames_without_time_stamps_begin_before_those_with_them():
 
 
 @each_case("codec", ["libvpx", "libvpx-vp9"])
-def test_transparent_webm_is_laid_on_the_background(tmp_path, codec):
+def test_transparent_webm_is_laid_on_white(tmp_path, codec):
     rgba = np.zeros((64, 96, 4), np.uint8)
     rgba[..., 0], rgba[:, :48, 3] = 200, 255
     frames = [av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p") for _ in range(20)]
     path = files.write_video(
         tmp_path / "a.webm", frames=frames, codec=codec, pixels="yuva420p", options={"auto-alt-ref": "0"}
     )
-    source = media.open_video(path, background=(0, 0, 255))
+    source = media.open_video(path)
     found = list(source)
     assert len(found) == 20
     assert np.abs(found[-1][:, :40].astype(int) - (200, 0, 0)).max() <= 8
-    assert np.abs(found[-1][:, 56:].astype(int) - (0, 0, 255)).max() <= 8
+    assert np.abs(found[-1][:, 56:].astype(int) - 255).max() <= 8
     assert np.array_equal(next(source.frames(18)), found[18])
 
 

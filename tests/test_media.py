@@ -243,54 +243,23 @@ def test_bad_background_is_refused(background):
         media.load_image(gradient(), background=background)
 
 
-def bad_picture(folder: Path, kind: str) -> Path:
-    path = folder / f"{kind}.png"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "empty":
-        path.touch()
-    elif kind == "text":
-        path.write_text("hello")
-    elif kind == "video":
-        files.write_video(folder / "v.mp4", 2).rename(path)
-    elif kind == "postscript":
-        path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    elif kind == "bomb":  # 40000 x 40000 pixels, so says the header; there are no data
-        head = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
-        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
-    elif kind in ("cut", "damaged", "cut jpeg", "cut webp"):
-        ending = {"cut jpeg": "JPEG", "cut webp": "WEBP"}.get(kind, "PNG")
-        Image.fromarray(files.textured(0)).save(path, format=ending)
-        files.cut(path, 0.6) if kind.startswith("cut") else files.damage(path, 0.5)
-    return path
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    import zlib
-
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 @each_case(
-    ("kind", "message"),
-    [
-        ("missing", "no such file, a picture file is needed"),
-        ("folder", "is a folder, a picture file is needed"),
-        ("empty", "is empty \\(0 bytes\\)"),
-        ("text", "must be a picture"),
-        ("video", "must be a picture"),
-        ("postscript", "must be a picture"),  # Pillow would run Ghostscript on it
-        ("bomb", "too large"),
-        ("cut", "is damaged or cut off"),
-        ("cut jpeg", "is damaged or cut off"),
-        ("cut webp", "cannot be opened as a picture|is damaged or cut off"),
-        ("damaged", "is damaged or cut off"),
-    ],
+    ("name", "message"),
+    [("cut.png", ""), ("cut.jpeg", ""), ("cut.webp", "cannot be opened as a picture|"), ("damaged.png", "")],
 )
-def test_bad_picture_files_are_refused(tmp_path, kind, message):
-    path = bad_picture(tmp_path, kind)
-    with refused(f"{path}: .*({message})"):
+def test_damaged_pictures_are_refused(tmp_path, name, message):
+    path = tmp_path / name
+    Image.fromarray(files.textured(0)).save(path)
+    files.cut(path, 0.6) if name.startswith("cut") else files.damage(path, 0.5)
+    with refused(f"{path}: .*({message}is damaged or cut off)"):
         media.load_image(path)
+
+
+def test_postscript_is_no_picture(tmp_path):
+    """Pillow would run Ghostscript on it."""
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with refused("a.png: must be a picture"):
+        media.load_image(tmp_path / "a.png")
 
 
 def test_large_pictures_are_refused_before_they_are_decoded(tmp_path):
@@ -373,22 +342,14 @@ def test_every_container_gives_each_frame_once(tmp_path, name, codec, pixels, op
 
 
 @each_case("rate", [NTSC, Fraction(24000, 1001), Fraction(60), Fraction(25, 2), Fraction(15), Fraction(1000, 83)])
-@each_case("name", ["a.mp4", "a.mkv"])
+@each_case("name", ["a.mp4", "a.mkv"])  # Matroska has whole milliseconds
 def test_frame_rate_is_the_exact_fraction(tmp_path, rate, name):
     source = media.open_video(files.write_video(tmp_path / name, 31, rate=rate))
     assert source.frame_rate == rate
+    assert not source.is_variable
     assert source.frame_count == len(source) == 31
     assert source.duration == 31 / rate
     assert numbers(source) == list(range(31))
-
-
-def test_milliseconds_in_the_container_do_not_change_the_rate(tmp_path):
-    ticks = [round(k * 1001 / 30) for k in range(60)]  # 29.97 frames a second, in whole milliseconds
-    path = files.write_video(tmp_path / "a.mkv", 60, rate=NTSC, ticks=ticks, tick=Fraction(1, 1000))
-    source = media.open_video(path)
-    assert source.frame_rate == NTSC
-    assert not source.is_variable
-    assert numbers(source) == list(range(60))
 
 
 @each_case(
@@ -622,11 +583,11 @@ def test_animations_keep_their_times_and_transparency(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     options = {"webp": {"lossless": True}, "gif": {"disposal": 2}}.get(ending, {})
     images[0].save(path, save_all=True, append_images=images[1:], duration=40, loop=0, **options)
-    source = media.open_video(path, background="blue")
+    source = media.open_video(path)
     assert (source.kind, source.size, source.frame_rate, source.frame_count) == ("animation", (64, 96), 25, 12)
     for k, frame in enumerate(source):
         assert files.number_of(frame) == k
-        assert (frame[40:] == (0, 0, 255)).all()
+        assert (frame[40:] == 255).all()
     assert numbers(media.open_video(path, start=0.2, end=0.3)) == [5, 6, 7]
 
 
@@ -707,60 +668,27 @@ def test_a_bad_frame_in_a_list_is_named():
         list(source)
 
 
-def bad_video(folder: Path, kind: str) -> Path:
-    path = folder / f"{kind}.mp4"
-    texts = {
-        "text": "hello\n" * 50,
-        "playlist": f"ffconcat version 1.0\nfile {files.write_video(folder / 'secret.mp4', 2).name}\n",
-        "hls": "#EXTM3U\n#EXTINF:10,\nsecret.mp4\n#EXT-X-ENDLIST\n",
-    }
-    if kind in texts:
-        path.write_text(texts[kind])
-    elif kind == "empty":
-        path.touch()
-    elif kind == "folder without pictures":
-        path.mkdir()
-    elif kind == "no index":  # the index is at the end, and missing
-        files.cut(files.write_video(path, 50, frame=files.textured), 0.7)
-    elif kind == "cut":  # the index is at the front, and whole
-        files.cut(files.write_video(path, 50, frame=files.textured, container={"movflags": "+faststart"}), 0.7)
-    elif kind in ("cut mkv", "cut webm", "cut avi"):
-        codec, ending = {"cut mkv": ("libx264", "mkv"), "cut webm": ("libvpx", "webm"), "cut avi": ("mpeg4", "avi")}[
-            kind
-        ]
-        files.cut(files.write_video(folder / f"a.{ending}", 50, frame=files.textured, codec=codec), 0.7).rename(path)
-    elif kind == "sound only":
-        files.write_sound(path)
-    elif kind == "no frames":
-        with av.open(str(path), "w") as output:
-            stream = output.add_stream("libx264", rate=25)
-            stream.width, stream.height = 96, 64
-            output.start_encoding()
-    return path
-
-
 @each_case(
-    ("kind", "message"),
+    ("name", "codec", "message"),
     [
-        ("missing", "no such file, a video is needed"),
-        ("empty", "is empty \\(0 bytes\\), a video is needed"),
-        ("folder without pictures", "must hold pictures .* but holds none"),
-        ("text", "must be a video, but it is not one"),
-        ("playlist", "must be a video, but it is not one"),  # FFmpeg would open any file that is named in it
-        ("hls", "must be a video, but it is not one"),
-        ("no index", "must be a video, but it is not one, or it is damaged or cut off"),
-        ("cut", "is damaged or cut off, \\d+ of its 50 pictures are missing"),
-        ("cut mkv", "is damaged or cut off, it ends at \\d.\\d\\d s of 2.00 s"),
-        ("cut webm", "is damaged or cut off, it ends at \\d.\\d\\d s of 2.00 s"),
-        ("cut avi", "is damaged or cut off, \\d+ of its 50 pictures are missing"),
-        ("sound only", "must hold moving pictures, .* holds sound"),
-        ("no frames", "must hold moving pictures|no frames|is not one"),
+        ("a.mkv", "libx264", "it ends at \\d.\\d\\d s of 2.00 s"),
+        ("a.webm", "libvpx", "it ends at \\d.\\d\\d s of 2.00 s"),
+        ("a.avi", "mpeg4", "\\d+ of its 50 pictures are missing"),
     ],
 )
-def test_bad_video_files_are_refused(tmp_path, kind, message):
-    path = bad_video(tmp_path, kind)
-    with refused(f"{path}: .*({message})"):
+def test_videos_that_are_cut_off_are_refused(tmp_path, name, codec, message):
+    path = files.cut(files.write_video(tmp_path / name, 50, frame=files.textured, codec=codec), 0.7)
+    with refused(f"{path}: is damaged or cut off, {message}"):
         media.open_video(path)
+
+
+@each_case("text", ["ffconcat version 1.0\nfile secret.mp4\n", "#EXTM3U\n#EXTINF:10,\nsecret.mp4\n#EXT-X-ENDLIST\n"])
+def test_lists_of_other_files_are_no_videos(tmp_path, text):
+    """FFmpeg would open whatever is named in them."""
+    files.write_video(tmp_path / "secret.mp4", 2)
+    (tmp_path / "a.mp4").write_text(text)
+    with refused("a.mp4: must be a video, but it is not one"):
+        media.open_video(tmp_path / "a.mp4")
 
 
 def test_damaged_animation_is_refused(tmp_path):
@@ -773,17 +701,13 @@ def test_damaged_animation_is_refused(tmp_path):
             media.open_video(path)
 
 
-@each_case(
-    "name", ["a.mp4", "a.ts", "a.mkv", "a.avi", "b.mp4", "a.gif", "a.webp", "a.png", "a.jpg", "a.tiff", "a.avif"]
-)
+@each_case("name", ["a.mp4", "a.gif", "a.webp", "a.png", "a.jpg", "a.tiff", "a.avif"])
 @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
 def test_no_damage_whatever_ends_in_another_error(tmp_path, name):
     """Bytes are changed at random, most often in the head; what can still be read is read, the rest is an InputError."""
     clean, path, rng = tmp_path / f"clean.{name}", tmp_path / name, np.random.default_rng(0)
-    codecs = {"a.mp4": "libx264", "a.ts": "libx264", "a.mkv": "libx264", "a.avi": "mpeg4", "b.mp4": "libx265"}
-    if name in codecs:
-        quiet = {"x265-params": "log-level=none"} if name == "b.mp4" else {}
-        files.write_video(clean, 8, frame=files.textured, codec=codecs[name], options=quiet)
+    if name == "a.mp4":  # other kinds of videos are tried in test_damage.py
+        files.write_video(clean, 8, frame=files.textured)
     elif name == "a.avif" and "avif" not in _pillow_features():
         pytest.skip("this Pillow has no avif")
     else:
@@ -801,7 +725,7 @@ def test_no_damage_whatever_ends_in_another_error(tmp_path, name):
             outcomes.add(len(list(media.open_video(path, max_pixels=10**6).frames())) > 0)
         except InputError as error:
             outcomes.add("refused" if "\n" not in str(error) else "two lines")
-    assert "refused" in outcomes or name == "a.ts"  # a transport stream has no head that could be lost
+    assert "refused" in outcomes
     assert outcomes <= {True, "refused"}
 
 
@@ -911,27 +835,28 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     program = textwrap.dedent("""
         import sys
         from motion_core import media
-        source = media.open_video(sys.argv[1])
-        with media.VideoWriter(sys.argv[2], source.frame_rate, audio_from=source) as writer:
-            for frame in source:
-                writer.write(frame)
-        peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-        print(int(peak.split()[1]) // 1024, writer.frame_count)
+        for path in sys.argv[1:]:
+            source = media.open_video(path)
+            with media.VideoWriter(path + ".mp4", source.frame_rate, audio_from=source) as writer:
+                for frame in source:
+                    writer.write(frame)
+            peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+            print(int(peak.split()[1]) // 1024, writer.frame_count)
     """)
-    peaks = []
     still = [av.VideoFrame.from_ndarray(files.textured(k, 96, 128), format="rgb24") for k in range(20)]
-    for count in (100, 2000):
-        path = files.write_video(
+    paths = [
+        files.write_video(
             tmp_path / f"{count}.mp4",
             frames=[still[k % 20] for k in range(count)],
             options={"preset": "ultrafast"},
             tone="aac",
         )
-        command = [sys.executable, "-c", program, str(path), str(tmp_path / f"out{count}.mp4")]
-        peak, written = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        assert int(written) == count
-        peaks.append(int(peak))
-    assert peaks[1] - peaks[0] < 25  # MB
+        for count in (100, 2000)
+    ]
+    run = subprocess.run([sys.executable, "-c", program, *paths], check=True, capture_output=True, text=True)
+    (small, first), (large, second) = (map(int, line.split()) for line in run.stdout.splitlines())
+    assert (first, second) == (100, 2000)
+    assert large - small < 25  # MB
 
 
 # Videos out
@@ -1025,18 +950,18 @@ def track_ends(path: Path) -> dict[str, float]:
 
 
 @each_case(
-    ("name", "codec", "tone", "kept"),
+    ("name", "codec", "tone", "kept", "start", "end"),
     [
-        ("a.mp4", "libx264", "aac", "aac"),
-        ("a.ts", "libx264", "aac", "aac"),
-        ("a.mkv", "libx264", "libmp3lame", "mp3float"),
-        ("a.webm", "libvpx", "libopus", "opus"),
-        ("b.mkv", "libx264", "flac", "flac"),
-        ("c.mkv", "libx264", "ac3", "ac3"),
-        ("a.avi", "mpeg4", "pcm_s16le", None),
+        ("a.mp4", "libx264", "aac", "aac", None, None),
+        ("a.mp4", "libx264", "aac", "aac", 0.48, None),
+        ("a.ts", "libx264", "aac", "aac", 0.96, 2.0),
+        ("a.mkv", "libx264", "libmp3lame", "mp3float", 0.96, 2.0),
+        ("a.webm", "libvpx", "libopus", "opus", 0.96, 2.0),
+        ("b.mkv", "libx264", "flac", "flac", 0.96, 2.0),
+        ("c.mkv", "libx264", "ac3", "ac3", 0.96, 2.0),
+        ("a.avi", "mpeg4", "pcm_s16le", None, 0.96, 2.0),
     ],
 )
-@each_case(("start", "end"), [(None, None), (0.48, None), (0.96, 2.0)])
 def test_sound_is_copied_in_time_with_the_frames(tmp_path, name, codec, tone, kept, start, end):
     driving = files.write_video(tmp_path / name, 75, codec=codec, tone=tone)  # beeps at 0, 1 and 2 s
     source = media.open_video(driving, start=start, end=end)
@@ -1097,9 +1022,15 @@ def write_and_fail(path, after: int, error: type[BaseException]) -> None:
         raise error
 
 
-@each_case("target", ["a.mp4", "a.gif", "frames/"])
-@each_case("error", [StopError, KeyboardInterrupt, SystemExit])
-@each_case("after", [0, 60])
+@each_case(
+    ("target", "error", "after"),
+    [
+        ("a.mp4", KeyboardInterrupt, 0),
+        ("a.mp4", StopError, 60),
+        ("a.gif", SystemExit, 60),
+        ("frames/", KeyboardInterrupt, 60),
+    ],
+)
 def test_an_interruption_leaves_nothing_behind(tmp_path, target, error, after):
     gc.collect()
     before = open_files()
@@ -1129,15 +1060,10 @@ def test_an_existing_file_is_replaced_only_at_the_end(tmp_path, target):
     ("target", "message"),
     [
         ("a.avi", "must end in one of .mp4, .gif, or a folder name ending in /.*got '.avi'"),
-        ("a", "must end in one of .* got 'no ending'"),
-        ("none/a.mp4", "must be in an existing folder, but there is no folder"),
-        ("full", "must be an empty or a new folder, but has files in it"),
         ("file.mp4/", "must be a folder, but is a file"),
     ],
 )
 def test_bad_outputs_are_refused_before_any_work(tmp_path, target, message):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
     (tmp_path / "file.mp4").touch()
     for call in (media.check_output, lambda path: media.VideoWriter(path, 25)):
         with refused(message):
@@ -1155,13 +1081,6 @@ def test_a_folder_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with refused("cannot be written"):
         media.check_output(tmp_path / "a.mp4")
-
-
-def test_a_file_system_that_is_read_only_is_refused():
-    if not os.path.isdir("/proc/self"):
-        pytest.skip("needs /proc")
-    with refused("/proc/self/a.mp4: cannot be written"):
-        media.check_output("/proc/self/a.mp4")
 
 
 @each_case(
@@ -1209,7 +1128,7 @@ for path in sys.argv[1:]:
 
 
 def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path):
-    targets = [str(tmp_path / name) for name in ("a.mp4", "a.gif")]
+    targets = [str(tmp_path / "a.gif")]
     found = subprocess.run([sys.executable, "-c", FULL_DISK, *targets], check=True, capture_output=True, text=True)
     expected = [f"{target}: cannot be written, the disk is full (File too large)" for target in targets]
     assert found.stdout.splitlines() == expected
@@ -1217,7 +1136,7 @@ def test_a_file_that_may_not_grow_is_a_full_disk(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@each_case("target", ["a.mp4", "a.gif", "frames/"])
+@each_case("target", ["a.mp4", "frames/"])
 def test_a_full_disk_is_named_and_left_clean(tmp_path, target):
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
@@ -1301,7 +1220,7 @@ def test_folder_of_frames_is_exact(tmp_path):
 
 def segmented(path, count: int, stop: int | None = None, **options) -> int:
     """Write frames with numbers, and return how many were there already; `stop` interrupts before that frame."""
-    settings = {"fingerprint": "inputs", "segment_frames": 10, "quality": 10} | options
+    settings = {"fingerprint": "inputs", "segment_frames": 10} | options
     with media.SegmentedWriter(path, NTSC, **settings) as writer:
         for k in range(writer.frames_done, count):
             if k == stop:
@@ -1310,7 +1229,7 @@ def segmented(path, count: int, stop: int | None = None, **options) -> int:
     return writer.frames_done
 
 
-@each_case("stop", [0, 5, 10, 33, 46])
+@each_case("stop", [0, 10, 33])
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
     driving = media.open_video(files.write_video(tmp_path / "driving.mp4", 47, rate=NTSC, tone="aac"))
     metadata = media.provenance("toy")
@@ -1381,9 +1300,9 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
         segmented(path, 40)
     with refused("a.mp4.parts: cannot be resumed, it was made from other inputs or settings$"):
         segmented(path, 40, resume=True, fingerprint="other inputs")
-    with refused("other inputs or settings \\(quality 10 there, 20 now\\)"):
-        segmented(path, 40, resume=True, quality=20)
-    resumed = media.SegmentedWriter(path, NTSC, fingerprint="inputs", quality=10, resume=True)
+    with refused("other inputs or settings \\(frame_rate 30000/1001 there, 25 now\\)"):
+        media.SegmentedWriter(path, 25, fingerprint="inputs", resume=True).__enter__()
+    resumed = media.SegmentedWriter(path, NTSC, fingerprint="inputs", resume=True)
     with refused("must have the \\(h, w\\) of the first one, \\(63, 95\\), got \\(64, 96\\)"), resumed as writer:
         writer.write(files.numbered(20))
     (tmp_path / "a.mp4.parts" / "job.json").write_text("{")
@@ -1401,7 +1320,7 @@ def test_the_manifest_says_what_the_job_is(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         segmented(tmp_path / "a.mp4", 40, 15)
     job = json.loads((tmp_path / "a.mp4.parts" / "job.json").read_text())
-    assert job == {"fingerprint": "inputs", "frame_rate": "30000/1001", "quality": 10, "size": [63, 95]}
+    assert job == {"fingerprint": "inputs", "frame_rate": "30000/1001", "size": [63, 95]}
     assert sorted(os.listdir(tmp_path / "a.mp4.parts")) == ["000001.mp4", "job.json", "lock"]
 
 
@@ -1505,10 +1424,7 @@ def test_bad_comparisons_are_refused(tmp_path):
             media.compose_comparison(*arguments)
     with refused("height: must be"):
         media.compose_comparison([clip], ["a"], out, height=3)
-    (tmp_path / "font.ttf").write_text("no font")
-    with refused("font.ttf: must be a TrueType or OpenType font"):
-        media.compose_comparison([clip], ["a"], out, font=tmp_path / "font.ttf")
-    assert os.listdir(tmp_path) == ["font.ttf"]
+    assert os.listdir(tmp_path) == []
 
 
 def test_moviepy_is_loaded_only_when_it_is_used():

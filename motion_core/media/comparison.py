@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import InputError
-from .paths import check_output, existing_file
+from .paths import check_output
 from .pictures import ImageSource, load_image
+from .sound import AudioSource
 from .sources import VideoSource, open_video
 from .writing import VideoWriter
 
@@ -37,8 +38,7 @@ def compose_comparison(
     output: str | os.PathLike[str],
     *,
     height: int | None = None,
-    font: str | os.PathLike[str] | None = None,
-    audio_from: VideoSource | str | os.PathLike[str] | None = None,
+    audio_from: AudioSource | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a video that shows pictures and videos side by side, for example source, driving and result.
@@ -46,10 +46,9 @@ def compose_comparison(
     Args:
         sources: pictures (a path, PIL image, array ``(H, W, 3)`` or tensor) and videos (a path or a `VideoSource`). It
             plays at the rate of the last video, and until the longest one ends; the others stay on their last frame.
-        captions: one line for each.
+        captions: one line for each, in the letters of English, which Pillow's own font has.
         output: as for `VideoWriter`.
         height: of every video, in pixels; by default that of the last source.
-        font: a TrueType or OpenType file; by default Pillow's own font, which has the letters of English only.
         audio_from, metadata: as for `VideoWriter`.
 
     Raises:
@@ -67,7 +66,7 @@ def compose_comparison(
     rate = videos[-1].frame_rate
     shown = [replace(each, frame_rate=rate) if isinstance(each, VideoSource) else each for each in opened]
     count = max(round(video.duration * rate) for video in videos)
-    clip = _layout(shown, captions, height or _size_of(shown[-1])[0], None if font is None else _font_file(font))
+    clip = _layout(shown, captions, height or _size_of(shown[-1])[0])
     with VideoWriter(output, rate, audio_from=audio_from, metadata=metadata) as writer:
         for index in range(count):
             writer.write(clip.get_frame(index))
@@ -86,18 +85,7 @@ def _size_of(shown: VideoSource | np.ndarray) -> tuple[int, int]:
     return shown.size if isinstance(shown, VideoSource) else (shown.shape[0], shown.shape[1])
 
 
-def _font_file(font: str | os.PathLike[str]) -> str:
-    path = existing_file(font, "a font file")
-    try:
-        ImageFont.truetype(path, _SMALLEST)
-    except OSError as error:
-        raise InputError(f"{path}: must be a TrueType or OpenType font, but is not one ({error})") from error
-    return str(path)
-
-
-def _layout(
-    shown: Sequence[VideoSource | np.ndarray], captions: Sequence[str], height: int, font: str | None
-) -> VideoClip:
+def _layout(shown: Sequence[VideoSource | np.ndarray], captions: Sequence[str], height: int) -> VideoClip:
     """A clip whose frames are asked for one after the other, each once; its seconds are their numbers."""
     try:
         from moviepy import CompositeVideoClip, VideoClip
@@ -112,7 +100,7 @@ def _layout(
         video = VideoClip(_player(source, width, height), duration=_ENDLESS)
         clips += [
             video.with_position((left, top)),
-            _caption(caption, width, top, type_size, font).with_position((left, 0)),
+            _caption(caption, width, top, type_size).with_position((left, 0)),
         ]
         left += width + _GAP
     return CompositeVideoClip(clips, size=(left - _GAP, top + height), bg_color=_BACKGROUND)
@@ -134,7 +122,7 @@ def _player(source: VideoSource | np.ndarray, width: int, height: int) -> Callab
     return frame_at
 
 
-def _caption(text: str, width: int, height: int, type_size: int, font: str | None) -> VideoClip:
+def _caption(text: str, width: int, height: int, type_size: int) -> VideoClip:
     """Return one line of text, made smaller until it fits."""
     from moviepy import ImageClip, TextClip
 
@@ -142,7 +130,7 @@ def _caption(text: str, width: int, height: int, type_size: int, font: str | Non
     while True:
         # The margin is for moviepy 2.2, which cuts letters off at the bottom.
         clip = TextClip(
-            font,
+            None,
             line,
             font_size=type_size,
             margin=(0, type_size),

@@ -24,8 +24,8 @@ from av.video.stream import VideoStream
 
 from ..errors import InputError
 from .containers import Packets, Track, measure, open_container
-from .paths import FileStamp, existing_file
-from .pictures import blend, check_size
+from .paths import FileStamp
+from .pictures import WHITE, blend, check_size
 from .readers import FrameReader
 
 logger = logging.getLogger(__name__)
@@ -59,19 +59,15 @@ class ContainerReader(FrameReader):
 
     Args:
         path: the file.
-        background: (r, g, b) behind transparent frames, and beside those of another aspect than the first.
         max_pixels: larger frames are refused.
         take_cut_off: whether what is there of a file will do if it says itself that pictures are missing.
     """
 
     kind = "video"
 
-    def __init__(
-        self, path: Path, background: tuple[int, int, int], max_pixels: int, take_cut_off: bool = False
-    ) -> None:
-        self.path: Path | None = existing_file(path, "a video file")
-        self.name = str(path)
-        self._file, self._background, self._max_pixels = path, background, max_pixels
+    def __init__(self, path: Path, max_pixels: int, take_cut_off: bool = False) -> None:
+        self.path, self.name = path, str(path)
+        self.file, self._max_pixels = path, max_pixels
         self._stamp = FileStamp.of(path)
         self.track: Track = measure(path, take_cut_off=take_cut_off)
         for fault in self.track.faults:
@@ -90,8 +86,8 @@ class ContainerReader(FrameReader):
         """The converter for the first frame. The file is open meanwhile: what a stream says is read from there."""
         with closing(self._decoded(None)) as frames:
             for _, frame, stream in frames:
-                return _Converter(frame, stream, self._background)
-        raise InputError(f"{self._file}: must have frames that can be decoded, but has none")
+                return _Converter(frame, stream)
+        raise InputError(f"{self.file}: must have frames that can be decoded, but has none")
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a frame is damaged.
@@ -135,7 +131,7 @@ class ContainerReader(FrameReader):
             if frame.is_corrupt:
                 yield index, self._damage(index, "is damaged")
             elif index >= first:
-                converter = converter or _Converter(frame, stream, self._background)
+                converter = converter or _Converter(frame, stream)
                 yield index, converter(frame, self.size)
         if seek and (previous is None or previous < first):
             raise _SeekError  # some formats without an index seek past the end
@@ -149,7 +145,7 @@ class ContainerReader(FrameReader):
     def _decoded(self, seek_to: int | None) -> Generator[tuple[int, VideoFrame, VideoStream], None, None]:
         """Yield (frame number, frame, stream) in the order in which they are shown."""
         ticks = self.track.ticks
-        with open_container(self._file) as container:
+        with open_container(self.file) as container:
             stream = cast(VideoStream, container.streams[self.track.index])
             stream.thread_type = "SLICE" if self._careful else "AUTO"
             if seek_to is not None and ticks is not None:
@@ -254,9 +250,8 @@ def ready(graph: Graph) -> Iterator[VideoFrame]:
 class _Converter:
     """Turns the frames of one stream into upright (H, W, 3) uint8 sRGB with square pixels, of the size of the first."""
 
-    def __init__(self, frame: VideoFrame, stream: VideoStream, background: tuple[int, int, int]) -> None:
+    def __init__(self, frame: VideoFrame, stream: VideoStream) -> None:
         self._reformatter = VideoReformatter()
-        self._background = background
         aspect = stream.sample_aspect_ratio or Fraction(1)
         self._aspect = aspect if aspect > 0 else Fraction(1)
         self._matrix = _display_matrix(frame)
@@ -266,7 +261,7 @@ class _Converter:
         self.size = (width, height) if self._turned else (height, width)
 
     def __call__(self, frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
-        """Return a frame at `size`, (h, w); one of another shape is fitted into it, beside the background."""
+        """Return a frame at `size`, (h, w); one of another shape is fitted into it, on white."""
         within = size[::-1] if self._turned else size  # (h, w), as it is stored
         height, width = fitted((frame.height, self._width(frame)), within)
         has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -285,9 +280,9 @@ class _Converter:
         )
         pixels = rgb.to_ndarray()
         if has_alpha:
-            pixels = blend(pixels, self._background)
+            pixels = blend(pixels, WHITE)
         pixels = np.ascontiguousarray(_upright(pixels, self._matrix))
-        return pixels if pixels.shape[:2] == size else _amid(pixels, size, self._background)
+        return pixels if pixels.shape[:2] == size else _amid(pixels, size)
 
     def _width(self, frame: VideoFrame) -> int:
         return max(1, round(frame.width * self._aspect))
@@ -299,9 +294,9 @@ def fitted(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _amid(pixels: np.ndarray, size: tuple[int, int], background: tuple[int, int, int]) -> np.ndarray:
+def _amid(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(h, w, 3) in the middle of (H, W, 3)."""
-    frame = np.full((*size, 3), background, np.uint8)
+    frame = np.full((*size, 3), WHITE, np.uint8)
     top, left = (size[0] - pixels.shape[0]) // 2, (size[1] - pixels.shape[1]) // 2
     frame[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return frame

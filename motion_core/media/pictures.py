@@ -25,6 +25,7 @@ from .paths import existing_file
 logger = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
+WHITE = (255, 255, 255)
 MAX_FRAME = 8_000_000  # pixels of a frame that a browser sends
 # Formats that Pillow decodes by itself. It would hand EPS to Ghostscript, a program that a stranger's file can steer.
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
@@ -39,7 +40,7 @@ Color = tuple[int, int, int] | str
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 
-def load_image(source: ImageSource, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def load_image(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return a picture as (H, W, 3) uint8 sRGB.
 
     Files and PIL images are turned upright (EXIF), brought to sRGB (embedded colour profile) and laid on `background`
@@ -281,9 +282,7 @@ def _from_tensor(tensor: torch.Tensor, background: tuple[int, int, int], max_pix
     return _from_array(array, background, max_pixels, "tensor")
 
 
-def image_tensor(
-    source: ImageSource, *, background: Color = (255, 255, 255), max_pixels: int = MAX_PIXELS
-) -> torch.Tensor:
+def image_tensor(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
     """Return a picture as ``(1, 3, H, W)`` float32 in [0, 1]; see `load_image`. A tensor keeps its exact values."""
     pixels = load_image(source, background=background, max_pixels=max_pixels)
     if isinstance(source, torch.Tensor):

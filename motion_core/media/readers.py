@@ -15,15 +15,13 @@ from PIL import Image, features
 from ..errors import InputError
 from .containers import open_container
 from .paths import FileStamp
-from .pictures import BAD_DATA, ImageSource, flatten, load_image, open_picture, picture_size
+from .pictures import BAD_DATA, WHITE, ImageSource, flatten, load_image, open_picture, picture_size
 from .timing import DEFAULT_RATE, Clock
 
 _NEAR = 32  # frames; to go on decoding this far is as quick as to open the file and seek again
 _PICTURE_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".gif"}
 _MAGIC = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
 _TOO_SHORT, _BROWSER_DELAY = 10, 100  # milliseconds; browsers show frames of 10 ms or less, or without a time, for 100
-
-Color = tuple[int, int, int]
 
 
 class FrameReader(ABC):
@@ -97,7 +95,6 @@ class PictureReader(FrameReader):
         pictures: the frames.
         folder: whose files they are.
         rate: of the frames.
-        background: colour behind transparent ones.
         max_pixels: larger ones are refused.
         check: look at the size of each file now, and for the first that is not damaged; else files are opened when wanted.
     """
@@ -109,7 +106,6 @@ class PictureReader(FrameReader):
         pictures: Sequence[ImageSource],
         folder: Path | None,
         rate: Fraction | None,
-        background: Color,
         max_pixels: int,
         *,
         check: bool = True,
@@ -119,7 +115,7 @@ class PictureReader(FrameReader):
         self.path = folder
         self.name = str(folder) if folder else "video"
         self.kind = "folder of frames" if folder else "frames"
-        self._pictures, self._background, self._max_pixels = pictures, background, max_pixels
+        self._pictures, self._max_pixels = pictures, max_pixels
         self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
         if not check:
             self.size = picture_size(pictures[0])  # type: ignore[arg-type]  # a path
@@ -151,7 +147,7 @@ class PictureReader(FrameReader):
 
     def _frame(self, number: int) -> np.ndarray:
         try:
-            return load_image(self._pictures[number], background=self._background, max_pixels=self._max_pixels)
+            return load_image(self._pictures[number], max_pixels=self._max_pixels)
         except InputError as error:
             if self.path:
                 raise  # names the file already
@@ -206,21 +202,18 @@ def is_picture(path: Path) -> bool:
 
 
 class AnimationReader(FrameReader):
-    """An animated GIF, WebP, PNG or AVIF, or a still picture. Frames are laid on `background` where they are transparent.
+    """An animated GIF, WebP, PNG or AVIF, or a still picture. Frames are laid on white where they are transparent.
 
     Args:
         path: the file, which exists.
-        background: the colour.
         max_pixels: larger ones are refused.
         rate: of a still picture.
         measure: decode all of it now, to know when frames are shown and whether it is damaged; else they are only counted.
     """
 
-    def __init__(
-        self, path: Path, background: Color, max_pixels: int, rate: Fraction | None = None, *, measure: bool = True
-    ) -> None:
+    def __init__(self, path: Path, max_pixels: int, rate: Fraction | None = None, *, measure: bool = True) -> None:
         self.path, self.name = path, str(path)
-        self._file, self._background, self._max_pixels = path, background, max_pixels
+        self._file, self._max_pixels = path, max_pixels
         self._stamp = FileStamp.of(path)
         if not measure:
             with open_picture(path, max_pixels) as image:
@@ -266,7 +259,7 @@ class AnimationReader(FrameReader):
             still = 1 if getattr(image, "default_image", False) else 0
             number = index
             while self._seek(image, number + still):
-                pixels = flatten(image, self._background, self._max_pixels, f"{self.name}: frame {number}")
+                pixels = flatten(image, WHITE, self._max_pixels, f"{self.name}: frame {number}")
                 delay = float(image.info.get("duration") or 0)  # WebP knows it once the frame is decoded
                 yield number, (delay if delay > _TOO_SHORT else _BROWSER_DELAY), pixels
                 number += 1

@@ -20,9 +20,9 @@ from ..errors import InputError
 from .containers import measure, open_container
 from .encoding import FolderSink, join, written_size
 from .paths import FRAMES, check_output, naming
-from .sound import AudioSource, Sound, check_audio, prepare_sound
+from .sound import AudioSource, Sound, prepare_sound
 from .timing import exact_rate
-from .writing import QUALITY, VideoWriter, check_frame, check_quality
+from .writing import VideoWriter, check_frame
 
 _MANIFEST = "job.json"
 _FRAMES = "frames"  # of an output that is a folder
@@ -119,7 +119,7 @@ class SegmentedWriter:
     removed. It is locked from the beginning of the block to its end, or to the death of the process.
 
     Args:
-        path, frame_rate, audio_from, metadata, quality: as for `VideoWriter`; ``.mp4`` or a folder.
+        path, frame_rate, audio_from, metadata: as for `VideoWriter`; ``.mp4`` or a folder.
         fingerprint: any text that is the same only if inputs and settings are the same.
         resume: go on with an interrupted job; if there is none, begin one.
         keep: leave the finished segments behind when the ``with`` block ends with an exception, to be resumed.
@@ -147,7 +147,6 @@ class SegmentedWriter:
         segment_frames: int = 250,
         audio_from: AudioSource | None = None,
         metadata: Mapping[str, str] | None = None,
-        quality: int = QUALITY,
     ) -> None:
         self.path = Path(path)
         self.kind = check_job(path, resume=resume)
@@ -158,14 +157,14 @@ class SegmentedWriter:
         self.frame_rate = exact_rate(frame_rate)
         self.parts = _parts_of(path)
         self._frames = self.parts / _FRAMES
-        self._audio = check_audio(audio_from)
+        self._audio = audio_from
         self._sound: Sound | None = None
-        self._quality, self._segment_frames = check_quality(quality), segment_frames
+        self._segment_frames = segment_frames
         self._resume, self._keep = resume, keep
         self._size: tuple[int, int] | None = None
         self._writer: VideoWriter | None = None
         self._folder: FolderSink | None = None
-        self._job = {"fingerprint": fingerprint, "frame_rate": str(self.frame_rate), "quality": quality}
+        self._job = {"fingerprint": fingerprint, "frame_rate": str(self.frame_rate)}
         self._metadata = {**(metadata or {}), _JOB: hashlib.sha256(repr(self._job).encode()).hexdigest()}
         self._lock: FileLock | None = None
         self.finished = False
@@ -267,7 +266,7 @@ class SegmentedWriter:
     def _write_segment(self, frame: np.ndarray) -> None:
         if self._writer is None:
             segment = self.parts / f"{len(self._segments()) + 1:06d}.mp4"
-            self._writer = VideoWriter(segment, self.frame_rate, quality=self._quality).__enter__()
+            self._writer = VideoWriter(segment, self.frame_rate).__enter__()
         self._writer.write(frame)
         if self._writer.frame_count == self._segment_frames:
             self._writer.__exit__(None, None, None)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import IO, Self, cast
+from typing import IO, cast
 
 import av
 import numpy as np
@@ -26,7 +26,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import main_audio_stream, measure, open_container
+from .containers import main_audio_stream, open_container
 from .decoding import ContainerReader
 from .paths import existing_file
 from .sound_packets import SoundPackets
@@ -64,6 +64,7 @@ IN_WEBM = SoundCodecs({"opus": 0.08}, "libopus", (48000,))
 _BIT_RATE = 160_000
 # Seconds that sound may be from its time stamps; beyond, silence is put in or sound left out.
 _JITTER = Fraction(3, 100)
+_ENDLESS = Fraction(10**6)  # seconds of a file whose length is not known
 _IN_MEMORY = 2**23  # bytes
 _BLOCK = 1024  # samples; without a number, PyAV's resampler passes on what is of its kind, gaps and all
 
@@ -76,16 +77,12 @@ class Sound:
         length: seconds of it to take.
     """
 
-    def __init__(self, file: IO[bytes], length: Fraction | None) -> None:
-        self._length = length
-        self._open = ExitStack()
-        self._open.callback(file.close)
-        container = self._open.enter_context(av.open(file, "r", format="mp4"))
-        self._track = container.streams.audio[0]
-        self._packets: Iterator[Packet] = (packet for packet in container.demux(self._track) if packet.size)
+    def __init__(self, file: IO[bytes], length: Fraction) -> None:
+        self._file, self._length = file, length
+        self._container = av.open(file, "r", format="mp4")
+        self._track = self._container.streams.audio[0]
+        self._packets: Iterator[Packet] = (packet for packet in self._container.demux(self._track) if packet.size)
         self._next = next(self._packets, None)
-        self._output: OutputContainer | None = None
-        self._target = self._track
 
     def add_to(self, output: OutputContainer) -> None:
         """Add its track to the output, before anything is written there."""
@@ -93,32 +90,55 @@ class Sound:
 
     def mux_until(self, time: Fraction) -> None:
         """Write what ends by `time`, in seconds of the output."""
-        if self._output is None:
-            return
-        time = time if self._length is None else min(time, self._length)
+        time = min(time, self._length)
         while self._next is not None and _end_of(self._next) <= time:
             self._next.stream = self._target
             self._output.mux(self._next)
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        self._next, self._packets, self._output = None, iter(()), None
-        self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._next, self._packets = None, iter(())
+        self._container.close()
+        self._file.close()
 
 
-def check_audio(source: AudioSource | None) -> AudioSource | None:
-    """Return whose sound is to be taken, if it is a video or a file. Raises InputError if there is no such file."""
-    return source if source is None or isinstance(source, VideoSource) else existing_file(source, "a file with sound")
+_Parts = Sequence[tuple[Fraction, Fraction]]  # (begin, end) in seconds of the output's time, ascending
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What sound of a file to take.
+
+    Attributes:
+        path: the file.
+        number: of the sound track; None is the default one.
+        origin: the time in the file, in seconds, that is time 0 of the output.
+        can_seek: whether a time stands for one place in the file.
+        parts: all else is left out.
+    """
+
+    path: Path
+    number: int | None
+    origin: Fraction
+    can_seek: bool
+    parts: _Parts
+
+    @classmethod
+    def of(cls, source: AudioSource) -> _Wanted | None:
+        """None if there can be no sound."""
+        if not isinstance(source, VideoSource):
+            return cls(existing_file(source, "a file with sound"), None, Fraction(0), True, [(Fraction(0), _ENDLESS)])
+        reader = source.reader
+        if not isinstance(reader, ContainerReader):
+            return None
+        parts = source.parts()
+        first = parts[0][0]
+        shifted = [(begin - first, end - first) for begin, end in parts]
+        return cls(reader.file, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
 
 
 def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
-    """Return the sound of a video, ready to be written, or None if there is none.
+    """Return the sound of a video, or of a file with sound, ready to be written, or None if there is none.
 
     Sound that cannot be used is left out with a warning: the frames are worth having without it.
 
@@ -128,9 +148,10 @@ def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs 
         codecs: of the kind of file that it goes into.
 
     Raises:
+        InputError: there is no such file.
         OSError: the disk is full.
     """
-    wanted = _wanted(source)
+    wanted = None if source is None else _Wanted.of(source)
     if wanted is None:
         return None
     reason: Exception | None = None
@@ -144,57 +165,11 @@ def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs 
     return None
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Part of a file's sound.
-
-    Attributes:
-        path: the file.
-        number: of the sound track; None is the default one.
-        origin: the time in the file, in seconds, that is time 0 of the output.
-        can_seek: whether a time stands for one place in the file.
-        length: seconds of sound in the output.
-        parts: (begin, end) in seconds after `origin`, ascending: all else is left out. Empty is all.
-    """
-
-    path: Path
-    number: int | None
-    origin: Fraction
-    can_seek: bool
-    length: Fraction | None
-    parts: tuple[tuple[Fraction, Fraction], ...] = ()
-
-    @property
-    def end(self) -> Fraction | None:
-        """Seconds after `origin` up to which sound is wanted."""
-        return self.parts[-1][1] if self.parts else self.length
-
-
-_Writing = Callable[[SoundPackets, OutputContainer, _Wanted, SoundCodecs], None]
-
-
-def _wanted(source: AudioSource | None) -> _Wanted | None:
-    """Return what to take from where, or None if there is no sound."""
-    if isinstance(source, VideoSource):
-        reader = source.reader
-        if not isinstance(reader, ContainerReader) or reader.path is None:
-            return None
-        (first, _), *others = parts = source.parts()
-        shown = tuple((begin - first, end - first) for begin, end in parts) if others else ()
-        origin = reader.origin + first
-        return _Wanted(reader.path, source.audio_track, origin, reader.track.can_seek, source.duration, shown)
-    if source is None:
-        return None
-    path = Path(source)
-    try:
-        track = measure(path, take_cut_off=True)
-    except InputError:  # a file with sound only
-        return _Wanted(path, None, Fraction(0), True, None)
-    return _Wanted(path, None, track.origin, track.can_seek, None)
+_Writing = Callable[[SoundPackets, OutputContainer, _Parts, SoundCodecs], None]
 
 
 def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path) -> Sound | None:
-    """Write the sound as an MP4 of its own, and open that; None if the file has no sound."""
+    """Write the sound as a file of its own, and open that; None if there is no sound."""
     with ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
         with open_container(wanted.path) as container:
@@ -203,28 +178,28 @@ def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path
                 return None
             packets = SoundPackets(container, track, wanted.origin, can_seek=wanted.can_seek)
             with av.open(file, "w", format=codecs.container) as output:
-                write(packets, output, wanted, codecs)
+                write(packets, output, wanted.parts, codecs)
         file.seek(0)
-        sound = Sound(file, wanted.length)
+        sound = Sound(file, sum((end - begin for begin, end in wanted.parts), Fraction(0)))
         for complaint in packets.complaints():
             logger.warning("%s: its sound %s", wanted.path, complaint)
         opened.pop_all()  # the file is closed with the sound
         return sound
 
 
-def _copy(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, codecs: SoundCodecs) -> None:
+def _copy(packets: SoundPackets, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
     """Write the packets as they are. Raises InputError unless all can be decoded, and that as sound of one kind without gaps."""
-    track, length = packets.track, wanted.length
+    track = packets.track
     if track.codec_context.name not in codecs.copied:
         raise InputError(f"{track.codec_context.name} cannot be copied")
-    if wanted.parts:
+    if len(parts) > 1:
         raise InputError("parts of it are left out")
     early = Fraction(codecs.copied[track.codec_context.name])
     target = output.add_stream_from_template(track)
     kinds, end = set(), Fraction(0)
     for packet in packets:
         start, finish = packets.span(packet)
-        if length is not None and start >= length:
+        if start >= parts[-1][1]:
             break
         if finish > 0 or (early and finish > -early):
             for frame in packets.decode(packet):
@@ -242,9 +217,9 @@ def _copy(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, codec
         raise InputError("it has no packets that can be decoded")
 
 
-def _encode(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, codecs: SoundCodecs) -> None:
+def _encode(packets: SoundPackets, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
     """Write the sound encoded, with silence where there is none. Raises InputError if there is none at all."""
-    frames = _decoded(packets, wanted.end)
+    frames = _decoded(packets, parts[-1][1])
     first = next(frames, None)
     if first is None:
         raise InputError("none of it can be decoded")
@@ -252,12 +227,12 @@ def _encode(packets: SoundPackets, output: OutputContainer, wanted: _Wanted, cod
     layout = "mono" if first.layout.nb_channels == 1 else "stereo"
     target = cast(AudioStream, output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE))
     blocks = _aligned(chain([first], frames), rate, layout)
-    for block in _cut(blocks, wanted.parts, rate) if wanted.parts else blocks:
+    for block in _cut(blocks, parts, rate) if len(parts) > 1 else blocks:
         output.mux(target.encode(block))
     output.mux(target.encode(None))
 
 
-def _cut(blocks: Iterable[AudioFrame], parts: Iterable[tuple[Fraction, Fraction]], rate: int) -> Iterator[AudioFrame]:
+def _cut(blocks: Iterable[AudioFrame], parts: _Parts, rate: int) -> Iterator[AudioFrame]:
     """Yield what is in the parts (begin, end), in seconds, one after the other from time 0 on."""
     edges = np.array([round(edge * rate) for part in parts for edge in part])  # samples: a part begins, ends, ...
     count = 0
@@ -271,9 +246,9 @@ def _cut(blocks: Iterable[AudioFrame], parts: Iterable[tuple[Fraction, Fraction]
             count += frame.samples
 
 
-def _decoded(packets: SoundPackets, length: Fraction | None) -> Iterator[AudioFrame]:
+def _decoded(packets: SoundPackets, end: Fraction) -> Iterator[AudioFrame]:
     for packet in packets:
-        if length is not None and packets.span(packet)[0] >= length:
+        if packets.span(packet)[0] >= end:
             break
         yield from packets.decode(packet)
     yield from packets.decode(None)

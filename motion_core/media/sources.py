@@ -18,7 +18,7 @@ from ..settings import AnimationSettings, OnDamage
 from .containers import SoundTrack, main_audio_stream, open_container, sound_tracks
 from .decoding import ContainerReader
 from .paths import existing_file
-from .pictures import MAX_PIXELS, Color, ImageSource, parse_color
+from .pictures import MAX_PIXELS, ImageSource
 from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
 from .timing import Clock, cut_out, exact_rate
 
@@ -196,12 +196,11 @@ def open_video(
     start: float | None = None,
     end: float | None = None,
     frame_rate: Fraction | int | float | str | None = None,
-    background: Color = (255, 255, 255),
     max_pixels: int = MAX_PIXELS,
     audio_track: int | None = None,
     on_damage: OnDamage = AnimationSettings.on_damage,
 ) -> VideoSource:
-    """Open a video for reading, and measure it.
+    """Open a video for reading, and measure it. White is behind what is transparent.
 
     Args:
         source: a video file, an animated GIF, WebP or PNG, a picture (one frame), a folder of frames in natural order,
@@ -210,7 +209,6 @@ def open_video(
         start, end: seconds after the first frame.
         frame_rate: the rate to resample to; for sources without times (folders, arrays, tensors, lists, a single
             picture) the rate that they have, by default 25.
-        background: colour behind transparent animations and pictures.
         max_pixels: larger frames are refused.
         audio_track: which sound track of a video file goes with it, from 0; None is the one that players take.
         on_damage: what becomes of frames that cannot be decoded, see `AnimationSettings`. For "skip", all are decoded here.
@@ -219,7 +217,7 @@ def open_video(
         InputError: the source cannot be used; the message says why.
     """
     rate = None if frame_rate is None else exact_rate(frame_rate)
-    reader = _reader_of(source, rate, parse_color(background), max_pixels, on_damage == "skip")
+    reader = _reader_of(source, rate, max_pixels, on_damage == "skip")
     clock, good, damaged = reader.clock, None, set[int]()
     if on_damage == "skip":
         damaged = {number for number, found in reader.frames_from(0) if isinstance(found, InputError)}
@@ -239,40 +237,37 @@ def _check_audio_track(reader: FrameReader, number: int) -> None:
         main_audio_stream(container, reader.path, number)
 
 
-def _reader_of(
-    source: VideoInput, rate: Fraction | None, color: tuple[int, int, int], max_pixels: int, take_cut_off: bool
-) -> FrameReader:
+def _reader_of(source: VideoInput, rate: Fraction | None, max_pixels: int, take_cut_off: bool) -> FrameReader:
     if isinstance(source, str | os.PathLike):
         if not os.fspath(source):
             raise InputError("video: must be the name of a file or folder, got an empty one")
-        return _file_reader(source, rate, color, max_pixels, take_cut_off)
+        return _file_reader(source, rate, max_pixels, take_cut_off)
     if isinstance(source, np.ndarray | torch.Tensor):
-        return PictureReader(_stacked(source), None, rate, color, max_pixels)
+        return PictureReader(_stacked(source), None, rate, max_pixels)
     if isinstance(source, Image.Image) or not isinstance(source, Iterable):
         raise InputError(
             f"video: must be a path, an array, a tensor or a list of pictures, got {type(source).__name__}"
         )
     pictures = source if isinstance(source, Sequence) else list(source)
-    return PictureReader(pictures, None, rate, color, max_pixels)
+    return PictureReader(pictures, None, rate, max_pixels)
 
 
 def _file_reader(
     path: str | os.PathLike[str],
     rate: Fraction | None = None,
-    color: tuple[int, int, int] = (255, 255, 255),
     max_pixels: int = MAX_PIXELS,
     take_cut_off: bool = False,
     *,
     by_number: bool = False,
 ) -> FrameReader:
     if os.path.isdir(path):
-        return PictureReader(frames_in(Path(path)), Path(path), rate, color, max_pixels, check=not by_number)
+        return PictureReader(frames_in(Path(path)), Path(path), rate, max_pixels, check=not by_number)
     file = existing_file(path, "a video")
     if not is_picture(file):
-        return ContainerReader(file, color, max_pixels, take_cut_off)
+        return ContainerReader(file, max_pixels, take_cut_off)
     if by_number and file.suffix.lower() != ".gif":
         return StripReader(file)
-    return AnimationReader(file, color, max_pixels, rate, measure=not by_number)
+    return AnimationReader(file, max_pixels, rate, measure=not by_number)
 
 
 def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[ImageSource]:

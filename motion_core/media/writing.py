@@ -20,10 +20,10 @@ from ..errors import InputError
 from ..version import __version__
 from .encoding import FORMATS, FolderSink, FrameSink, GifSink, VideoSink, png_text, written_size
 from .paths import FRAMES, check_file, check_output, naming
-from .sound import AudioSource, Sound, check_audio, prepare_sound
+from .sound import AudioSource, Sound, prepare_sound
 from .timing import exact_rate
 
-QUALITY = 18  # constant rate factor of H.264: hardly told from the original
+_QUALITY = 18  # constant rate factor of H.264: hardly told from the original
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 
@@ -48,13 +48,6 @@ def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path, cha
     if size is not None and (height, width) != size:
         raise InputError(f"{path}: frames must have the (h, w) of the first one, {size}, got {(height, width)}")
     return height, width
-
-
-def check_quality(quality: int) -> int:
-    """Return an H.264 constant rate factor if it is one."""
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 51:
-        raise InputError(f"quality: must be a whole number in 0 (best) to 51 (worst), got {quality!r}")
-    return quality
 
 
 class VideoWriter:
@@ -86,16 +79,18 @@ class VideoWriter:
         *,
         audio_from: AudioSource | None = None,
         metadata: Mapping[str, str] | None = None,
-        quality: int = QUALITY,
+        quality: int = _QUALITY,
     ) -> None:
         self.path = Path(path)
         self.kind = check_output(path, alpha=self.channels == 4)
         self.frame_rate = exact_rate(frame_rate)
         self.frame_count = 0  # frames written
-        self._audio = check_audio(audio_from)
+        self._audio = audio_from
         self._sound: Sound | None = None
         self._metadata = dict(metadata or {})
-        self._quality = check_quality(quality)
+        if isinstance(quality, bool) or not isinstance(quality, int) or not 0 <= quality <= 51:
+            raise InputError(f"quality: must be a whole number in 0 (best) to 51 (worst), got {quality!r}")
+        self._quality = quality
         self._open = ExitStack()
         self._made: Path | None = None  # in a hidden folder
         self._size: tuple[int, int] | None = None
