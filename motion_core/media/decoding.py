@@ -63,11 +63,11 @@ class ContainerReader(FrameReader):
         take_cut_off: whether what is there of a file will do if it says itself that pictures are missing.
     """
 
+    path: Path
     kind = "video"
 
     def __init__(self, path: Path, max_pixels: int, take_cut_off: bool = False) -> None:
-        self.path, self.name = path, str(path)
-        self.file, self._max_pixels = path, max_pixels
+        self.path, self._max_pixels = path, max_pixels
         self._stamp = FileStamp.of(path)
         self.track: Track = measure(path, take_cut_off=take_cut_off)
         for fault in self.track.faults:
@@ -87,7 +87,7 @@ class ContainerReader(FrameReader):
         with closing(self._decoded(None)) as frames:
             for _, frame, stream in frames:
                 return _Converter(frame, stream)
-        raise InputError(f"{self.file}: must have frames that can be decoded, but has none")
+        raise InputError(f"{self.path}: must have frames that can be decoded, but has none")
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a frame is damaged.
@@ -145,7 +145,7 @@ class ContainerReader(FrameReader):
     def _decoded(self, seek_to: int | None) -> Generator[tuple[int, VideoFrame, VideoStream], None, None]:
         """Yield (frame number, frame, stream) in the order in which they are shown."""
         ticks = self.track.ticks
-        with open_container(self.file) as container:
+        with open_container(self.path) as container:
             stream = cast(VideoStream, container.streams[self.track.index])
             stream.thread_type = "SLICE" if self._careful else "AUTO"
             if seek_to is not None and ticks is not None:

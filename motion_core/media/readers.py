@@ -28,7 +28,6 @@ class FrameReader(ABC):
     """A source of frames (H, W, 3) uint8 RGB that can be read as often as wanted, from any frame on.
 
     Attributes:
-        name: for messages.
         path: the file or folder; None for arrays, tensors and lists.
         kind: "video", "animation", "picture", "frames side by side", "folder of frames" or "frames".
         size: (h, w) of a frame, upright.
@@ -39,7 +38,6 @@ class FrameReader(ABC):
         independent: whether a frame costs the same whether or not its neighbours are wanted.
     """
 
-    name: str
     path: Path | None
     kind: str
     size: tuple[int, int]
@@ -48,6 +46,11 @@ class FrameReader(ABC):
     rotation = 0
     origin = Fraction(0)
     independent = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "video" if self.path is None else str(self.path)
 
     @property
     def count(self) -> int:
@@ -113,7 +116,6 @@ class PictureReader(FrameReader):
         if not len(pictures):
             raise InputError("video: must have at least one frame, got none")
         self.path = folder
-        self.name = str(folder) if folder else "video"
         self.kind = "folder of frames" if folder else "frames"
         self._pictures, self._max_pixels = pictures, max_pixels
         self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
@@ -176,9 +178,10 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 class StripReader(FrameReader):
     """A picture as a video: square frames side by side, the first one left, if its width is a multiple of its height."""
 
+    path: Path
+
     def __init__(self, path: Path) -> None:
-        self.path, self.name = path, str(path)
-        self._file = path
+        self.path = path
         height, width = picture_size(path)
         count = width // height if width % height == 0 else 1
         self.kind = "frames side by side" if count > 1 else "picture"
@@ -186,7 +189,7 @@ class StripReader(FrameReader):
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on."""
-        pixels, (height, width) = load_image(self._file), self.size
+        pixels, (height, width) = load_image(self.path), self.size
         if pixels.shape[:2] != (height, width * self.count):
             raise InputError(f"{self.name}: must not change while it is used, but it has another size now")
         for number in range(index, self.count):
@@ -211,9 +214,10 @@ class AnimationReader(FrameReader):
         measure: decode all of it now, to know when frames are shown and whether it is damaged; else they are only counted.
     """
 
+    path: Path
+
     def __init__(self, path: Path, max_pixels: int, rate: Fraction | None = None, *, measure: bool = True) -> None:
-        self.path, self.name = path, str(path)
-        self._file, self._max_pixels = path, max_pixels
+        self.path, self._max_pixels = path, max_pixels
         self._stamp = FileStamp.of(path)
         if not measure:
             with open_picture(path, max_pixels) as image:
@@ -236,11 +240,11 @@ class AnimationReader(FrameReader):
 
     def _stated_rates(self) -> list[Fraction | None]:
         """The rates that an AVIF file states; Pillow rounds the time of each of its frames to milliseconds."""
-        with self._file.open("rb") as handle:
+        with self.path.open("rb") as handle:
             if handle.read(12)[4:] != b"ftypavis":
                 return []
         try:
-            with open_container(self._file) as container:
+            with open_container(self.path) as container:
                 return [stream.average_rate for stream in container.streams.video if stream.frames > 1]
         except InputError:
             return []  # FFmpeg does not know this one
@@ -254,7 +258,7 @@ class AnimationReader(FrameReader):
 
     def _decoded(self, index: int) -> Iterator[tuple[int, float, np.ndarray]]:
         """Yield (frame number, milliseconds on screen, (H, W, 3) uint8) from frame `index` on."""
-        with open_picture(self._file, self._max_pixels) as image:
+        with open_picture(self.path, self._max_pixels) as image:
             # A PNG may carry a still picture for old viewers that is not part of the animation.
             still = 1 if getattr(image, "default_image", False) else 0
             number = index

@@ -134,7 +134,7 @@ class _Wanted:
         parts = source.parts()
         first = parts[0][0]
         shifted = [(begin - first, end - first) for begin, end in parts]
-        return cls(reader.file, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
+        return cls(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
 
 
 def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
@@ -238,7 +238,8 @@ def _cut(blocks: Iterable[AudioFrame], parts: _Parts, rate: int) -> Iterator[Aud
     count = 0
     for block in blocks:
         at = (block.pts or 0) + np.arange(block.samples)
-        kept = block.to_ndarray()[:, np.searchsorted(edges, at, side="right") % 2 == 1]  # (channels, samples)
+        inside = np.searchsorted(edges, at, side="right") % 2 == 1
+        kept: np.ndarray = block.to_ndarray()[:, inside]  # (channels, samples)
         if kept.size:
             frame = AudioFrame.from_ndarray(np.ascontiguousarray(kept), format="fltp", layout=block.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = rate, count, Fraction(1, rate)
