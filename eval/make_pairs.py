@@ -18,7 +18,7 @@ from tqdm import tqdm
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.hardware import choose_device
-from motion_core.media import FrameAccess, open_frames
+from motion_core.media import FrameReader, open_frames
 
 from .cached_instruments import CachedDetector
 from .landmarks import DETECTORS, LandmarkDetector, open_detector
@@ -87,7 +87,7 @@ def make_pairs(
     return DrawnPairs(with_quartiles(drawn, sides), left_out)
 
 
-def _spread_frames(access: FrameAccess, count: int) -> Iterator[tuple[int, np.ndarray]]:
+def _spread_frames(access: FrameReader, count: int) -> Iterator[tuple[int, np.ndarray]]:
     """At most `count` frames, evenly spread, with their numbers; raises UnusableVideoError where one cannot be read."""
     with unusable_where_unreadable():
         yield from access.frames_at(sorted({int(number) for number in np.linspace(0, access.count - 1, count)}))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess, layouts, open_frames
+from motion_core.media import FrameReader, layouts, open_frames
 from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
 
 __all__ = [
@@ -42,7 +42,7 @@ def unusable_where_unreadable() -> Iterator[None]:
         raise UnusableVideoError(f"cannot be read: {error}") from error
 
 
-def open_clip(path: Path) -> FrameAccess:
+def open_clip(path: Path) -> FrameReader:
     """Open a video; raises InputError where it cannot be read."""
     try:
         return open_frames(path)
@@ -75,7 +75,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     return layouts.read_pairs(path, f"{path}:", " ({})")
 
 
-def frames_at(access: FrameAccess, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+def frames_at(access: FrameReader, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Frames of an open video by their numbers, ``(H, W, 3)`` uint8; raises InputError where it is damaged."""
     try:
         yield from access.frames_at(wanted)
@@ -91,7 +91,7 @@ class FrameSequence(Sequence[np.ndarray]):
         limit: use this many frames from its beginning; None is all.
     """
 
-    def __init__(self, access: FrameAccess, limit: int | None = None) -> None:
+    def __init__(self, access: FrameReader, limit: int | None = None) -> None:
         self._access = access
         self._count = access.count if limit is None else min(limit, access.count)
         self._coming: Iterator[tuple[int, np.ndarray]] = iter(())

@@ -19,7 +19,7 @@ import numpy as np
 
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess
+from motion_core.media import FrameReader
 from train.config import DataConfig
 from train.config_file import parse_section
 from train.data import PairDataset, find_videos
@@ -40,7 +40,7 @@ class Scan:
     """Findings about one video; `pairs[k]` frames k apart were compared, `same[k]` of these looked the same."""
 
     file: VideoFile
-    access: FrameAccess | None = None
+    access: FrameReader | None = None
     error: str | None = None
     pairs: np.ndarray = field(default_factory=lambda: np.zeros(_STRIDES + 1, np.int64))
     same: np.ndarray = field(default_factory=lambda: np.zeros(_STRIDES + 1, np.int64))

@@ -10,7 +10,7 @@ from torch import Tensor
 from motion_core.errors import InputError
 from motion_core.framing import Placement, network_points, picture_points
 from motion_core.geometry import identity_grid, identity_grid_like, sample
-from motion_core.media import FrameAccess
+from motion_core.media import FrameReader
 
 from ..rendered_people.annotations import Annotations, folder_of, mean_displacement, read_annotations
 from ..rendered_people.flow import Flow, flow
@@ -27,7 +27,7 @@ class ExactFlows:
         contradictions: how many pairs so far had another displacement than the annotated joints have.
     """
 
-    def __init__(self, root: Path, split: str, clips: dict[str, FrameAccess]) -> None:
+    def __init__(self, root: Path, split: str, clips: dict[str, FrameReader]) -> None:
         self._root, self._split, self._clips = root, split, clips
         self._last: tuple[str, Annotations] | None = None
         self.annotated = any(folder_of(root, split).glob("*.npz"))

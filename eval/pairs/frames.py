@@ -12,7 +12,7 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.framing import Placement, from_network, place_in, to_network
-from motion_core.media import FrameAccess, to_float, to_uint8
+from motion_core.media import FrameReader, to_float, to_uint8
 
 from ..rendered_people.pairs import Pair
 from ..videos import find_videos, frames_at, open_clip
@@ -59,7 +59,7 @@ def shown(image: Tensor, placement: Placement) -> np.ndarray:
     return to_uint8(from_network(image, placement))[0]
 
 
-def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, FrameAccess]:
+def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, FrameReader]:
     """The clips that the pairs are of, by name, with every pair held against them before any work is done.
 
     Raises:
@@ -69,7 +69,7 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
     if not pairs:
         raise InputError("pairs: must be one or more, got none")
     videos = {video.name: video.path for video in find_videos(root / split).values()}
-    clips: dict[str, FrameAccess] = {}
+    clips: dict[str, FrameReader] = {}
     for pair in pairs:
         if pair.video not in videos:
             raise InputError(f"pairs: must be of clips in {root / split}, but there is no {pair.video!r}")
@@ -87,7 +87,7 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
 
 
 def read_frames(
-    clips: dict[str, FrameAccess], pairs: Sequence[Pair], network_size: tuple[int, int] | None
+    clips: dict[str, FrameReader], pairs: Sequence[Pair], network_size: tuple[int, int] | None
 ) -> Iterator[tuple[int, PairFrames]]:
     """The pairs with their frames, clip by clip, each with its place in the list.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess, open_frames
+from motion_core.media import FrameReader, open_frames
 
 from .camera import pixel_rays, project, to_camera
 from .clip import Plan, Shot
@@ -172,12 +172,12 @@ def pairs_file(root: Path, split: str) -> Path:
     return folder_of(root, split) / "pairs.csv"
 
 
-def open_pictures(root: Path, clip: Annotations) -> FrameAccess:
+def open_pictures(root: Path, clip: Annotations) -> FrameReader:
     """Open the video of a clip."""
     return open_frames(root / str(clip.about["split"]) / str(clip.about["video"]))
 
 
-def open_scene(root: str | Path, split: str, name: str) -> FrameAccess:
+def open_scene(root: str | Path, split: str, name: str) -> FrameReader:
     """Open the video of a clip's scene without the figure and its shadow, frame by frame as the camera sees it.
 
     Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.geometry import affine_grid, sample
-from motion_core.media import FrameAccess, to_float, to_uint8
+from motion_core.media import FrameReader, to_float, to_uint8
 
 from .annotations import Annotations, clip_names, open_pictures, read_annotations
 from .instruments import SIDE
@@ -65,7 +65,7 @@ def read_frames(roots: Sequence[Path], split: str) -> Frames:
     return Frames(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def _pictures(clip: Annotations, video: FrameAccess) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pictures(clip: Annotations, video: FrameReader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, parts and joints of a clip, at the networks' size."""
     side = clip.size[0]
     images = np.stack([image for _, image in video.frames_at(range(video.count))])  # (T, h, w, 3)

@@ -16,8 +16,7 @@ from __future__ import annotations
 from .comparison import compose_comparison
 from .paths import check_file, check_output
 from .pictures import MAX_PIXELS, ImageSource, image_tensor, load_image, parse_color, to_float, to_uint8
-from .readers import FrameReader as FrameAccess
-from .readers import natural_key
+from .readers import FrameReader, natural_key
 from .resuming import SegmentedWriter, check_job, fingerprint
 from .scenes import cut_frames, scene_cuts
 from .sources import VideoInput, VideoSource, open_frames, open_video
@@ -26,7 +25,7 @@ from .writing import AlphaWriter, VideoWriter, provenance, save_animation, save_
 __all__ = [
     "MAX_PIXELS",
     "AlphaWriter",
-    "FrameAccess",
+    "FrameReader",
     "ImageSource",
     "SegmentedWriter",
     "VideoInput",

@@ -13,7 +13,7 @@ from torch.utils.data import get_worker_info
 
 from motion_core.errors import InputError
 from motion_core.framing import Size, place_in, to_network
-from motion_core.media import FrameAccess, to_float
+from motion_core.media import FrameReader, to_float
 from motion_core.settings import Fit
 
 
@@ -64,7 +64,7 @@ class FrameStore:
     """
 
     def __init__(
-        self, videos: Sequence[FrameAccess], size: Size, fit: Fit, cache_mb: float, whole_videos: bool = True
+        self, videos: Sequence[FrameReader], size: Size, fit: Fit, cache_mb: float, whole_videos: bool = True
     ) -> None:
         self.videos, self._whole_videos = videos, whole_videos
         self._size, self._fit, self._bytes = size, fit, int(cache_mb * 2**20)

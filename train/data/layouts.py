@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess, layouts, open_frames
+from motion_core.media import FrameReader, layouts, open_frames
 from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
 
 __all__ = ["VideoFile", "find_videos", "left_out", "open_videos", "read_pairs"]
@@ -44,13 +44,13 @@ def _split_folder(root: str | os.PathLike[str], split: str) -> Path:
     return folder
 
 
-def open_videos(videos: list[VideoFile]) -> list[FrameAccess | InputError]:
+def open_videos(videos: list[VideoFile]) -> list[FrameReader | InputError]:
     """Open each video; where one cannot be used for training, its error is returned in its place."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(_opened, videos))
 
 
-def _opened(video: VideoFile) -> FrameAccess | InputError:
+def _opened(video: VideoFile) -> FrameReader | InputError:
     try:
         return open_frames(video.path)
     except InputError as error:

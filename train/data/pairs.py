@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from motion_core.errors import InputError
-from motion_core.media import FrameAccess
+from motion_core.media import FrameReader
 from train.config import DataConfig
 
 from .augmentation import Colors, change_colors
@@ -198,7 +198,7 @@ def _named_in(rows: Sequence[tuple[str, str]], files: list[VideoFile], pair_list
     return [file for file in files if file.name in used]
 
 
-def _usable(files: list[VideoFile], config: DataConfig, fewest: int) -> tuple[list[VideoFile], list[FrameAccess]]:
+def _usable(files: list[VideoFile], config: DataConfig, fewest: int) -> tuple[list[VideoFile], list[FrameReader]]:
     """Open the videos; return those with at least `fewest` frames. Raises InputError for others, or leaves them out."""
     usable, broken = [], []
     for file, video in zip(files, open_videos(files), strict=True):
@@ -219,7 +219,7 @@ def _usable(files: list[VideoFile], config: DataConfig, fewest: int) -> tuple[li
     return [file for file, _ in usable], [video for _, video in usable]
 
 
-def too_short(video: FrameAccess) -> str:
+def too_short(video: FrameReader) -> str:
     """The sentence about a video of one frame."""
     height, width = video.size
     hint = (

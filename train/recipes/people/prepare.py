@@ -18,7 +18,7 @@ from eval.rendered_people.annotations import Annotations, clip_names, open_pictu
 from eval.rendered_people.flow import background_transform, flow
 from eval.rendered_people.tracks import LABELS, keypoints
 from motion_core.framing import place_in, to_network
-from motion_core.media import FrameAccess, image_tensor, open_frames, save_image, to_float, to_uint8
+from motion_core.media import FrameReader, image_tensor, open_frames, save_image, to_float, to_uint8
 from motion_core.networks.layered.composition import filled
 from motion_core.networks.layered.person_detector import (
     HIPS,
@@ -89,7 +89,7 @@ def _flow(clip: Annotations, driving: int, source: int) -> np.ndarray:
     return places[step // 2 :: step, step // 2 :: step].astype(np.float16)
 
 
-def _all_of(video: FrameAccess) -> np.ndarray:
+def _all_of(video: FrameReader) -> np.ndarray:
     return np.stack([frame for _, frame in video.frames_at(range(video.count))])
 
 
