@@ -210,14 +210,21 @@ def test_sound_of_frames_that_are_left_out_is_left_out(tmp_path, codec, start):
     assert abs(lengths[0] - lengths[1]) < SYNC
 
 
-@each_case(("codec", "rate"), [("aac", 44100), ("libopus", 48000)])
-def test_transparent_webm_has_sound_in_opus(tmp_path, caplog, codec, rate):
+@each_case(
+    ("codec", "rate", "name", "kept"),
+    [
+        ("aac", 44100, "out.webm", "opus"),
+        ("libopus", 48000, "out.webm", "opus"),
+        ("libopus", 48000, "out.mov", "aac"),  # MOV has no Opus, unlike MP4
+    ],
+)
+def test_videos_with_transparency_have_sound(tmp_path, caplog, codec, rate, name, kept):
     driving = write_driving(tmp_path / "a.mkv", codec, rate)
-    source, out = media.open_video(driving), tmp_path / "out.webm"
+    source, out = media.open_video(driving), tmp_path / name
     with media.AlphaWriter(out, source.frame_rate, audio_from=source) as writer:
         for frame in source:
             writer.write(np.dstack([frame, frame[..., :1]]))
-    assert heard(out, caplog) == ("opus", [])
+    assert heard(out, caplog) == (kept, [])
     assert abs(files.first_beep(out) - BEEP) < SYNC
 
 

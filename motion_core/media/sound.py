@@ -115,6 +115,7 @@ class _Wanted:
         origin: the time in the file, in seconds, that is time 0 of the output.
         can_seek: whether a time stands for one place in the file.
         parts: all else is left out.
+        length: seconds of sound in the output.
     """
 
     path: Path
@@ -122,19 +123,22 @@ class _Wanted:
     origin: Fraction
     can_seek: bool
     parts: _Parts
+    length: Fraction
 
     @classmethod
     def of(cls, source: AudioSource) -> _Wanted | None:
         """None if there can be no sound."""
         if not isinstance(source, VideoSource):
-            return cls(existing_file(source, "a file with sound"), None, Fraction(0), True, [(Fraction(0), _ENDLESS)])
+            path, start = existing_file(source, "a file with sound"), Fraction(0)
+            return cls(path, None, start, True, [(start, _ENDLESS)], _ENDLESS)
         reader = source.reader
         if not isinstance(reader, ContainerReader):
             return None
         parts = source.parts()
         first = parts[0][0]
         shifted = [(begin - first, end - first) for begin, end in parts]
-        return cls(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
+        origin = reader.origin + first
+        return cls(reader.path, source.audio_track, origin, reader.track.can_seek, shifted, source.duration)
 
 
 def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
@@ -180,7 +184,7 @@ def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path
             with av.open(file, "w", format=codecs.container) as output:
                 write(packets, output, wanted.parts, codecs)
         file.seek(0)
-        sound = Sound(file, sum((end - begin for begin, end in wanted.parts), Fraction(0)))
+        sound = Sound(file, wanted.length)
         for complaint in packets.complaints():
             logger.warning("%s: its sound %s", wanted.path, complaint)
         opened.pop_all()  # the file is closed with the sound
