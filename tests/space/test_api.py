@@ -25,8 +25,10 @@ import gradio  # noqa: E402
 import httpx  # noqa: E402  gradio brings it
 from gradio_client import Client, handle_file  # noqa: E402
 
+from motion_core.saved_pipeline import SHIPPED  # noqa: E402
 from space import drawing  # noqa: E402
 from space.limits import Limits  # noqa: E402
+from space.models import Models  # noqa: E402
 from space.serving import NO_ADDRESSES, serving  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -36,8 +38,11 @@ ENDPOINTS = {
 
 
 @pytest.fixture(scope="module")
-def served():
-    with serving(Limits()) as server:
+def served(variant_pipeline):
+    """A server whose model is small and, like the one that ships, without an AVD network."""
+    pipeline = variant_pipeline("v2")
+    pipeline.register_modules(avd_network=None)
+    with serving(Limits(), lambda limits: Models(limits, lambda: (pipeline, ""))) as server:
         server.service.result(60).model()
         yield server
 
@@ -148,12 +153,13 @@ def test_a_camera_s_frames_are_answered_to_the_page_that_began_alone(served):
 def test_preview_and_describe(client):
     picture, words = client.predict(handle_file(PICTURE), fit="crop", crop="everything", api_name="/preview")
     assert media.load_image(picture).shape == (448, 448, 3)
-    assert words == "all of the 448 x 448 picture, as 448 x 448"
+    assert words == "all of the 448 x 448 picture, as 128 x 128"
     told = client.predict(handle_file(DRIVING), start=0, end=1, longest=10, api_name="/describe")
     assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
 
 
 def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):
+    assert "for people" in client.predict("folder", str(SHIPPED), api_name="/load_model")[0]
     good = client.predict(handle_file(PICTURE), handle_file(DRIVING), start=0, end=0.4, api_name="/check")
     assert good.count("<svg") == 2
     assert good.count("<line") == 20
@@ -169,7 +175,7 @@ def test_interpolate_moment_and_export(client):
     pair = (handle_file(PICTURE), handle_file(OTHER_PICTURE))
     images, moment, keypoints, maps = client.predict(*pair, num=3, t=0.25, api_name="/interpolate")
     assert [image["caption"] for image in images] == ["t = 0.00", "t = 0.50", "t = 1.00"]
-    assert media.load_image(moment).shape == (448, 448, 3)
+    assert media.load_image(moment).shape == (128, 128, 3)
     assert "<polyline" in keypoints
     assert [image["caption"] for image in maps] == ["Deformation", "Contribution", "Occlusion"]
     again, _, _ = client.predict(*pair, t=0.25, api_name="/moment")
