@@ -18,7 +18,7 @@ Variant = Literal["tpsmm", "int", "int_bt", "full", "v2"]
 Strategy = Literal["learned", "analytic", "fixed", "none", "images"]
 OnDamage = Literal["stop", "hold", "skip"]
 Scene = Literal["source", "driving", "transparent"]
-Backend = Literal["auto", "packed", "eager"]
+Backend = Literal["auto", "packed", "int8", "eager"]
 
 
 def _take_plain_numbers(settings: Any) -> None:

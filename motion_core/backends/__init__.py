@@ -3,7 +3,8 @@
 "eager" is the networks themselves. "packed", for the published backbone on a processor, is copies of them that share their
 weights: in them weights lie as oneDNN wants them for the input's size, BatchNorms are folded, features are sampled and masked in
 one step, heads with few outputs compute blocks of pixels, and the residual blocks' convolutions are Winograd's in fp32, also of
-wide maps in bf16 where the processor has no units for its matrices. "auto" is packed where that can be, else eager.
+wide maps in bf16 where the processor has no units for its matrices. "auto" is packed where that can be, else eager. "int8" is
+packed with the image generator's residual blocks in int8, for each source for which that is near enough.
 
 The layered backbone is always eager. Packed, it was as fast as before (22.9 instead of 23.0 ms for the person, 63.1 instead of
 62.3 ms for the image, bf16, one thread of an AVX512-bf16 processor): its maps are small and change their size with the figure.
@@ -11,6 +12,8 @@ The layered backbone is always eager. Packed, it was as fast as before (22.9 ins
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 from torch import Tensor, nn
@@ -21,6 +24,7 @@ from ..networks.tpsmm.dense_motion import DenseMotionNetwork
 from ..networks.tpsmm.image_generator import ImageGenerator
 from ..networks.tpsmm.keypoint_detector import KeypointDetector
 from ..settings import Backend
+from .int8_tpsmm import Int8TPSMM
 from .packed_tpsmm import PackedTPSMM
 from .packing import packable, packed
 
@@ -28,6 +32,8 @@ from .packing import packable, packed
 # picture is flat, so that packed frames would be 94 instead of 118 dB from eager ones.
 _ENCODER = ("first", "down")
 Detector = TypeVar("Detector", bound=nn.Module)
+
+logger = logging.getLogger(__name__)
 
 
 def check_backend(name: Any) -> Backend:
@@ -54,5 +60,14 @@ def fast_backbone(
     """`backbone_of` two networks in a backend."""
     published = isinstance(motion_network, DenseMotionNetwork) and isinstance(generator, ImageGenerator)
     if published and backend != "eager" and packable(motion_network) and packable(generator):
-        return PackedTPSMM(packed(motion_network), packed(generator, untouched=_ENCODER), kept_splines)
+        kind = Int8TPSMM if backend == "int8" else PackedTPSMM
+        return kind(packed(motion_network), packed(generator, untouched=_ENCODER), kept_splines)
+    if backend == "int8":
+        _say("backend int8 computes as eager: it is for models of the published kind in fp32 or bf16 on a processor")
     return backbone_of(motion_network, generator, kept_splines)
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Log a warning, once: the method over a pipeline's networks is made many times."""
+    logger.warning(sentence)

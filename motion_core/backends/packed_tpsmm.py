@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..geometry import resize_aligned, warp
 from ..networks.tpsmm.backbone import TPSMMBackbone
@@ -55,9 +55,17 @@ class PackedTPSMM(TPSMMBackbone):
 
     def paint(self, view: View) -> Tensor:
         """The image of a view, ``(B, 3, H, W)`` in [0, 1]."""
-        generator = self.image_generator
         if isinstance(view, WarpedView):
-            return generator.paint(view)
+            return self.image_generator.paint(view)
+        return self._painted(view, self._residual(view))
+
+    def _residual(self, view: UnwarpedView) -> nn.ModuleList:
+        """The residual blocks that paint a view."""
+        return self.image_generator.residual
+
+    def _painted(self, view: UnwarpedView, residuals: nn.ModuleList) -> Tensor:
+        """The image of a view, ``(B, 3, H, W)`` in [0, 1], with these residual blocks."""
+        generator = self.image_generator
         levels = list(zip(reversed(view.features.pyramid), view.masks, strict=True))
 
         def visible(level: int) -> Tensor:
@@ -65,7 +73,7 @@ class PackedTPSMM(TPSMMBackbone):
             return warp_visible(features, view.motion.deformation, mask)  # (B, C, h, w)
 
         out = generator.compute(visible(0))
-        for level, (residual, up) in enumerate(zip(generator.residual, generator.up, strict=True), start=1):
+        for level, (residual, up) in enumerate(zip(residuals, generator.up, strict=True), start=1):
             out = up(residual(out))
             if level < len(generator.up):
                 out = torch.cat((out, generator.compute(visible(level))), dim=1)

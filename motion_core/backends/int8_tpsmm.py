@@ -1,0 +1,89 @@
+"""The published backbone, packed, with the image generator's residual blocks in int8."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..structures import EncodedSource, Keypoints
+from . import private_ops
+from .packed_tpsmm import PackedTPSMM, UnwarpedView, View
+from .quantized import MeasuredResidual, QuantizedFeatures, QuantizedKeypoints
+
+LEAST_PSNR = 40.0  # of frames in int8 against packed ones, in dB
+_TURN, _SIZE, _SHIFT = 0.2, 0.85, (0.1, -0.05)  # of the pose that it is checked with, besides the source's own
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Int8TPSMM(PackedTPSMM):
+    """`PackedTPSMM` whose residual blocks are quantised for a source when it is encoded.
+
+    All frames of a source are computed alike: in int8, or packed where int8 cannot be, or is too far from packed in the source's
+    own pose and a turned one; which of them it is depends on the source alone, and is logged. Sources that are encoded as one
+    batch, and views that are fused of several, are computed packed.
+    """
+
+    @torch.no_grad()
+    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> EncodedSource:
+        """As in `PackedTPSMM`, with residual blocks for the source; an image that was `made` on the way has its source's."""
+        source = super().encode(image, keypoints, made)
+        if made:
+            residual = keypoints.residual if isinstance(keypoints, QuantizedKeypoints) else None
+        else:
+            residual = self._quantized(source) if len(image) == 1 else None
+        if residual is None:
+            return source
+        return replace(source, features=QuantizedFeatures(image, source.features.pyramid, residual))
+
+    def as_source(self, view: View, keypoints: Keypoints) -> Keypoints:  # type: ignore[override]  # views are opaque
+        """The keypoints of an image that was painted from a view, with the residual blocks that painted it."""
+        return QuantizedKeypoints(keypoints.points, keypoints.silhouette, _residual_of(view))
+
+    def _residual(self, view: UnwarpedView) -> nn.ModuleList:
+        return _residual_of(view) or super()._residual(view)
+
+    def _quantized(self, source: EncodedSource) -> nn.ModuleList | None:
+        """The residual blocks in int8 for a source of batch 1, or None, of which it is said why."""
+        missing = private_ops.int8_missing()
+        if missing is not None:
+            logger.warning("backend int8 computes as packed: %s", missing)
+            return None
+        poses = (source.keypoints, turned(source.keypoints))
+        views = [self.view(source, self.motion(source, pose)) for pose in poses]
+        residual = super()._residual(views[0])
+        measured = nn.ModuleList(nn.Sequential(*map(MeasuredResidual, blocks)) for blocks in residual)
+        own = self._painted(views[0], measured)
+        quantized = nn.ModuleList(nn.Sequential(*(block.quantized() for block in blocks)) for blocks in measured)
+        wanted = torch.cat((own, self._painted(views[1], residual)))
+        error = (torch.cat([self._painted(view, quantized) for view in views]) - wanted).square().mean()
+        psnr = -10 * math.log10(max(float(error), 1e-12))
+        if psnr >= LEAST_PSNR:
+            return quantized
+        logger.warning(
+            "backend int8 computes this picture as packed: it would be %.1f dB from that, and %g are wanted",
+            psnr,
+            LEAST_PSNR,
+        )
+        return None
+
+
+def turned(keypoints: Keypoints) -> Keypoints:
+    """Keypoints ``(B, K, N, 2)`` turned, reduced and shifted."""
+    points = keypoints.points
+    centre = points.mean(dim=(1, 2), keepdim=True)
+    cos, sin = _SIZE * math.cos(_TURN), _SIZE * math.sin(_TURN)
+    return Keypoints(
+        (points - centre) @ points.new_tensor([[cos, sin], [-sin, cos]]) + centre + points.new_tensor(_SHIFT)
+    )
+
+
+def _residual_of(view: View) -> nn.ModuleList | None:
+    """The residual blocks in int8 of a view's source, if there are any."""
+    features = view.features if isinstance(view, UnwarpedView) else None
+    return features.residual if isinstance(features, QuantizedFeatures) else None
