@@ -8,6 +8,7 @@ import pickle
 import re
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import fake_hub
 import numpy as np
 import pytest
 from fake_hub import BREAK_OFF, FakeHub, Repository
+from safetensors.torch import save
 from subcases import each_case
 
 from motion_core import ImageGenerator, InputError, MotionInterpPipeline, demo
+from train.features import load_vgg, load_vit
 
 hub_server, hub, client = fake_hub.hub_server, fake_hub.hub, fake_hub.client  # pytest finds fixtures by name
 
@@ -119,6 +122,17 @@ def plant(folder: str) -> None:
 
 def imported(module: str) -> bool:
     return module in sys.modules
+
+
+def fetched_vgg() -> np.ndarray:
+    return load_vgg("vgg19.tv_in1k").layers[28].weight.numpy()
+
+
+def seconds_until_refused(choice: str) -> tuple[float, str]:
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        load_vit(choice)
+    return time.monotonic() - start, str(caught.value)
 
 
 # Helpers
@@ -303,3 +317,25 @@ def test_pickled_weights_are_not_fetched(hub, model, refusal, index):
     hub.add("org/pickled", files)
     assert folder in refusal("org/pickled")
     assert not [request for request in hub.requests if ".bin" in request]
+
+
+def test_weights_of_feature_networks_are_fetched_once(hub, client):
+    layers = load_vgg("random:8").layers.state_dict()
+    weights = {f"features.{name}": value.contiguous() for name, value in layers.items()}
+    hub.add("timm/vgg19.tv_in1k", {"model.safetensors": save(weights)})
+    np.testing.assert_array_equal(client(fetched_vgg), layers["28.weight"])
+    hub.reset()
+    with hub.stopped():
+        np.testing.assert_array_equal(client(fetched_vgg), layers["28.weight"])
+    assert hub.requests == []
+
+
+def test_without_the_hub_the_sentence_says_which_file_to_give_and_where_at_once(hub, client):
+    with hub.stopped():
+        seconds, message = client(seconds_until_refused, "vit_small_patch8_224.dino")
+    assert seconds < 5
+    assert message.startswith("features.vit: the Hub did not give vit_small_patch8_224.dino (")
+    assert "set features.vit to the path of a file" in message
+    assert "model.safetensors of timm/vit_small_patch8_224.dino" in message
+    _, message = client(seconds_until_refused, "vit_base_patch8_224.dino")
+    assert "the Hub did not give vit_base_patch8_224.dino" in message, "nor where the Hub has no such repository"

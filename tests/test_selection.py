@@ -235,9 +235,9 @@ def test_the_picture_itself_counts_as_the_frame_before_the_first():
 
 def test_the_output_says_what_was_chosen(pipe, picture, video):
     for strategy in SCORED:
-        result = pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0)
+        result = pipe(picture, video[1:4], strategy=strategy, mode="standard", hysteresis=0)
 
-        assert len(result.selections) == 5
+        assert len(result.selections) == 3
         for chosen in result.selections:
             assert chosen.candidates == (0, 0.25, 0.5, 0.75)
             best = max(range(4), key=lambda index: chosen.candidate_scores[index])
@@ -271,15 +271,15 @@ def test_what_is_chosen_is_what_is_animated(pipe, picture, video):
 
 def test_the_choice_does_not_depend_on_the_batch_size(pipe, picture, video):
     for strategy in SCORED:
-        one, three = (
-            pipe(picture, video, strategy=strategy, mode="standard", hysteresis=0.001, batch_size=size)
-            for size in (1, 3)
+        one, two = (
+            pipe(picture, video[1:4], strategy=strategy, mode="standard", hysteresis=0.001, batch_size=size)
+            for size in (1, 2)
         )
 
-        assert [chosen.t for chosen in one.selections] == [chosen.t for chosen in three.selections]
-        for ours, theirs in zip(one.selections, three.selections, strict=True):
+        assert [chosen.t for chosen in one.selections] == [chosen.t for chosen in two.selections]
+        for ours, theirs in zip(one.selections, two.selections, strict=True):
             assert ours.candidate_scores == pytest.approx(theirs.candidate_scores, abs=1e-4)
-        assert np.abs(one.frames.astype(int) - three.frames).max() <= 1
+        assert np.abs(one.frames.astype(int) - two.frames).max() <= 1
 
 
 @each_case("variant", ["full", "v2"])

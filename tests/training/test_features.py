@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import logging
 import pickle
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fake_hub
 import numpy as np
 import pytest
 import timm
 import torch
 import torchvision
-from fake_hub import FakeHub
 from PIL import Image
-from safetensors.torch import save, save_file
+from safetensors.torch import save_file
 from subcases import each_case
 from torch import Tensor
 
 from motion_core import InputError
 from motion_core.networks.tpsmm.blocks import Shrink
 from train.features import PerceptualFeatures, VisionTransformerFeatures, load_vgg, load_vit
-
-hub_server, hub, client = fake_hub.hub_server, fake_hub.hub, fake_hub.client  # pytest finds fixtures by name
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 TAPS = (1, 6, 11, 20, 29)
@@ -326,39 +321,3 @@ def test_the_names_are_those_of_timm():
         config = timm.get_pretrained_cfg(name)
         assert (config.hf_hub_id, config.custom_load) == (f"timm/{name}", False)
         torch.testing.assert_close((*config.mean, *config.std), (*MEAN.tolist(), *STD.tolist()))
-
-
-# What runs in the Hub client's process
-
-
-def fetched_vgg() -> np.ndarray:
-    return load_vgg("vgg19.tv_in1k").layers[28].weight.numpy()
-
-
-def seconds_until_refused(load: Callable[[str], Any], choice: str) -> tuple[float, str]:
-    start = time.monotonic()
-    try:
-        load(choice)
-    except InputError as error:
-        return time.monotonic() - start, str(error)
-    raise AssertionError("it was there")
-
-
-def test_weights_from_the_hub_are_fetched_once(hub: FakeHub, client):
-    hub.add("timm/vgg19.tv_in1k", {"model.safetensors": save(vgg_state())})
-    np.testing.assert_array_equal(client(fetched_vgg), random_vgg().layers[28].weight)
-    hub.reset()
-    with hub.stopped():
-        np.testing.assert_array_equal(client(fetched_vgg), random_vgg().layers[28].weight)
-    assert hub.requests == []
-
-
-def test_without_the_hub_the_sentence_says_which_file_to_give_and_where_at_once(hub: FakeHub, client):
-    with hub.stopped():
-        seconds, message = client(seconds_until_refused, load_vit, "vit_small_patch8_224.dino")
-    assert seconds < 5
-    assert message.startswith("features.vit: the Hub did not give vit_small_patch8_224.dino (")
-    assert "set features.vit to the path of a file" in message
-    assert "model.safetensors of timm/vit_small_patch8_224.dino" in message
-    _, message = client(seconds_until_refused, load_vit, "vit_base_patch8_224.dino")
-    assert "the Hub did not give vit_base_patch8_224.dino" in message, "nor where the Hub has no such repository"
