@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -28,6 +29,12 @@ CONFORMANCE = "MOTION_CORE_CONFORMANCE"
 # Shells start background jobs with SIGINT ignored, and the programs that the tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the networks are small: waiting for each other costs more, much more on a busy machine
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported by now stays; tests that collect garbage, and Python by itself, need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

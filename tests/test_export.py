@@ -3,6 +3,8 @@
 import re
 import runpy
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +24,20 @@ def pipe(golden_networks):
 
 
 @pytest.fixture(scope="module")
-def folder(pipe, tmp_path_factory):
-    """The golden networks as the command exports them."""
+def exported(pipe, tmp_path_factory):
+    """The folder of the golden networks as the command exports them, and what it printed."""
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package, reason=f"{package} is not installed")
     base = tmp_path_factory.mktemp("export")
     pipe.save_pretrained(base / "model")
-    assert main(["export", str(base / "model"), str(base / "out")]) == 0
-    return base / "out"
+    with redirect_stdout(StringIO()) as printed:
+        assert main(["export", str(base / "model"), str(base / "out")]) == 0
+    return base / "out", printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(exported):
+    return exported[0]
 
 
 def test_the_documented_program_animates_as_torch_does(folder, pipe, golden, tmp_path, monkeypatch):
@@ -56,18 +64,12 @@ def test_the_documented_program_animates_as_torch_does(folder, pipe, golden, tmp
     assert difference.max() < 0.02
 
 
-def test_the_command_prints_what_it_checked(pipe, tmp_path, capsys):
-    for package in ("onnx", "onnxruntime"):
-        pytest.importorskip(package, reason=f"{package} is not installed")
-    pipe.save_pretrained(tmp_path / "model")
-
-    assert main(["export", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
-
-    lines = capsys.readouterr().out.splitlines()
+def test_the_command_prints_what_it_checked_and_replaces_nothing(exported, capsys):
+    folder, printed = exported
     for name in ("keypoints", "source", "frame"):
-        line = next(line for line in lines if f"{name}.onnx" in line)
+        line = next(line for line in printed.splitlines() if f"{name}.onnx" in line)
         assert all(float(number) < 1e-3 for number in re.findall(r"difference ([\d.e-]+)", line))
-    assert main(["export", str(tmp_path / "model"), str(tmp_path / "out")]) == 2
+    assert main(["export", str(folder.parent / "model"), str(folder)]) == 2
     assert "exists already" in capsys.readouterr().err
 
 

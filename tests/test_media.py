@@ -1427,13 +1427,6 @@ def test_bad_comparisons_are_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_moviepy_is_loaded_only_when_it_is_used():
-    program = "import sys; from motion_core import media; print('moviepy' in sys.modules)"
-    assert (
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout == "False\n"
-    )
-
-
 def test_time_stamps_of_which_each_lasts_hours_mean_nothing():
     clock = Clock.measured(np.arange(3) * 1e7, 1e7, (None, None))
     assert (clock.rate, len(clock.times), clock.variable) == (25, 3, False)
