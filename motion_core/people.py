@@ -43,6 +43,8 @@ SURVEYED = 8  # driving frames that are looked at before anything is rendered
 SEARCHED = 3  # of those, in so many somebody who is small is searched all over the frame, which takes seconds
 SEARCH_EVERY = 25  # frames of a video in which nobody is seen
 AROUND = 0.06  # of half the side of the person's region: what is hidden around the silhouette
+STEPS_BACK = 3  # from which somebody is looked at who may be a face alone
+SAME = 1.25  # so many times the size, who is seen from farther away is who was seen before
 SILHOUETTE = 0.2  # from which there may be a person
 
 _RULE = "must show a person with both shoulders and a hip in sight"
@@ -106,7 +108,7 @@ def find_person(
     if not found:
         raise InputError(f"{name}: {_RULE}, but nobody is found in it")
     if not _suffices(people, (height, width)):
-        raise InputError(f"{name}: {_RULE}, but of the person in it less is")
+        raise InputError(f"{name}: {_RULE}, but not all of these are")
     points = picture_points(
         people.keypoints.points, replace(part, network_size=(height, width), content=(0, 0, height, width))
     )
@@ -122,6 +124,32 @@ def _suffices(people: DetectedPeople, size: Size) -> bool:
     inside = ((people.landmarks[0] > -0.5) & (people.landmarks[0] < width_height - 0.5)).all(dim=1)  # (33,)
     shoulders, hips = inside[list(SHOULDERS)], inside[list(HIPS)]
     return bool(people.suffices.item() and shoulders.all() and hips.any())
+
+
+@torch.inference_mode()
+def seems_enough(detector: PersonDetector, picture: Tensor, region: Region) -> bool:
+    """Whether as much of a person as is needed is seen from farther away too; a face alone may look like a whole small body.
+
+    Args:
+        picture: ``(1, 3, H, W)`` in [0, 1].
+        region: the square around the person, as `find_person` gives it.
+    """
+    size = (picture.shape[-2], picture.shape[-1])
+    people = detector.detect(picture, picture.new_tensor([region]), silhouettes=False)
+    for _ in range(STEPS_BACK):
+        before = people
+        people = detector.detect(picture, detector.widened(picture, before.region), silhouettes=False)
+        if not _suffices(people, size):
+            return False
+        if _trunk(people) <= SAME * _trunk(before):
+            return True
+    return False
+
+
+def _trunk(people: DetectedPeople) -> float:
+    """Height of a person's trunk in pixels."""
+    landmarks = people.landmarks[0]
+    return (landmarks[list(SHOULDERS)].mean(dim=0) - landmarks[list(HIPS)].mean(dim=0)).norm().item()
 
 
 def place_person(

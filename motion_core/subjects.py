@@ -6,7 +6,7 @@ Both classes have the same methods. Pictures are ``(1, 3, H, W)`` in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -18,7 +18,7 @@ from .ahead import ahead
 from .backbone import Source
 from .check import Check, check_people
 from .driving import FROM_INITIAL, in_batches
-from .framing import Placement, Size, network_points, picture_points, place_in, subject_box, to_network
+from .framing import Placement, Size, network_points, picture_points, picture_region, place_in, subject_box, to_network
 from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.person_detector import PersonDetector
 from .people import (
@@ -31,6 +31,7 @@ from .people import (
     place_other_person,
     place_person,
     reduced_size,
+    seems_enough,
     survey_video,
     surveyed_frames,
 )
@@ -86,8 +87,13 @@ class Objects:
         """What is computed once per source picture."""
         return self.method.encode(to_network(picture, placement).to(self.device))  # (1, 3, h, w)
 
+    def doubtful(self, picture: Tensor, placement: Placement) -> bool:
+        """Whether there may be too little of somebody in a picture; anything is enough here."""
+        return False
+
     def check(
         self,
+        picture: Tensor,
         source: Source,
         placement: Placement,
         video: media.VideoSource,
@@ -196,8 +202,14 @@ class People:
         people = self.detector.detect(image, torch.tensor([placement.person]))
         return self.method.encode(image, people.keypoints)
 
+    def doubtful(self, picture: Tensor, placement: Placement) -> bool:
+        """Whether there may be too little of the person in a picture, see `motion_core.people.seems_enough`."""
+        assert placement.person is not None  # `place` has found one
+        return not seems_enough(self.detector, picture.to(self.device), picture_region(placement.person, placement))
+
     def check(
         self,
+        picture: Tensor,
         source: Source,
         placement: Placement,
         video: media.VideoSource,
@@ -207,6 +219,7 @@ class People:
         """What can be said before a render.
 
         Args:
+            picture: ``(1, 3, H, W)`` in [0, 1].
             source: the picture, encoded.
             poses: of the video, as `survey` gives them.
         """
@@ -217,7 +230,8 @@ class People:
         looked_at = len(poses.points)
         if self._crops_itself(settings):  # otherwise the first person that is seen will do
             looked_at = len(surveyed_frames(video, self._surveyed_first(settings)))
-        return check_people(person, wanted, poses, (placement.picture_size, video.size), looked_at)
+        check = check_people(person, wanted, poses, (placement.picture_size, video.size), looked_at)
+        return replace(check, doubtful=self.doubtful(picture, placement))
 
     def analyse_video(
         self,

@@ -36,3 +36,10 @@ element.addEventListener('pointerdown', down => {
   window.addEventListener('pointermove', dragged);
   window.addEventListener('pointerup', released, {once: true});
 });
+
+// A warning is repeated between the inputs and the button, where it is seen before the run on a phone too.
+const warn = () => {
+  const place = document.querySelector('#animate-warning'), warning = element.querySelector('[data-warning]');
+  if (place) { place.textContent = warning ? warning.textContent : ''; place.hidden = !warning; }
+};
+new MutationObserver(warn).observe(element, {childList: true, subtree: true});

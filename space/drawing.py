@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,8 +90,11 @@ def found(picture: np.ndarray, limbs: np.ndarray | None, which: str, words: str,
     )
 
 
-def check(seen: Checked, sentences: Sequence[str], choices: Choices) -> str:
-    """What is found before a run: pictures with limbs and boxes, and sentences."""
+def check(seen: Checked, plain: Callable[[str], str], choices: Choices) -> str:
+    """What is found before a run: pictures with limbs and boxes, and sentences, each as `plain` makes it.
+
+    `check.js` repeats the warning beside the inputs.
+    """
     pictures = "".join(
         found(pixels, limbs, which, f"{name}: {'a person is found' if limbs is not None else 'nobody is found'}", box)
         for pixels, limbs, which, name, box in (
@@ -100,7 +103,10 @@ def check(seen: Checked, sentences: Sequence[str], choices: Choices) -> str:
         )
         if pixels is not None
     )
-    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    lines = "".join(
+        f"<li{' data-warning' if sentence == seen.warning else ''}>{escape(plain(sentence))}</li>"
+        for sentence in seen.sentences
+    )
     chosen = choices.picture_box or choices.driving_box or choices.subject
     reset = '<button type="button" data-reset>Use all of both</button>' if chosen else ""
     return (

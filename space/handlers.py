@@ -36,6 +36,7 @@ _INSTALLED = (Path(__file__).parents[1], *map(Path, sys.path[1:]))  # where this
 _WORDINGS = (
     (r"^source_image: ", "the picture: "),
     (r"^(video|driving_video): ", "the driving video: "),
+    (r"^(the (?:driving video|(?:first |second )?picture)): must", r"\1 must"),
     (r": too large unless max_pixels is raised", ": it is too large"),
     (r" \((?:[a-z ]+ out of range|Invalid data found when processing input)\)", ""),
     (r"\b1 frames\b", "1 frame"),
@@ -191,7 +192,7 @@ class Handlers:
         if not picture and not driving:
             return ""
         seen = self._service.check(_path(picture), _path(driving), choices, model)
-        return drawing.check(seen, [self._plain(sentence) for sentence in seen.sentences], choices)
+        return drawing.check(seen, self._plain, choices)
 
     @staticmethod
     def drawn(event: gr.EventData) -> tuple[Any, Any, Any]:
@@ -246,6 +247,8 @@ class Handlers:
                 shown: list[Any] = [gr.skip()] * 6
                 if update.stopped and not update.done:  # nothing is there to be shown
                     shown = [None, None, [], "", "", None]
+                elif update.rendered is not None and update.result is None:  # it plays while the rest is made
+                    shown[0] = str(update.rendered.path)
                 if update.result is not None:
                     made = update.result
                     lines = "\n".join(f"- {escape(sentence)}" for sentence in made.sentences)
@@ -295,7 +298,7 @@ class Handlers:
         with self.runs.take(_visitor(request)) as stop:
             for update, videos, both in self._service.compare(_path(picture), _path(driving), choices, stop, model):
                 if both is None:
-                    yield gr.skip(), gr.skip(), _progress(update, bool(videos))
+                    yield gr.skip(), gr.skip(), _progress(update, bool(videos), kept=False)
                     continue
                 (left, first), (right, second) = videos
                 yield str(both), drawing.wipe(left, right, (first, second)), _progress(update, True)
@@ -404,25 +407,34 @@ def banner(title: str, notice: str) -> str:
     return f'<p class="mc-banner" role="note">Model: {escape(title)}. {escape(notice)}</p>'
 
 
-def _progress(update: Update, ended: bool = False) -> str:
-    done, total = update.done, update.total
+def _progress(update: Update, ended: bool = False, kept: bool = True) -> str:
+    """How far a run is.
+
+    Args:
+        ended: whether this is the last of it; with a result it is in any case.
+        kept: whether what is made before a stop is shown.
+    """
+    done, total = update.done, count(update.total, "frame")
+    ended = ended or update.result is not None
+    which = f" of video {update.video} of {update.videos}" if update.videos > 1 else ""
+    bar = done + (update.video - 1) * update.total, update.videos * update.total
     if update.stopped and not done:
         return drawing.progress("Stopped before it began.", tone="ended")
-    if update.stopped and (ended or update.result is not None):
-        return drawing.progress(
-            f"Stopped after {done} of {count(total, 'frame')}. What was made until then is shown.", tone="ended"
-        )
-    if ended or update.result is not None:
+    if update.stopped and ended:
+        shown = "What was made until then is shown." if kept else "Both videos are needed, so nothing is shown."
+        return drawing.progress(f"Stopped after {done} of {total}{which}. {shown}", tone="ended")
+    if ended:
         about = "" if update.result is None else f" {update.result.about}."
-        return drawing.progress(f"Done: {count(done, 'frame')}.{about}", tone="ended")
+        made = count(done, "frame") if update.videos == 1 else f"{update.videos} videos of {count(done, 'frame')}"
+        return drawing.progress(f"Done: {made}.{about}", tone="ended")
     if update.stopped:
-        return drawing.progress(f"Stopping after {done} of {count(total, 'frame')}", done, total)
-    if not done:
-        return drawing.progress("Starting", 0, total)
-    if done == total:
-        return drawing.progress("Putting the videos together", done, total)
+        return drawing.progress(f"Stopping after {done} of {total}{which}", *bar)
+    if not bar[0]:
+        return drawing.progress("Starting", *bar)
+    if bar[0] == bar[1]:
+        return drawing.progress("Putting everything together", *bar)
     left = "" if update.seconds_left is None else f", about {duration(update.seconds_left)} left"
-    return drawing.progress(f"{done} of {count(total, 'frame')}{left}", done, total, update.frame)
+    return drawing.progress(f"{done} of {total}{which}{left}", *bar, update.frame)
 
 
 def _choices(

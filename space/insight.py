@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, media
+from motion_core.check import DOUBT
 from motion_core.diagnosis import diagnose
 from motion_core.framing import Placement, from_network
 from motion_core.networks.layered.limbs import strip_ends
@@ -103,11 +104,13 @@ class Seen:
             (x, y) of the picture; None: nobody is found, or the model is not of people.
         sentences: for people.
         works: whether a run would begin.
+        warning: the one of the sentences that says why it would not, or why its result may be poor.
     """
 
     limbs: tuple[np.ndarray | None, np.ndarray | None]
     sentences: tuple[str, ...]
     works: bool = True
+    warning: str = ""
 
 
 @torch.inference_mode()
@@ -123,14 +126,18 @@ def look(
         if picture is None:
             return Seen(limbs, ())
         if frames is None:
-            placement = pipeline.place(pipeline.read_picture(picture, settings), settings)
-            return Seen(limbs, (f"Used: {placement.describe()}.",))
-        animation = pipeline.stream(picture, frames, settings)
-        check = animation.check()
-        told = (f"Used: {animation.placement.describe()}.",) if check is None else check.sentences()
-        return Seen(limbs, told)
+            image = pipeline.read_picture(picture, settings)
+            placement = pipeline.place(image, settings)
+            doubtful = pipeline.subject.doubtful(image, placement)
+            told: tuple[str, ...] = (f"Used: {placement.describe()}.", DOUBT)[: 1 + doubtful]
+        else:
+            animation = pipeline.stream(picture, frames, settings)
+            check = animation.check()
+            doubtful = check is not None and check.doubtful
+            told = (f"Used: {animation.placement.describe()}.",) if check is None else check.sentences()
+        return Seen(limbs, told, warning=DOUBT if doubtful else "")
     except InputError as error:
-        return Seen(limbs, (str(error),), works=False)
+        return Seen(limbs, (str(error),), False, str(error))
 
 
 def _limbs(

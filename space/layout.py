@@ -153,6 +153,7 @@ def _animate(
         with gr.Column():
             strip = example_pairs(gallery)
             picture, driving, moving = inputs_of_animation(examples)
+            gr.HTML('<p id="animate-warning" role="alert" hidden></p>', padding=False)
             with gr.Row(elem_classes="mc-close"):
                 mode = gr.Dropdown(
                     _of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion", min_width=130
@@ -253,6 +254,9 @@ def _animate(
     as_gif = gr.File(visible=False)
     gif.click(handlers.as_gif, result, as_gif, preprocess=False, **PRIVATE).success(
         handlers.remember, [as_gif, made], [made, files], preprocess=False, **PRIVATE
+    )
+    result.change(
+        lambda video: gr.update(visible=bool(video)), result, details, preprocess=False, queue=False, **PRIVATE
     )
     stop.click(handlers.cancel, None, gr.Textbox(visible=False, label="Stopped"), api_name="cancel", queue=False)
     moving.upload(handlers.of_animation, moving, driving, preprocess=False, **PRIVATE)

@@ -63,7 +63,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Update:
-    """How far a run is; `result` comes with the last one, `frame` ``(H, W, 3 or 4)`` uint8 with some."""
+    """How far a run is; `result` comes with the last one, `frame` ``(H, W, 3 or 4)`` uint8 with some.
+
+    Attributes:
+        done, total: frames of the video that is made.
+        video, videos: which of several that is.
+    """
 
     done: int
     total: int
@@ -72,6 +77,8 @@ class Update:
     stopped: bool = False
     rendered: Rendered | None = None
     result: Result | None = None
+    video: int = 1
+    videos: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ class Checked:
         limbs: of each, ``(K, 2, 2)`` as shares (x, y) of it.
         sentences: for people.
         works: whether a run would begin.
+        warning: the one of the sentences that says why it would not, or why its result may be poor.
     """
 
     picture: np.ndarray | None
@@ -117,6 +125,7 @@ class Checked:
     limbs: tuple[np.ndarray | None, np.ndarray | None]
     sentences: tuple[str, ...]
     works: bool
+    warning: str
 
 
 class Service:
@@ -193,12 +202,12 @@ class Service:
                     frames = [cut(frame, choices.driving_box) for frame in looked_at]
             seen = compute.look(self._chosen(key), pixels, frames, replace(settings, start=None, end=None))
         except InputError as error:
-            return Checked(shown[0], shown[1], (None, None), (*told, str(error)), works=False)
+            return Checked(shown[0], shown[1], (None, None), (*told, str(error)), False, str(error))
         limbs = [
             None if points is None else _in_whole(points, box)
             for points, box in zip(seen.limbs, (choices.picture_box, choices.driving_box), strict=True)
         ]
-        return Checked(shown[0], shown[1], (limbs[0], limbs[1]), (*told, *seen.sentences), seen.works)
+        return Checked(shown[0], shown[1], (limbs[0], limbs[1]), (*told, *seen.sentences), seen.works, seen.warning)
 
     @staticmethod
     def _placed(choices: Choices, whole: np.ndarray | None = None) -> AnimationSettings:
@@ -332,10 +341,10 @@ class Service:
                 own = folder / str(number)
                 own.mkdir()
                 for update in self._render(picture, driving, run, stop, key, own):
-                    total = update.total * len(runs)
-                    watch = watch or Stopwatch(total)
-                    done = update.done + number * update.total
-                    yield replace(update, done=done, total=total, seconds_left=watch.seconds_left(done)), [], None
+                    watch = watch or Stopwatch(update.total * len(runs))
+                    left = watch.seconds_left(update.done + number * update.total)
+                    update = replace(update, seconds_left=left, video=number + 1, videos=len(runs))
+                    yield update, [], None
                 if update.rendered is not None:
                     rendered.append(update.rendered)
                     videos.append((update.rendered.path, name))
@@ -352,7 +361,7 @@ class Service:
                     last.driving if choices.keep_audio else None,
                     last.metadata,
                 )
-            yield Update(done, total, stopped=stop.asked), videos, both
+            yield replace(update, rendered=None, stopped=stop.asked), videos, both
 
     def interpolate(
         self,

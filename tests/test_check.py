@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from subcases import each_case
 from test_layered import standing
 
 from motion_core import Keypoints, MotionInterpPipeline, media
-from motion_core.check import Check, check_people
+from motion_core.check import DOUBT, Check, check_people
 from motion_core.networks.layered.limbs import LIMBS, strip_ends
 
 SQUARE = (100, 100)
@@ -32,7 +34,7 @@ def test_a_person_who_faces_the_camera_in_the_same_pose_leaves_nothing_to_say():
     assert check == Check(1, 1, (), (), False, 0, pytest.approx(0))
     assert check.sentences() == (
         "There is a person in the picture and in the video.",
-        "The video's poses are up to 0.0 trunk lengths from the picture's: little changes.",
+        "The video's poses are up to 0.0 times the trunk's length from the picture's: little changes.",
     )
 
 
@@ -85,6 +87,12 @@ def test_never_more_than_four_sentences():
 
     assert len(check.sentences()) == 4
     assert check.sentences()[0] == "There is a person in the picture, and in 1 of 8 video frames that were looked at."
+
+
+def test_a_doubt_comes_first():
+    check = seen(standing(), standing())
+
+    assert replace(check, doubtful=True).sentences() == (DOUBT, *check.sentences()[1:])
 
 
 def test_models_that_are_not_of_people_say_nothing(variant_pipeline):

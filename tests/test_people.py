@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from subcases import each_case
 from torch import nn
 from toy_people import toy_people
@@ -26,7 +27,7 @@ from motion_core import (
 )
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
-from motion_core.people import Presence, driving_frames, find_person, follow, survey_video
+from motion_core.people import Presence, driving_frames, find_person, follow, seems_enough, survey_video
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 GREY = np.full((128, 128, 3), 128, np.uint8)  # nobody, and small: a search takes time
@@ -140,7 +141,7 @@ def test_large_driving_frames_are_reduced(video):
 
 @each_case(
     ("picture", "rest"),
-    [(GREY, "nobody is found in it"), (person("black-top")[150:], "of the person in it less is")],
+    [(GREY, "nobody is found in it"), (person("black-top")[150:], "not all of these are")],
 )
 def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rendered(pipe, video, picture, rest):
     rule = "must show a person with both shoulders and a hip in sight"
@@ -148,6 +149,25 @@ def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rend
         pipe.stream(picture, video)
     with pytest.raises(InputError, match=f"^source_images: {rule}, but {rest}"):
         pipe.stream(person(), video, source_images=[picture])
+
+
+@each_case(
+    ("name", "below", "enough"),
+    [("black-top", 0.4, False), ("black-top", 0.8, False), ("red-jacket", 0.6, False), ("red-jacket", 1.2, True), ("black-top", 9, True)],
+)
+def test_a_bust_is_refused_or_doubted_and_who_is_in_sight_from_the_hips_up_is_not(pipe, name, below, enough):
+    """`below` the shoulders, so many heights of the trunk are in the picture."""
+    with Image.open(EXAMPLES / f"{name}.png") as file:
+        picture = media.to_float(np.array(file.convert("RGB"))[None])  # (1, 3, 448, 448)
+    left, top, trunk = {"black-top": (204, 10, 103), "red-jacket": (150, 10, 104)}[name]
+    if below < 9:
+        bottom = round(111 + below * trunk)
+        picture = picture[..., top:bottom, left : left + max(round(1.5 * trunk), bottom - top)]
+    try:
+        _, region = find_person(pipe.keypoint_detector, picture, "picture")
+        assert seems_enough(pipe.keypoint_detector, picture, region) == enough
+    except InputError:
+        assert not enough
 
 
 def test_the_subject_is_who_is_at_the_place(pipe):

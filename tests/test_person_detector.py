@@ -13,7 +13,7 @@ from subcases import each_case
 
 from motion_core import InputError
 from motion_core.networks.layered.limbs import LIMBS, MIRRORED, PARENTS, STRIPS, limb_points, to_coordinates
-from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
+from motion_core.networks.layered.person_detector import HIPS, SHIPPED_DETECTOR, SHOULDERS, PersonDetector
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 TORSO = LIMBS.index("torso")
@@ -124,6 +124,22 @@ def test_who_lies_or_hangs_is_found_as_who_stands(detector, name, quarters):
     assert people.suffices.all()
     assert (points - expected.keypoints.points).abs().mean() < 0.03
     assert (silhouette.rot90(-quarters, (2, 3)) - expected.silhouette).abs().mean() < 0.01
+
+
+@each_case(("below", "hips_in_sight"), [(0.6, False), (1.2, True), (1.5, True)])
+def test_of_a_half_body_the_shoulders_are_at_the_shoulders(detector, below, hips_in_sight):
+    """And not at the chin, as if it were a small whole body; `below` the shoulders, so many trunks are in the picture."""
+    with Image.open(EXAMPLES / "black-top.png") as file:
+        picture = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)[None] / 255
+    whole = detector.detect(picture, silhouettes=False).landmarks[0]
+    shoulders, hips = whole[list(SHOULDERS)], whole[list(HIPS)]
+    trunk = (hips - shoulders).mean(dim=0).norm().item()
+    top, bottom = (int(shoulders[:, 1].mean() + share * trunk) for share in (-0.95, below))
+    left = int(shoulders[:, 0].mean() - 0.75 * trunk)
+    part = picture[..., top:bottom, left : left + int(max(1.5 * trunk, bottom - top))]
+    found = detector.detect(part, silhouettes=False).landmarks[0] + torch.tensor((left, top))
+    assert (found[list(SHOULDERS)] - shoulders).norm(dim=-1).max() < 0.15 * trunk
+    assert (found[list(HIPS)][:, 1].mean() < bottom) == hips_in_sight
 
 
 def test_nobody_does_not_suffice(detector):

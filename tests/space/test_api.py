@@ -168,7 +168,7 @@ def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):
     Image.new("RGB", (320, 320)).save(black)
     bad = client.predict(handle_file(black), handle_file(DRIVING), start=0, end=0.4, api_name="/check")
     assert 'class="mc-check fails"' in bad
-    assert "The picture: must show a person with both shoulders and a hip in sight, but nobody is found in it" in bad
+    assert "The picture must show a person with both shoulders and a hip in sight, but nobody is found in it" in bad
 
 
 def test_interpolate_moment_and_export(client):
@@ -192,7 +192,7 @@ def test_compare(client):
     )
     assert media.open_video(both).frame_count == 2
     assert wipe.count("data:video/mp4;base64,") == 2
-    assert "Done: 4 frames" in progress
+    assert "Done: 2 videos of 2 frames." in progress
 
 
 def test_a_model_is_loaded_for_one_visitor_alone(connect, tmp_path, golden):

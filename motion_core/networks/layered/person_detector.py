@@ -33,6 +33,10 @@ PRESENT = 0.5  # score from which there is a person
 UNLIKE = 0.3  # landmarks that differ from those in metres by more of their spread are no body; people have 0.05 to 0.2
 VISIBLE = 0.5  # visibility from which a landmark is in sight
 ROUNDS = 2  # of looking at the whole picture, each time nearer, before the one whose result counts
+# In a picture of somebody without legs the network tends to see a whole small body, with shoulders at the chin. Looked at with
+# as much room below as the picture is high, it sees the shoulders where they are; so who is larger there by this, and not seen
+# much worse, is meant, unless the first is seen too well for that.
+LARGER, WORSE, WELL_SEEN = 1.3, 0.2, 0.8
 MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
 LONGER = 1.1  # than the landmarks reach is how far the person does at most: heads and hands end beyond them
 # Sides of the picture over those of the crops in which a person is searched, who is found who fills 0.4 of one or more.
@@ -185,11 +189,32 @@ class PersonDetector(CoordinateModel):
         """
         look = self._nearer(images, _whole(images))
         regions, scores = list(look.region.split(1)), list(look.score.split(1))
+        for number in (look.quality < WELL_SEEN).nonzero().flatten().tolist():
+            larger = self._larger(images[number : number + 1], look.region[number : number + 1])
+            if larger is not None:
+                regions[number], scores[number] = larger
         for number in (look.quality < UPRIGHT).nonzero().flatten().tolist():
             turned = self._turned(images[number : number + 1])
             if turned is not None:
                 regions[number], scores[number] = turned
         return torch.cat(regions), torch.cat(scores)
+
+    def _larger(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Region ``(1, 4)`` and score ``(1,)`` of somebody larger than who is seen in a region, if that is who is there."""
+        near = self._look(image, region)
+        roomy = self._nearer(image, _with_room_below(image))
+        roomy = self._look(image, self._look(image, roomy.region).region)
+        seen = near.score >= PRESENT
+        smaller = roomy.region[:, 2] <= LARGER * near.region[:, 2]
+        if roomy.score < PRESENT or (seen and (smaller or roomy.quality < near.quality - WORSE)):
+            return None
+        return roomy.region, roomy.score
+
+    def widened(self, images: Tensor, region: Tensor) -> Tensor:
+        """Regions ``(B, 4)`` of the people in given ones, found again from twice as far, with more room below."""
+        x, y, half, angle = region.unbind(dim=1)
+        wide = torch.stack((x - half / 2 * angle.sin(), y + half / 2 * angle.cos(), 2 * half, angle), dim=1)
+        return self._nearer(images, wide).region
 
     def _turned(self, image: Tensor) -> tuple[Tensor, Tensor] | None:
         """Region ``(1, 4)`` and score ``(1,)`` of somebody who is not upright in a picture; None if upright is as good."""
@@ -294,6 +319,13 @@ def _whole(images: Tensor) -> Tensor:
     """All of each picture, held as it is, ``(B, 4)``."""
     height, width = images.shape[-2:]
     region = ((width - 1) / 2, (height - 1) / 2, max(height, width) / 2, 0.0)
+    return torch.tensor([region], device=images.device).expand(len(images), 4)
+
+
+def _with_room_below(images: Tensor) -> Tensor:
+    """Each picture in the upper half of what is looked at, ``(B, 4)``."""
+    height, width = images.shape[-2:]
+    region = ((width - 1) / 2, height - 0.5, float(max(height, width)), 0.0)
     return torch.tensor([region], device=images.device).expand(len(images), 4)
 
 
