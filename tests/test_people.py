@@ -153,7 +153,13 @@ def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rend
 
 @each_case(
     ("name", "below", "enough"),
-    [("black-top", 0.4, False), ("black-top", 0.8, False), ("red-jacket", 0.6, False), ("red-jacket", 1.2, True), ("black-top", 9, True)],
+    [
+        ("black-top", 0.4, False),
+        ("black-top", 0.8, False),
+        ("red-jacket", 0.6, False),
+        ("red-jacket", 1.5, True),
+        ("black-top", 9, True),
+    ],
 )
 def test_a_bust_is_refused_or_doubted_and_who_is_in_sight_from_the_hips_up_is_not(pipe, name, below, enough):
     """`below` the shoulders, so many heights of the trunk are in the picture."""

@@ -190,6 +190,14 @@ def test_what_cannot_work_is_said_before_the_run(page: Page, tmp_path: Path):
     page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
     page.locator("input[type=file][accept*=image]").first.set_input_files(black)
     expect(page.locator("#animate-check .fails")).to_contain_text("nobody is found in it")
+    expect(page.locator("#animate-warning")).to_contain_text("nobody is found in it")
+    bust = tmp_path / "bust.png"
+    Image.open(EXAMPLES_FOLDER / "black-top.png").crop((204, 10, 358, 152)).save(bust)
+    page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
+    expect(page.locator("#animate-warning")).to_be_hidden()
+    page.locator("input[type=file][accept*=image]").first.set_input_files(bust)
+    expect(page.locator("#animate-warning")).to_contain_text("Too little of the person")
+    expect(page.locator("#animate-check svg.found").first.locator("line")).to_have_count(10)
 
 
 def test_a_gif_is_a_driving_video(page: Page, tmp_path: Path):
