@@ -76,16 +76,16 @@ class PairModel:
         self.size = pipeline.network_size(settings)
         pipeline.resolved(settings)
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
-        self._gmacs: dict[str, float] = {}
+        self._first: tuple[Tensor, Tensor] | None = None  # source and driving image of the first pair
 
     @torch.inference_mode()
     def move(self, pairs: Sequence[PairFrames]) -> Moved:
         """The sources in their driving poses. The result of a pair does not depend on the others."""
         images = [[pair.network_source for pair in pairs], [pair.network_driving for pair in pairs]]
         source, driving = (torch.cat(each).to(self._pipeline.device) for each in images)  # (B, 3, h, w)
-        if not self._gmacs:  # before the clock runs
-            self._gmacs = self._counted(source[:1], driving[:1])
-            self._pipeline.method.move(source[:1], driving[:1], self._settings)  # warms up what was not counted
+        if self._first is None:
+            self._first = source[:1], driving[:1]
+            self._pipeline.method.move(*self._first, self._settings)  # warms up before the clock runs
         synchronize(self._pipeline.device)
         began = time.perf_counter()
         moved = self._pipeline.method.move(source, driving, self._settings)
@@ -126,6 +126,7 @@ class PairModel:
             )
             yield t, images, displacement(method.detector(images.clamp(0, 1)), keypoints).float().cpu()
 
+    @torch.inference_mode()
     def _counted(self, source: Tensor, driving: Tensor) -> dict[str, float]:
         """Multiply-accumulates of one pair, 10^9: "source" to encode it; a frame in "one hop" and, with a selector, "two hops".
 
@@ -148,6 +149,7 @@ class PairModel:
 
     def about(self) -> dict[str, Any]:
         """The model, and what a pair costs: of the source and one driving frame, without reading and measuring them."""
+        assert self._first is not None, "nothing was moved"
         pipeline, seconds = self._pipeline, sum(taken for _, taken in self._seconds)
         parts = [part for part in pipeline.components.values() if part]
         return {
@@ -160,5 +162,5 @@ class PairModel:
             "settings": asdict(self._settings),
             "model_seconds": round(seconds, 3),
             "milliseconds_per_pair": round(1e3 * seconds / sum(pairs for pairs, _ in self._seconds), 2),
-            "gmacs": {name: round(count, 4) for name, count in self._gmacs.items()},
+            "gmacs": {name: round(count, 4) for name, count in self._counted(*self._first).items()},
         }
