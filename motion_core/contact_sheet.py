@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import media
+from .driving import open_driving
 from .errors import InputError
 from .media.comparison import captioned, reduced
 from .people import LONGEST
@@ -44,14 +45,7 @@ def contact_sheet(
     """
     if count < 2:
         raise InputError(f"count must be 2 frames or more, got {count}")
-    video = media.open_video(
-        driving_video,
-        start=settings.start,
-        end=settings.end,
-        frame_rate=settings.frame_rate,
-        max_pixels=media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels,
-        on_damage=settings.on_damage,
-    )
+    video = open_driving(driving_video, settings)
     last = video.frame_count - 1
     chosen = sorted(set(np.linspace(0, last, min(count, last + 1)).round().astype(int).tolist()))
     initial = settings.initial_frame

@@ -40,6 +40,19 @@ def smoothed(
     return (replace(motion, keypoints=smooth(motion.keypoints)) for motion in driving)
 
 
+def open_driving(driving_video: media.VideoInput, settings: AnimationSettings) -> media.VideoSource:
+    """The part of a driving video that the settings name, at their rate."""
+    return media.open_video(
+        driving_video,
+        start=settings.start,
+        end=settings.end,
+        frame_rate=settings.frame_rate,
+        max_pixels=settings.max_pixels,
+        audio_track=settings.audio_track,
+        on_damage=settings.on_damage,
+    )
+
+
 def check_video(video: media.VideoSource, settings: AnimationSettings) -> None:
     """Check that there is motion in a driving video, and the initial frame that the settings name.
 

@@ -24,7 +24,7 @@ from .backbone import Source
 from .check import Check
 from .components import COMPONENTS, OPTIONAL, check_components
 from .diagnosis import diagnose
-from .driving import check_video, initial_keypoints, smoothed
+from .driving import check_video, initial_keypoints, open_driving, smoothed
 from .errors import InputError
 from .figure import cut_out
 from .framing import Placement, Size, check_box, from_network, paste_back, preview
@@ -204,15 +204,7 @@ class MotionInterpPipeline(SavedPipeline):
         if isinstance(settings.crop, tuple):
             check_box(settings.crop, (picture.shape[-2], picture.shape[-1]))
         more = [self.read_picture(image, settings) for image in source_images]
-        video = media.open_video(
-            driving_video,
-            start=settings.start,
-            end=settings.end,
-            frame_rate=settings.frame_rate,
-            max_pixels=max_pixels(settings),
-            audio_track=settings.audio_track,
-            on_damage=settings.on_damage,
-        )
+        video = open_driving(driving_video, settings)
         check_video(video, settings)
         method, subject = self.method, self.subject
         poses = subject.survey(video, settings)  # (S, K, N, 2)
@@ -429,7 +421,7 @@ class MotionInterpPipeline(SavedPipeline):
     @staticmethod
     def read_picture(source: media.ImageSource, settings: PictureSettings) -> Tensor:
         """A picture of any kind as ``(1, 3, H, W)`` in [0, 1], as the settings say."""
-        return media.image_tensor(source, background=settings.matte, max_pixels=max_pixels(settings))
+        return media.image_tensor(source, background=settings.matte, max_pixels=settings.max_pixels)
 
     def place(
         self,
@@ -491,11 +483,6 @@ class MotionInterpPipeline(SavedPipeline):
         yield from tqdm(frames, total=video.frame_count, initial=done, **config)
         if video.damaged:
             logger.warning("%s: %s", video.name, video.describe_damage())
-
-
-def max_pixels(settings: PictureSettings) -> int:
-    """The limit that the settings give, or the default."""
-    return media.MAX_PIXELS if settings.max_pixels is None else settings.max_pixels
 
 
 def linked(links: Sequence[Tensor | None], background: Tensor | None) -> list[Tensor | None]:

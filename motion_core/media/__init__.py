@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from .comparison import compose_comparison
 from .paths import check_file, check_output
-from .pictures import MAX_PIXELS, ImageSource, image_tensor, load_image, parse_color, to_float, to_uint8
+from .pictures import ImageSource, image_tensor, load_image, parse_color, to_float, to_uint8
 from .readers import FrameReader, natural_key
 from .resuming import SegmentedWriter, check_job, fingerprint
 from .scenes import cut_frames, scene_cuts
@@ -23,7 +23,6 @@ from .sources import VideoInput, VideoSource, open_frames, open_video
 from .writing import AlphaWriter, VideoWriter, provenance, save_animation, save_image
 
 __all__ = [
-    "MAX_PIXELS",
     "AlphaWriter",
     "FrameReader",
     "ImageSource",

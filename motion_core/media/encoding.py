@@ -248,7 +248,7 @@ class GifSink:
         size = self._stream.width, self._stream.height
         with av.open(str(self._waiting)) as waiting:
             palette = next(_filtered(waiting.decode(video=0), _graph("palettegen", "", (*size, "bgr0"))))
-        use = _graph(
+        painting = _graph(
             "paletteuse",
             "dither=floyd_steinberg",
             (*size, "bgr0"),
@@ -256,7 +256,7 @@ class GifSink:
         )
         palette.pts = 0
         for picture in (palette, None):
-            use.vpush(picture, at=1)
+            painting.vpush(picture, at=1)
         end = max(round(self._count * _TICK / self._rate), self._ticks[-1] + _SHORTEST)
         last = {"final_delay": str(min(end - self._ticks[-1], 65535))}
         with (
@@ -265,7 +265,7 @@ class GifSink:
         ):
             stream = gif.add_stream("gif", rate=_TICK)
             stream.width, stream.height, stream.pix_fmt = *size, "pal8"
-            for tick, picture in zip(self._ticks, _filtered(waiting.decode(video=0), use), strict=True):
+            for tick, picture in zip(self._ticks, _filtered(waiting.decode(video=0), painting), strict=True):
                 picture.pts, picture.time_base = tick, Fraction(1, _TICK)
                 gif.mux(stream.encode(picture))
             gif.mux(stream.encode(None))
@@ -315,7 +315,9 @@ class FolderSink:
 
     def write(self, frame: np.ndarray) -> None:
         path = self._folder / f"{self._count + 1:06d}.png"
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(
+            ".partial"
+        )  # unlike a name of `atomic_path` it is written again where a killed job goes on
         with partial.open("wb") as file:
             Image.fromarray(frame).save(file, format="PNG", pnginfo=self._text, compress_level=4)
         partial.rename(path)

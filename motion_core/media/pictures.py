@@ -40,7 +40,7 @@ Color = tuple[int, int, int] | str
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 
-def load_image(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def load_image(source: ImageSource, *, background: Color = WHITE, max_pixels: int | None = None) -> np.ndarray:
     """Return a picture as (H, W, 3) uint8 sRGB.
 
     Files and PIL images are turned upright (EXIF), brought to sRGB (embedded colour profile) and laid on `background`
@@ -50,12 +50,13 @@ def load_image(source: ImageSource, *, background: Color = WHITE, max_pixels: in
         source: a path, a PIL image, an array (H, W) or (H, W, 3 or 4), uint8 or float in [0, 1], or a float tensor
             (3, H, W) or (1, 3, H, W) in [0, 1].
         background: (r, g, b) in 0..255, or any colour that PIL's ImageColor reads ("white", "#00ff00").
-        max_pixels: larger pictures are refused before they are decoded.
+        max_pixels: larger pictures are refused before they are decoded; None is `MAX_PIXELS`.
 
     Raises:
         InputError: the source is missing, empty, damaged, too large, not a picture, or has values out of range.
     """
     color = parse_color(background)
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if isinstance(source, np.ndarray):
         return _from_array(source, color, max_pixels, "array")
     if isinstance(source, torch.Tensor):
@@ -282,7 +283,7 @@ def _from_tensor(tensor: torch.Tensor, background: tuple[int, int, int], max_pix
     return _from_array(array, background, max_pixels, "tensor")
 
 
-def image_tensor(source: ImageSource, *, background: Color = WHITE, max_pixels: int = MAX_PIXELS) -> torch.Tensor:
+def image_tensor(source: ImageSource, *, background: Color = WHITE, max_pixels: int | None = None) -> torch.Tensor:
     """Return a picture as ``(1, 3, H, W)`` float32 in [0, 1]; see `load_image`. A tensor keeps its exact values."""
     pixels = load_image(source, background=background, max_pixels=max_pixels)
     if isinstance(source, torch.Tensor):

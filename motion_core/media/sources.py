@@ -196,7 +196,7 @@ def open_video(
     start: float | None = None,
     end: float | None = None,
     frame_rate: Fraction | int | float | str | None = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     audio_track: int | None = None,
     on_damage: OnDamage = AnimationSettings.on_damage,
 ) -> VideoSource:
@@ -209,7 +209,7 @@ def open_video(
         start, end: seconds after the first frame.
         frame_rate: the rate to resample to; for sources without times (folders, arrays, tensors, lists, a single
             picture) the rate that they have, by default 25.
-        max_pixels: larger frames are refused.
+        max_pixels: larger frames are refused; None is `MAX_PIXELS`.
         audio_track: which sound track of a video file goes with it, from 0; None is the one that players take.
         on_damage: what becomes of frames that cannot be decoded, see `AnimationSettings`. For "skip", all are decoded here.
 
@@ -217,7 +217,7 @@ def open_video(
         InputError: the source cannot be used; the message says why.
     """
     rate = None if frame_rate is None else exact_rate(frame_rate)
-    reader = _reader_of(source, rate, max_pixels, on_damage == "skip")
+    reader = _reader_of(source, rate, MAX_PIXELS if max_pixels is None else max_pixels, on_damage == "skip")
     clock, good, damaged = reader.clock, None, set[int]()
     if on_damage == "skip":
         damaged = {number for number, found in reader.frames_from(0) if isinstance(found, InputError)}
