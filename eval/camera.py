@@ -26,7 +26,7 @@ from motion_core import PersonDetector
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.geometry import affine_grid, sample
-from motion_core.media import to_float
+from motion_core.media import open_frames, to_float
 from motion_core.networks.layered.camera_aligner import CameraAligner
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
@@ -35,7 +35,7 @@ from .rendered_people.annotations import open_scene, read_annotations
 from .rendered_people.clip import SPLITS
 from .rendered_people.flow import background_transform
 from .tables import markdown
-from .videos import FrameSequence, find_videos, open_clip
+from .videos import FrameSequence, find_videos
 
 STILL = "static"
 LEAST = 0.01  # of a picture's pixels must show the background in both frames
@@ -96,7 +96,8 @@ def measure_clip(
     # 1. What is known
     clip = read_annotations(root, split, name)
     frames, scenes = (
-        to_float(np.stack(list(FrameSequence(access)))) for access in (open_clip(video), open_scene(root, split, name))
+        to_float(np.stack(list(FrameSequence(access))))
+        for access in (open_frames(video), open_scene(root, split, name))
     )
     if not frames.shape == scenes.shape == (len(clip.seen), 3, *clip.size) or len(frames) < 2:
         raise InputError(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
-from motion_core.media import load_image, to_float, to_uint8
+from motion_core.media import load_image, open_frames, to_float, to_uint8
 
 from .landmarks import LandmarkDetector
 from .landmarks.blaze_pose import BlazePoseInstrument
@@ -21,7 +21,7 @@ from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
 from .rendered_people.instruments import JointDetector
 from .rendered_people.tracks import keypoints
-from .videos import FrameSequence, find_videos, open_clip
+from .videos import FrameSequence, find_videos
 
 SIDE = 256  # pixels of all pictures
 SPLIT = "test"
@@ -97,7 +97,7 @@ class RenderedPairs:
                 yield from self._of_clip(clip, places)
 
     def _of_clip(self, clip: str, places: list[int]) -> Iterator[PeoplePair]:
-        access, known = open_clip(self._clips[clip].path), read_annotations(self._root, SPLIT, clip)
+        access, known = open_frames(self._clips[clip].path), read_annotations(self._root, SPLIT, clip)
         wanted, real = (len(known.joints), SIDE, SIDE), (access.count, *access.size)
         if not wanted == real == known.seen.shape:
             raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,6 @@ __all__ = [
     "VideoFile",
     "find_videos",
     "first_frame",
-    "frames_at",
-    "open_clip",
     "read_pairs",
     "unusable_where_unreadable",
 ]
@@ -40,14 +38,6 @@ def unusable_where_unreadable() -> Iterator[None]:
         raise
     except (InputError, OSError) as error:
         raise UnusableVideoError(f"cannot be read: {error}") from error
-
-
-def open_clip(path: Path) -> FrameReader:
-    """Open a video; raises InputError where it cannot be read."""
-    try:
-        return open_frames(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
@@ -73,14 +63,6 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """The (source, driving) names of a csv file, see `motion_core.media.layouts.read_pairs`."""
     return layouts.read_pairs(path, f"{path}:", " ({})")
-
-
-def frames_at(access: FrameReader, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames of an open video by their numbers, ``(H, W, 3)`` uint8; raises InputError where it is damaged."""
-    try:
-        yield from access.frames_at(wanted)
-    except OSError as error:
-        raise InputError(f"{access.path}: cannot be read ({error.strerror or error})") from error
 
 
 class FrameSequence(Sequence[np.ndarray]):

@@ -632,6 +632,16 @@ def test_folder_of_frames_is_in_natural_order(tmp_path):
         media.open_video(tmp_path)
 
 
+@each_case("read", [media.open_video, media.open_frames])
+def test_a_folder_that_may_not_be_looked_into_is_refused(tmp_path, monkeypatch, read):
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")  # which root does not meet
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with refused(f"{tmp_path}: cannot be read \\(Permission denied\\)"):
+        read(tmp_path)
+
+
 def test_arrays_tensors_and_lists_are_videos(tmp_path):
     frames = np.stack([files.numbered(k) for k in range(6)])
     media.save_image(tmp_path / "a.png", frames[5])

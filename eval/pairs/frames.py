@@ -12,10 +12,10 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.framing import Placement, from_network, place_in, to_network
-from motion_core.media import FrameReader, to_float, to_uint8
+from motion_core.media import FrameReader, open_frames, to_float, to_uint8
 
 from ..rendered_people.pairs import Pair
-from ..videos import find_videos, frames_at, open_clip
+from ..videos import find_videos
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
         if pair.video not in videos:
             raise InputError(f"pairs: must be of clips in {root / split}, but there is no {pair.video!r}")
         if pair.video not in clips:
-            clips[pair.video] = open_clip(videos[pair.video])
+            clips[pair.video] = open_frames(videos[pair.video])
         last = clips[pair.video].count - 1
         for name, frame in (("source_frame", pair.source), ("driving_frame", pair.driving)):
             if not 0 <= frame <= last:
@@ -102,7 +102,7 @@ def read_frames(
         own = [(place, pair) for place, pair in enumerate(pairs) if pair.video == video]
         wanted = {frame for _, pair in own for frame in (pair.source, pair.driving)}
         fitted = {
-            number: to_network(to_float(pixels[None]), placement) for number, pixels in frames_at(access, wanted)
+            number: to_network(to_float(pixels[None]), placement) for number, pixels in access.frames_at(wanted)
         }  # each (1, 3, h, w)
         for place, pair in own:
             yield place, PairFrames(pair, placement, fitted[pair.source], fitted[pair.driving])

@@ -167,6 +167,15 @@ def _check_writable(target: Path) -> None:
 
 
 @contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn other failures to read than those that are foreseen into InputErrors that name the path."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+@contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Turn failures to write into InputErrors that name the final path."""
     try:

@@ -14,7 +14,7 @@ from PIL import Image, features
 
 from ..errors import InputError
 from .containers import open_container
-from .paths import FileStamp
+from .paths import FileStamp, reading
 from .pictures import BAD_DATA, WHITE, ImageSource, flatten, load_image, open_picture, picture_size
 from .timing import DEFAULT_RATE, Clock
 
@@ -69,14 +69,15 @@ class FrameReader(ABC):
         """
         for run in _runs(sorted(set(wanted)), 1 if self.independent else _NEAR):
             remaining = set(run)
-            for number, found in self.frames_from(run[0]):
-                if isinstance(found, InputError):
-                    raise found
-                if number in remaining:
-                    remaining.remove(number)
-                    yield number, found
-                if not remaining:
-                    break
+            with reading(self.name):
+                for number, found in self.frames_from(run[0]):
+                    if isinstance(found, InputError):
+                        raise found
+                    if number in remaining:
+                        remaining.remove(number)
+                        yield number, found
+                    if not remaining:
+                        break
             if remaining:
                 raise InputError(f"{self.name}: is damaged at frame {min(remaining)}")
 

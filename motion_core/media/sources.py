@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
 from .containers import SoundTrack, main_audio_stream, open_container, sound_tracks
 from .decoding import ContainerReader
-from .paths import existing_file
+from .paths import existing_file, reading
 from .pictures import MAX_PIXELS, ImageSource
 from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
 from .timing import Clock, cut_out, exact_rate
@@ -260,14 +260,15 @@ def _file_reader(
     *,
     by_number: bool = False,
 ) -> FrameReader:
-    if os.path.isdir(path):
-        return PictureReader(frames_in(Path(path)), Path(path), rate, max_pixels, check=not by_number)
-    file = existing_file(path, "a video")
-    if not is_picture(file):
-        return ContainerReader(file, max_pixels, take_cut_off)
-    if by_number and file.suffix.lower() != ".gif":
-        return StripReader(file)
-    return AnimationReader(file, max_pixels, rate, measure=not by_number)
+    with reading(path):
+        if os.path.isdir(path):
+            return PictureReader(frames_in(Path(path)), Path(path), rate, max_pixels, check=not by_number)
+        file = existing_file(path, "a video")
+        if not is_picture(file):
+            return ContainerReader(file, max_pixels, take_cut_off)
+        if by_number and file.suffix.lower() != ".gif":
+            return StripReader(file)
+        return AnimationReader(file, max_pixels, rate, measure=not by_number)
 
 
 def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[ImageSource]:

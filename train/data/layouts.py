@@ -55,8 +55,6 @@ def _opened(video: VideoFile) -> FrameReader | InputError:
         return open_frames(video.path)
     except InputError as error:
         return error
-    except OSError as error:
-        return InputError(f"{video.path}: cannot be read: {error.strerror or error}")
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
