@@ -208,7 +208,7 @@ class Track:
 
 
 def measure(path: Path, *, take_cut_off: bool = False) -> Track:
-    """Read the packets of a file (16 bytes of memory a frame), and find the clock of its video.
+    """Read the packets of a file (16 bytes of memory a frame, 40 in Matroska), and find the clock of its video.
 
     Args:
         path: the file.
@@ -225,11 +225,8 @@ def measure(path: Path, *, take_cut_off: bool = False) -> Track:
         missing = _missing(container, stream, found)
         if missing and not take_cut_off:
             raise InputError(f"{path}: is damaged or cut off, {missing} (on_damage='skip' uses what is there)")
-        time_base, stated = (
-            stream.time_base or Fraction(1),
-            (stream.average_rate, stream.guessed_rate, stream.base_rate),
-        )
-        ticks = found.ticks()
+        stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        time_base, ticks = stream.time_base or Fraction(1), found.ticks()
         if ticks is None:
             clock = Clock.steady(found.count, next((rate for rate in stated if rate), DEFAULT_RATE))
             origin = found.guessed_origin(time_base, clock.rate)
@@ -255,9 +252,7 @@ class _Found:
     end: Fraction = Fraction(0)  # of the last packet of any stream
     broken_off: str = ""
     jumps: tuple[Fraction, ...] = ()
-    bytes: array[int] = field(
-        default_factory=lambda: array("q")
-    )  # of Matroska: begin and end of a packet, milliseconds
+    places: array[int] = field(default_factory=lambda: array("q"))  # in Matroska: first byte, byte after, milliseconds
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream) -> _Found:
@@ -272,7 +267,7 @@ class _Found:
                 if packet.pts is not None and packet.time_base is not None:
                     found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
                 if dense and packet.pos is not None:
-                    found.bytes.extend((packet.pos, packet.pos + packet.size, round(1000 * found.end)))
+                    found.places.extend((packet.pos, packet.pos + packet.size, round(1000 * found.end)))
                 if packet.stream.index != stream.index or packet.is_discard:
                     continue
                 found.count += 1
@@ -308,7 +303,7 @@ class _Found:
 
     def skipped(self) -> list[float]:
         """When FFmpeg skipped bytes that it could make no sense of, in seconds."""
-        packets = np.array(self.bytes, np.int64).reshape(-1, 3)
+        packets = np.array(self.places, np.int64).reshape(-1, 3)
         begin, end, time = packets[np.argsort(packets[:, 0])].T
         apart = begin[1:] - np.maximum.accumulate(end)[:-1] > _MATROSKA_HEAD
         return [float(each) / 1000 for each in time[:-1][apart]]
