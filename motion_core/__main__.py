@@ -281,6 +281,13 @@ def _add_hops(parser: argparse.ArgumentParser) -> None:
         default=default.hysteresis,
         help="a frame keeps the time of the one before unless another's score is better by more than this",
     )
+    hops.add_argument(
+        "--hold",
+        type=int,
+        default=default.hold,
+        metavar="FRAMES",
+        help="that one interpolated image serves at most; 1: one is chosen and made for every frame, which takes longer",
+    )
     _add_path(hops)
 
 

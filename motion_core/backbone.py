@@ -28,11 +28,17 @@ View = Any  # WarpedView or LayeredView
 class Backbone(Protocol):
     """Takes a source to a pose. Sources are of batch B, or 1 for all poses."""
 
-    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> Source:
-        """All that motions from `image` ``(B, 3, H, W)`` in [0, 1] need.
+    def encode(self, image: Tensor, keypoints: Keypoints) -> Source:
+        """All that motions from a picture ``(B, 3, H, W)`` in [0, 1] need."""
+
+    def between(self, source: Source, motion: Motion, image: Tensor, keypoints: Keypoints) -> Source:
+        """All that motions from an interpolated image need.
 
         Args:
-            made: it is an image that was made on the way and not a picture that was given, on which more time may be spent.
+            source: what it was made of.
+            motion: to it.
+            image: ``(B, 3, H, W)`` in [0, 1].
+            keypoints: that it was made for, ``(B, K, N, 2)``.
         """
 
     def motion(self, source: Source, pose: Keypoints, background: Tensor | None = None) -> Motion:
@@ -52,9 +58,6 @@ class Backbone(Protocol):
 
     def layers(self, view: View) -> Tensor | None:
         """Logits of the background and of each layer before it, ``(B, K + 1, h, w)``; None where there are none."""
-
-    def as_source(self, view: View, keypoints: Keypoints) -> Keypoints:
-        """The keypoints of an image that was painted from a view, with what else `encode` wants to know of it."""
 
     def unmoved(self, motion: Motion, still: Tensor) -> Motion:
         """The motion, of which the samples that are `still`, ``(B,)`` bool, stay where they are and show all."""

@@ -79,9 +79,16 @@ def interpolate_background(transform: Tensor, t: Tensor) -> Tensor:
     return affine_power(transform.expand(len(t), 3, 3), t)
 
 
-def remaining_background(transform: Tensor, t: Tensor) -> Tensor:
-    """A_t^-1 A = A^(1 - t), of the second hop: takes driving coordinates to coordinates at time t."""
-    return torch.linalg.inv(interpolate_background(transform, t)) @ transform
+def remaining_background(first: Tensor, whole: Tensor) -> Tensor:
+    """The background transform of the second hop: takes driving coordinates to coordinates at time t.
+
+    On the way to the same pose it is A_t^-1 A = A^(1 - t); after an interpolated image on the way to another, what is left.
+
+    Args:
+        first: of the first hop, A_t, ``(B, 3, 3)`` or ``(1, 3, 3)``.
+        whole: driving to source coordinates, ``(B, 3, 3)``.
+    """
+    return torch.linalg.inv(first) @ whole
 
 
 def _rigid(source: Tensor, driving: Tensor, t: Tensor) -> Tensor:

@@ -30,6 +30,7 @@ from .figure import cut_out
 from .framing import Placement, Size, check_box, from_network, paste_back, preview
 from .geometry import fold_over_share
 from .interpolation import requested_times
+from .key_frames import KeyFrames
 from .networks.interpolation_selector import OptimalInterpolationSelector
 from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.layer_painter import LayerPainter
@@ -44,7 +45,7 @@ from .networks.view_fusion import ViewFusion
 from .people import Presence
 from .saved_pipeline import SavedPipeline
 from .scene import scene_of
-from .selection import FrameSelection, SteadyChoice
+from .selection import FrameSelection
 from .settings import AnimationSettings, PictureSettings, scene_file
 from .structures import DrivingMotion, Keypoints
 from .subjects import Objects, People
@@ -243,7 +244,7 @@ class MotionInterpPipeline(SavedPipeline):
 
             @torch.inference_mode()
             def moved() -> Iterator[tuple[int, DrivingMotion, Keypoints, list[FrameSelection], Composed | None]]:
-                steady = SteadyChoice(settings.hysteresis)
+                key_frames = KeyFrames(method, source, settings)
                 done = 0
                 for motion in driving:
                     if self._interrupt:
@@ -253,14 +254,13 @@ class MotionInterpPipeline(SavedPipeline):
                     backgrounds = linked(links, motion.background_transform)  # (B, 3, 3) each
 
                     # 4. The optimal interpolated image, which depends on the frames before
-                    selections = method.select(source, keypoints, backgrounds[0], settings, steady)  # B
+                    keys = key_frames.of(keypoints, backgrounds[0])  # B
 
                     # 5. Dense motion, in one hop or two, and what is seen of the source
-                    composed, count = None, len(selections)
+                    composed, count = None, len(keys)
                     if done + count > skip_frames:
-                        t = keypoints.points.new_tensor([selection.t for selection in selections])  # (B,)
-                        composed = method.compose(sources, keypoints, backgrounds, t, settings.path)
-                    yield done, motion, keypoints, selections, composed
+                        composed = method.compose(sources, keypoints, backgrounds, key_frames.first_hop(keys))
+                    yield done, motion, keypoints, [key.selection for key in keys], composed
                     done += count
 
             side_by_side = subject.beside(moved(), threads)

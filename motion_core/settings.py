@@ -163,6 +163,8 @@ class InterpolationSettings(_Group):
         t: instead of choosing, animate the interpolated image at this time in [0, 1]; 0 is the picture itself. It works
             with every model.
         hysteresis: a frame keeps the time of the one before it unless another's score is better by more than this.
+        hold: frames of a video that one interpolated image serves at most: its time is chosen and it is made for the first of
+            them (`motion_core.key_frames`). 1 chooses and makes one for every frame, which takes several times as long.
         path: of the keypoints to the interpolated image, see `motion_core.interpolation.interpolate_keypoints`.
 
     Raises:
@@ -172,6 +174,7 @@ class InterpolationSettings(_Group):
     strategy: Strategy | None = None
     t: float | None = None
     hysteresis: float = 0.05
+    hold: int = 4
     path: KeypointPath = "linear"
 
     def __post_init__(self) -> None:
@@ -186,6 +189,8 @@ class InterpolationSettings(_Group):
             )
         if not 0 <= self.hysteresis < math.inf:
             raise InputError(f"hysteresis must be 0 or more, got {self.hysteresis!r}")
+        if not (isinstance(self.hold, int) and self.hold >= 1):
+            raise InputError(f"hold must be 1 or more frames, got {self.hold!r}")
 
 
 @dataclass(frozen=True)

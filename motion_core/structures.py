@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -253,3 +255,16 @@ class LayeredView:
     layers: Tensor
     part_colours: Tensor
     layer_logits: Tensor
+
+
+def joined(values: Sequence[Any]) -> Any:
+    """Values of one of these types as one of their batches together; what is no tensor is as in the first."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    if is_dataclass(first) and not isinstance(first, type):
+        parts = {part.name: joined([getattr(value, part.name) for value in values]) for part in fields(first)}
+        return replace(first, **parts)
+    if isinstance(first, tuple):
+        return tuple(joined(parts) for parts in zip(*values, strict=True))
+    return first

@@ -37,6 +37,23 @@ from .structures import Candidates, DrivingMotion, Keypoints
 
 
 @dataclass(frozen=True)
+class FirstHop:
+    """From a source to the interpolated images that are animated in its place.
+
+    Attributes:
+        between: the interpolated images, encoded, of batch B or 1; where t = 0, the source itself.
+        motion: to them; where t = 0, none.
+        background: coordinates of the interpolated images to the source's, of the same batch; None for the identity.
+        t: their times, of the same batch, in [0, 1].
+    """
+
+    between: Source
+    motion: Motion
+    background: Tensor | None
+    t: Tensor
+
+
+@dataclass(frozen=True)
 class Generated:
     """A source in the driving pose, and how it got there.
 
@@ -44,7 +61,7 @@ class Generated:
         image: in the driving pose, ``(B, 3, H, W)`` in [0, 1].
         optimal: what was animated: the interpolated image, or where t = 0 the source itself; of batch B, or 1 where it is the
             source of all.
-        hops: the motions, one or two; the last is from `optimal` to the driving pose.
+        hops: the motions, one or two; the last is from `optimal` to the driving pose, the other may be of batch 1 as `optimal`.
         visible: what did not have to be painted in `image`, ``(B, 1, H, W)`` in [0, 1].
         layer_logits: of the background and of each layer before it in `image`, ``(B, K + 1, h, w)``; None without layers.
     """
@@ -318,8 +335,12 @@ class MotionTransfer:
         t: Tensor,
         path: KeypointPath = "linear",
     ) -> Generated:
-        """Take a source to poses, over its interpolated images at times t: `compose`, then `paint`; arguments as there."""
-        return self.paint(self.compose(sources, poses, backgrounds, t, path))
+        """Take a source to poses, over its interpolated images at times t ``(B,)`` in [0, 1]; 0 is no hop.
+
+        Arguments as in `first_hop` and `compose`.
+        """
+        first = self.first_hop(sources[0], poses, backgrounds[0], t, path)
+        return self.paint(self.compose(sources, poses, backgrounds, first))
 
     def paint(self, composed: Composed) -> Generated:
         """The image of what is seen, with the rest painted."""
@@ -332,38 +353,59 @@ class MotionTransfer:
         sources: Sequence[Source],
         poses: Keypoints,
         backgrounds: Sequence[Tensor | None],
-        t: Tensor,
-        path: KeypointPath = "linear",
+        first: FirstHop | None = None,
     ) -> Composed:
-        """What is seen of a source in poses, over its interpolated images at times t.
+        """What is seen of a source in poses.
 
         Args:
             sources: the source, of batch B or 1; with a fusion, more pictures of the same subject may follow.
             poses: ``(B, K, N, 2)``.
             backgrounds: of each source, its background transform ``(B, 3, 3)`` or None for the identity.
-            t: ``(B,)`` in [0, 1]; 0 is no hop: the source itself is animated.
-            path: of the keypoints from the source to the pose.
+            first: to the images that are animated in the source's place; None animates the source itself.
         """
-        source, background = sources[0], backgrounds[0]
-        straight = bool((t == 0).all())
-        if straight:
-            between, first, left = source, None, background
-        else:
-            between, first, left = self._first_hop(source, poses, background, t, path)
-        backbone = self.backbone
+        backbone, source, left = self.backbone, sources[0], backgrounds[0]
+        between = source if first is None else first.between
+        if left is not None and first is not None and first.background is not None:
+            left = remaining_background(first.background, left)
         last = backbone.motion(between, poses, left)
         view = backbone.view(between, last)
         if self.view_fusion is not None:
-            known = 1 if straight else 0  # in one hop, the view that is there already is the first source's
+            known = 1 if first is None else 0  # in one hop, the view that is there already is the first source's
             real = [
                 backbone.view(other, backbone.motion(other, poses, transform))
                 for other, transform in list(zip(sources, backgrounds, strict=True))[known:]
             ]
             through = None
             if first is not None and self.view_fusion.composed_view:
-                through = backbone.view(source, backbone.composed(first, last))
-            view = self._fused(self.view_fusion, view, real, through, t)
-        return Composed(view, between, (last,) if first is None else (first, last))
+                through = backbone.view(source, backbone.composed(first.motion, last))
+            view = self._fused(self.view_fusion, view, real, through, None if first is None else first.t == 0)
+        return Composed(view, between, (last,) if first is None else (first.motion, last))
+
+    def first_hop(
+        self,
+        source: Source,
+        poses: Keypoints,
+        background: Tensor | None,
+        t: Tensor,
+        path: KeypointPath = "linear",
+    ) -> FirstHop | None:
+        """The interpolated images on the way from a source to B poses; None where no sample takes a hop.
+
+        Args:
+            source: of batch B or 1.
+            poses: ``(B, K, N, 2)``.
+            background: ``(B, 3, 3)``, coordinates of the poses to the source's; None for the identity.
+            t: ``(B,)`` in [0, 1]; 0 is no hop: the source itself is animated.
+            path: of the keypoints from the source to the pose.
+        """
+        still = t == 0  # (B,)
+        if bool(still.all()):
+            return None
+        image, keypoints, motion = self.interpolate(source, poses, background, t, path)
+        image = torch.where(still[:, None, None, None], source.image, image)
+        transform = None if background is None else interpolate_background(background, t)
+        between = self.backbone.between(source, motion, image, keypoints)
+        return FirstHop(between, self.backbone.unmoved(motion, still), transform, t)
 
     def interpolate(
         self, source: Source, pose: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
@@ -375,30 +417,19 @@ class MotionTransfer:
         keypoints = interpolate_keypoints(source.keypoints, pose, t, path)  # (B, K, N, 2)
         transform = None if background is None else interpolate_background(background, t)
         motion = self.backbone.motion(source, keypoints, transform)
-        view = self.backbone.view(source, motion)
-        return self.backbone.paint(view), self.backbone.as_source(view, keypoints), motion
+        return self.backbone.paint(self.backbone.view(source, motion)), keypoints, motion
 
-    def _first_hop(
-        self, source: Source, poses: Keypoints, background: Tensor | None, t: Tensor, path: KeypointPath
-    ) -> tuple[Source, Motion, Tensor | None]:
-        """The interpolated image as a source, the motion to it, and the background transform that is left.
-
-        Where t = 0, that is the source itself, and no motion.
-        """
-        image, keypoints, motion = self.interpolate(source, poses, background, t, path)
-        still = t == 0  # (B,)
-        image = torch.where(still[:, None, None, None], source.image, image)
-        left = None if background is None else remaining_background(background, t)
-        return self.backbone.encode(image, keypoints, made=True), self.backbone.unmoved(motion, still), left
-
-    def _fused(self, fusion: ViewFusion, animated: View, real: list[View], through: View | None, t: Tensor) -> View:
+    def _fused(
+        self, fusion: ViewFusion, animated: View, real: list[View], through: View | None, straight: Tensor | None
+    ) -> View:
         """The views of what is animated, of the pictures given and of the composed motion as one.
 
-        Where t = 0 what is animated is a picture given, and the views of an interpolated image have no weight: what becomes of a
-        sample does not depend on the others of its batch.
+        Args:
+            straight: which samples take no hop, ``(B,)`` or ``(1,)`` bool; None is all. What is animated is a picture given
+                there, and the views of an interpolated image have no weight: what becomes of a sample does not depend on the
+                others of its batch.
         """
-        straight = t == 0  # (B,)
-        if bool(straight.all()):
+        if straight is None:
             return self.backbone.fuse(fusion, [animated, *real], ["source"] * (1 + len(real)))
         views: list[View] = [animated, *real]
         kinds: list[ViewKind] = ["interpolated"]
@@ -406,7 +437,7 @@ class MotionTransfer:
         if through is not None:
             views.append(through)
             kinds.append("composed")
-        pictures = torch.tensor([kind == "source" for kind in kinds], device=t.device)  # (V,)
+        pictures = torch.tensor([kind == "source" for kind in kinds], device=straight.device)  # (V,)
         return self.backbone.fuse(fusion, views, kinds, pictures | ~straight[:, None])
 
     # 1 to 4 for pairs

@@ -43,7 +43,7 @@ def folded(deformation):
 def test_a_frames_diagnosis_equals_the_same_by_hand(variant_pipeline, picture, video, t):
     pipe = variant_pipeline("full")
 
-    result = pipe(picture, video, t=t, mode="standard", diagnose=True)
+    result = pipe(picture, video, t=t, mode="standard", diagnose=True, hold=1)
 
     networks = pipe.method.backbone
     with torch.no_grad():

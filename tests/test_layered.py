@@ -230,13 +230,35 @@ def test_the_mixed_deformation_is_for_measuring(networks, picture):
         torch.testing.assert_close(still.deformation, affine_grid(torch.eye(3)[None], 128, 128), atol=1e-5, rtol=0)
 
 
-def test_an_interpolated_image_is_a_source_with_its_own_silhouette(networks, picture):
+def test_an_interpolated_image_has_the_parts_of_its_motion_and_the_sources_scene(networks, picture):
     with torch.no_grad():
         backbone, source, motion = moved_layers(networks, picture)
-        view = backbone.view(source, motion)
-        again = backbone.as_source(view, found(0.1, raised=True))
-        torch.testing.assert_close(again.silhouette, 1 - view.layers[:, :1])
-        assert backbone.encode(backbone.paint(view), again).parts.shape == source.parts.shape
+        made = backbone.paint(backbone.view(source, motion))
+        still = backbone.between(source, motion, made, found(0.1, raised=True))
+        assert still.image.equal(made)
+        assert still.background.equal(source.background)
+        torch.testing.assert_close(still.parts, motion.layer_logits.softmax(dim=1))
+        right = motion.transforms.clone()
+        right[:, 0, 0, 2] = 2 * 10 / 159  # ten pixels
+        moved = replace(motion, transforms=right, still_background=False)
+        shifted = backbone.between(source, moved, made, found(0.1, raised=True)).background
+        torch.testing.assert_close(shifted[..., :-10], source.background[..., 10:], atol=1e-4, rtol=0)
+
+
+def test_a_coarse_motion_is_what_the_layout_begins_with(networks, picture):
+    layout = copy.deepcopy(networks[0])
+    torch.nn.init.zeros_(layout.layout_net.head.weight)
+    with torch.no_grad():
+        source = LayeredBackbone(*networks).encode(picture, found())
+        pose = found(0.1, raised=True)
+        coarse = layout.coarse(source, pose)
+    whole = layout(source, pose)  # with gradients, all of the picture
+    torch.testing.assert_close(coarse.transforms, whole.transforms)
+    apart = F.avg_pool2d(whole.layer_logits, 2) - coarse.layer_logits
+    assert coarse.layer_logits.shape == apart.shape == (1, LIMB_COUNT + 1, 64, 64)
+    assert apart.abs().mean() < 0.1
+    judged = LayeredBackbone(*networks).coarse(source, pose)
+    assert (judged.deformation.shape, judged.visibility.shape) == ((1, 64, 64, 2), (1, 64, 64))
 
 
 def test_keypoints_without_a_silhouette_are_refused(networks, picture):

@@ -33,6 +33,8 @@ WRONG = [
     ),
     ({"hysteresis": -1}, "hysteresis must be 0 or more, got -1"),
     ({"hysteresis": NAN}, "hysteresis must be 0 or more, got nan"),
+    ({"hold": 0}, "hold must be 1 or more frames, got 0"),
+    ({"hold": 1.5}, "hold must be 1 or more frames, got 1.5"),
     ({"scene": 3}, "scene must be source, driving, transparent or a picture's path, got 3"),
     (
         {"scene": "driving", "background": "predicted"},
@@ -56,6 +58,6 @@ def test_every_setting_is_in_one_group_and_a_group_refuses_alone():
     groups = (PictureSettings, MotionSettings, InterpolationSettings, OutputSettings)
     names = [each.name for group in groups for each in fields(group)]
     assert sorted(names) == sorted(each.name for each in fields(AnimationSettings))
-    assert len(names) == len(set(names)) == 25
+    assert len(names) == len(set(names)) == 26
     with pytest.raises(InputError, match="strength"):
         MotionSettings(strength=np.float32(-1))

@@ -37,9 +37,9 @@ View = UnwarpedView | WarpedView
 class PackedTPSMM(TPSMMBackbone):
     """`TPSMMBackbone` of packed networks; for inference on a processor."""
 
-    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> EncodedSource:
+    def encode(self, image: Tensor, keypoints: Keypoints) -> EncodedSource:
         """As in `TPSMMBackbone`, with the features channels_last."""
-        source = super().encode(image, keypoints, made)
+        source = super().encode(image, keypoints)
         pyramid = tuple(level.contiguous(memory_format=torch.channels_last) for level in source.features.pyramid)
         return replace(source, features=SourceFeatures(image, pyramid))
 

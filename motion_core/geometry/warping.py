@@ -48,13 +48,14 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     """The deformation of two hops at once: sampling with it once is sampling with `first`, then with `second`.
 
     Args:
-        first: from the source to the image between, ``(B, h, w, 2)``.
+        first: from the source to the image between, ``(B, h, w, 2)``, or of batch 1.
         second: from there on, ``(B, h, w, 2)``; where it points outside, `first`'s value at the border is taken.
 
     Returns:
         ``(B, h, w, 2)``, positions in the source.
     """
-    return sample(first.movedim(-1, 1), second, padding="border").movedim(1, -1)
+    early = first.movedim(-1, 1).expand(len(second), -1, -1, -1)
+    return sample(early, second, padding="border").movedim(1, -1)
 
 
 def warp_by_each(image: Tensor, grids: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import InputError
+from ...geometry import affine_grid, sample
 from ...structures import CoarseMotion, Keypoints, LayeredMotion, LayeredSource, LayeredView, WarpedView
 from ..view_fusion import ViewFusion, ViewKind
 from .capsules import capsules
@@ -29,11 +30,8 @@ class LayeredBackbone:
     layout_network: LayoutNetwork
     painter: LayerPainter
 
-    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> LayeredSource:
+    def encode(self, image: Tensor, keypoints: Keypoints) -> LayeredSource:
         """What motions from `image` ``(B, 3, H, W)`` in [0, 1] need: its parts, and the scene without the figure.
-
-        Args:
-            made: it was made on the way; only of a picture that was given pieces continue the scene (`scene_fill`).
 
         Raises:
             InputError: the keypoints come without a silhouette, as no `PersonDetector` gives them.
@@ -43,12 +41,20 @@ class LayeredBackbone:
         parts = self.layout_network.parts(image, keypoints, keypoints.silhouette).softmax(dim=1)
         source = layered_source(self.layout_network, image, keypoints, parts)
         figure = 1 - parts[:, :1]
-        background = self.painter.background(image, figure)
-        if not made:
-            background = torch.cat(
-                [fill_scene(*each) for each in zip(background.split(1), hidden_cells(figure).split(1), strict=True)]
-            )
-        return replace(source, background=background)
+        painted, hidden = self.painter.background(image, figure), hidden_cells(figure)
+        scene = [fill_scene(*each) for each in zip(painted.split(1), hidden.split(1), strict=True)]
+        return replace(source, background=torch.cat(scene))
+
+    def between(
+        self, source: LayeredSource, motion: LayeredMotion, image: Tensor, keypoints: Keypoints
+    ) -> LayeredSource:
+        """The source in the pose of a motion as a source itself: its parts are the motion's, and its scene is the source's."""
+        scene = source.background.expand_as(image)
+        if not motion.still_background:
+            grids = affine_grid(motion.transforms[:, 0], *image.shape[-2:])
+            scene = sample(scene, grids, "border", "bicubic").clamp(0, 1)
+        made = layered_source(self.layout_network, image, keypoints, motion.layer_logits.softmax(dim=1))
+        return replace(made, background=scene)
 
     def motion(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers in a pose; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""
@@ -56,7 +62,7 @@ class LayeredBackbone:
 
     def coarse(self, source: LayeredSource, pose: Keypoints, background: Tensor | None = None) -> CoarseMotion:
         """What judging a motion needs; a source of batch B is that of each pose."""
-        motion = self.motion(source, pose, background)
+        motion = self.layout_network.coarse(source, pose, background)
         return CoarseMotion(motion.deformation, motion.occlusion_masks[-1].squeeze(1))
 
     def view(self, source: LayeredSource, motion: LayeredMotion) -> LayeredView:
@@ -74,10 +80,6 @@ class LayeredBackbone:
     def layers(self, view: LayeredView) -> Tensor:
         """Logits of the background and of each limb, as composed, ``(B, K + 1, h, w)``."""
         return view.layer_logits
-
-    def as_source(self, view: LayeredView, keypoints: Keypoints) -> Keypoints:
-        """The keypoints of an image that was painted from a view, with the silhouette that it has there."""
-        return replace(keypoints, silhouette=1 - view.layers[:, :1])
 
     def unmoved(self, motion: LayeredMotion, still: Tensor) -> LayeredMotion:
         """The motion, of which the samples that are `still`, ``(B,)`` bool, stay where they are and show all."""

@@ -27,11 +27,15 @@ class TPSMMBackbone:
     image_generator: ImageGenerator
     kept_splines: Tensor | None = None
 
-    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> EncodedSource:
+    def encode(self, image: Tensor, keypoints: Keypoints) -> EncodedSource:
         """What motions from `image` ``(B, 3, H, W)`` in [0, 1] need."""
         small_image = self.dense_motion_network.shrink_source(image)
         heatmaps = self.dense_motion_network.heatmaps(small_image, keypoints)
         return EncodedSource(keypoints, small_image, self.image_generator.encode(image), heatmaps)
+
+    def between(self, source: EncodedSource, motion: DenseMotion, image: Tensor, keypoints: Keypoints) -> EncodedSource:
+        """The source in the pose of a motion as a source itself."""
+        return self.encode(image, keypoints)
 
     def motion(self, source: EncodedSource, pose: Keypoints, background: Tensor | None = None) -> DenseMotion:
         """The dense motion to a pose; `background` ``(B, 3, 3)`` takes coordinates of the pose to the source's."""
@@ -60,10 +64,6 @@ class TPSMMBackbone:
 
     def layers(self, view: WarpedView) -> None:
         """There are none."""
-
-    def as_source(self, view: WarpedView, keypoints: Keypoints) -> Keypoints:
-        """The keypoints of an image that was painted from a view, with what else is known of it: nothing."""
-        return keypoints
 
     def unmoved(self, motion: DenseMotion, still: Tensor) -> DenseMotion:
         """The motion, of which the samples that are `still`, ``(B,)`` bool, stay where they are and show all."""
