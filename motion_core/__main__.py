@@ -417,7 +417,7 @@ def _add_convert(subparsers: Any) -> None:
 
 def _add_export(subparsers: Any) -> None:
     parser = _command(subparsers, "export", commands.export)
-    parser.add_argument("model", metavar="MODEL", help="a saved pipeline of the published kind: a folder or a Hub id")
+    parser.add_argument("model", metavar="MODEL", help="a saved pipeline: a folder or a Hub id")
     parser.add_argument("output", metavar="OUT_FOLDER", help="the folder to make")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="of the graphs")
     parser.add_argument("--size", type=_size, metavar="N|HxW", help="of the images; without it, the model's own")

@@ -19,17 +19,15 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import demo, media
 from .atomic import atomic_path
 from .errors import InputError
-from .networks.tpsmm.dense_motion import DenseMotionNetwork
-from .networks.tpsmm.image_generator import ImageGenerator
-from .networks.tpsmm.keypoint_detector import KeypointDetector
+from .networks.layered import layer_painter, layout_network
+from .onnx_graphs import Graph, graphs_of
 from .pipeline import MotionInterpPipeline
 from .saved_pipeline import check_target
-from .structures import EncodedSource, Keypoints, SourceFeatures
 
 OPSET = 18
 TOLERANCE = 1e-3  # mean difference from torch above which a graph is refused
@@ -50,45 +48,6 @@ class Exported:
     mean: float
 
 
-class KeypointsGraph(nn.Module):
-    """Image ``(1, 3, H, W)`` in [0, 1] to points ``(1, K, N, 2)``."""
-
-    def __init__(self, detector: KeypointDetector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.detector(image).points
-
-
-class SourceGraph(nn.Module):
-    """Source image and its points to the small image, the heat maps and the features of each level, from the finest."""
-
-    def __init__(self, motion: DenseMotionNetwork, generator: ImageGenerator) -> None:
-        super().__init__()
-        self.motion, self.generator = motion, generator
-
-    def forward(self, image: Tensor, points: Tensor) -> tuple[Tensor, ...]:
-        small = self.motion.shrink_source(image)
-        heatmaps = self.motion.heatmaps(small, Keypoints(points))
-        return small, heatmaps, *self.generator.encode(image).pyramid
-
-
-class FrameGraph(nn.Module):
-    """What `SourceGraph` takes and gives, and the points of a pose, to the image ``(1, 3, H, W)`` in [0, 1] in that pose."""
-
-    def __init__(self, motion: DenseMotionNetwork, generator: ImageGenerator) -> None:
-        super().__init__()
-        self.motion, self.generator = motion, generator
-
-    def forward(
-        self, pose: Tensor, image: Tensor, points: Tensor, small_image: Tensor, heatmaps: Tensor, *features: Tensor
-    ) -> Tensor:
-        source = EncodedSource(Keypoints(points), small_image, SourceFeatures(image, features), heatmaps)
-        motion = self.motion(small_image, source.keypoints, Keypoints(pose), None, heatmaps)
-        return self.generator(source.features, motion)
-
-
 def export_onnx(pipeline: MotionInterpPipeline, folder: str | PathLike[str], size: int | None = None) -> list[Exported]:
     """Write the three graphs into a new folder, which appears complete and checked or not at all.
 
@@ -98,23 +57,9 @@ def export_onnx(pipeline: MotionInterpPipeline, folder: str | PathLike[str], siz
         size: side of the images; None is the model's own, (height, width).
 
     Raises:
-        InputError: a model of layers, another size than its networks take, a folder that is there already, onnx or onnxruntime
-            is not installed, or onnxruntime computes something else.
+        InputError: another size than its networks take, a folder that is there already, onnx or onnxruntime is not installed, or
+            onnxruntime computes something else.
     """
-    detector, motion, generator = (
-        pipeline.keypoint_detector,
-        pipeline.dense_motion_network,
-        pipeline.image_generator,
-    )
-    if not (
-        isinstance(detector, KeypointDetector)
-        and isinstance(motion, DenseMotionNetwork)
-        and isinstance(generator, ImageGenerator)
-    ):
-        raise InputError(
-            f"{pipeline.model_name}: only models of the published kind are exported; where a model of layers computes depends on "
-            "the picture, which a graph of a fixed size cannot follow"
-        )
     try:
         import onnx  # noqa: F401 torch needs it
         import onnxruntime  # noqa: F401
@@ -126,43 +71,30 @@ def export_onnx(pipeline: MotionInterpPipeline, folder: str | PathLike[str], siz
         media.to_float(drawn[None, :height, :width])
         for drawn in (demo.source_picture(max(height, width)), demo.driving_frames(4, max(height, width))[1])
     )  # (1, 3, H, W)
-    with torch.no_grad(), atomic_path(folder) as partial:
+    with torch.no_grad(), whole_maps(), atomic_path(folder) as partial:
         partial.mkdir()
-        points, pose = detector(image).points, detector(other).points  # (1, K, N, 2)
-        encoded = SourceGraph(motion, generator)(image, points)
-        source = {"image": image, "points": points}
-        features = [f"features_{level}" for level in range(len(encoded) - 2)]
-        encoding = dict(zip(("small_image", "heatmaps", *features), encoded, strict=True))
-        return [
-            _write(KeypointsGraph(detector), partial / "keypoints.onnx", {"image": image}, ["points"]),
-            _write(SourceGraph(motion, generator), partial / "source.onnx", source, list(encoding)),
-            _write(
-                FrameGraph(motion, generator),
-                partial / "frame.onnx",
-                {"pose": pose, **source, **encoding},
-                ["frame"],
-            ),
-        ]
+        return [_write(graph, partial) for graph in graphs_of(pipeline, image, other)]
 
 
-def _write(graph: nn.Module, path: Path, inputs: Mapping[str, Tensor], outputs: list[str]) -> Exported:
+def _write(graph: Graph, folder: Path) -> Exported:
     """Write one graph and run it once with onnxruntime."""
-    graph.eval()
-    wanted = graph(*inputs.values())  # before, since with it `Up` makes its kernels, which ONNX wants as constants
+    path, module = folder / graph.name, graph.module.eval()
+    # Before, since with it `Up` and `Block` make their kernels, which ONNX wants as constants.
+    wanted = module(*graph.inputs.values())
     with _exportable(), warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # that shapes become constants, as they should, and that this exporter is the older
         torch.onnx.export(
-            graph,
-            tuple(inputs.values()),
+            module,
+            tuple(graph.inputs.values()),
             str(path),
-            input_names=list(inputs),
-            output_names=outputs,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
             opset_version=OPSET,
             dynamo=False,
         )
-    given = run_onnx(path, {name: value.numpy() for name, value in inputs.items()})
+    given = run_onnx(path, {name: value.numpy() for name, value in graph.inputs.items()})
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     apart = np.concatenate([np.abs(a - b.numpy()).ravel() for a, b in zip(given, wanted, strict=True)])
     exported = Exported(path.name, float(apart.max()), float(apart.mean()))
@@ -185,16 +117,39 @@ def run_onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 
 
 @contextmanager
+def whole_maps() -> Iterator[None]:
+    """Within it, people are computed in all of the picture: which part a figure needs is no constant of a graph."""
+
+    def everything(busy: Tensor, margin: int, multiple: int) -> tuple[slice, slice]:
+        return slice(0, busy.shape[-2]), slice(0, busy.shape[-1])
+
+    with (
+        mock.patch.object(layout_network, "busy_part", everything),
+        mock.patch.object(layer_painter, "busy_part", everything),
+    ):
+        yield
+
+
+@contextmanager
 def _exportable() -> Iterator[None]:
     """Within it, what the exporter cannot write is computed in ways that it can."""
-    movedim = Tensor.movedim
+    movedim, shape = Tensor.movedim, Tensor.shape
 
     def counted_from_the_front(tensor: Tensor, source: int, destination: int) -> Tensor:
         return movedim(tensor, source % tensor.ndim, destination % tensor.ndim)  # a negative axis is written as it is
 
+    def inverse(matrix: Tensor) -> Tensor:
+        return solve(matrix, torch.eye(matrix.shape[-1]).expand_as(matrix))
+
+    def numbers(tensor: Tensor) -> torch.Size:
+        return torch.Size(int(side) for side in shape.__get__(tensor))  # what is made of a size is a constant too
+
     with (
+        mock.patch.object(Tensor, "shape", property(numbers)),
         mock.patch.object(torch.linalg, "solve", solve),
+        mock.patch.object(torch.linalg, "inv", inverse),
         mock.patch.object(Tensor, "movedim", counted_from_the_front),
+        mock.patch.object(Tensor, "mT", property(lambda matrix: matrix.transpose(-2, -1))),
     ):
         yield
 

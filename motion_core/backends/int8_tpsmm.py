@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..structures import EncodedSource, Keypoints
+from ..structures import DenseMotion, EncodedSource, Keypoints, SourceFeatures
 from . import private_ops
-from .packed_tpsmm import PackedTPSMM, UnwarpedView, View
-from .quantized import MeasuredResidual, QuantizedFeatures, QuantizedKeypoints
+from .packed_tpsmm import PackedTPSMM, UnwarpedView
+from .quantized import MeasuredResidual, QuantizedFeatures
 
 LEAST_PSNR = 40.0  # of frames in int8 against packed ones, in dB
 _TURN, _SIZE, _SHIFT = 0.2, 0.85, (0.1, -0.05)  # of the pose that it is checked with, besides the source's own
@@ -30,23 +30,17 @@ class Int8TPSMM(PackedTPSMM):
     """
 
     @torch.no_grad()
-    def encode(self, image: Tensor, keypoints: Keypoints, made: bool = False) -> EncodedSource:
-        """As in `PackedTPSMM`, with residual blocks for the source; an image that was `made` on the way has its source's."""
-        source = super().encode(image, keypoints, made)
-        if made:
-            residual = keypoints.residual if isinstance(keypoints, QuantizedKeypoints) else None
-        else:
-            residual = self._quantized(source) if len(image) == 1 else None
-        if residual is None:
-            return source
-        return replace(source, features=QuantizedFeatures(image, source.features.pyramid, residual))
+    def encode(self, image: Tensor, keypoints: Keypoints) -> EncodedSource:
+        """As in `PackedTPSMM`, with residual blocks for the source."""
+        source = super().encode(image, keypoints)
+        return _with_residual(source, self._quantized(source) if len(image) == 1 else None)
 
-    def as_source(self, view: View, keypoints: Keypoints) -> Keypoints:  # type: ignore[override]  # views are opaque
-        """The keypoints of an image that was painted from a view, with the residual blocks that painted it."""
-        return QuantizedKeypoints(keypoints.points, keypoints.silhouette, _residual_of(view))
+    def between(self, source: EncodedSource, motion: DenseMotion, image: Tensor, keypoints: Keypoints) -> EncodedSource:
+        """An interpolated image as a source, with the residual blocks of what it was made of."""
+        return _with_residual(super().encode(image, keypoints), _residual_of(source.features))
 
     def _residual(self, view: UnwarpedView) -> nn.ModuleList:
-        return _residual_of(view) or super()._residual(view)
+        return _residual_of(view.features) or super()._residual(view)
 
     def _quantized(self, source: EncodedSource) -> nn.ModuleList | None:
         """The residual blocks in int8 for a source of batch 1, or None, of which it is said why."""
@@ -83,7 +77,12 @@ def turned(keypoints: Keypoints) -> Keypoints:
     )
 
 
-def _residual_of(view: View) -> nn.ModuleList | None:
-    """The residual blocks in int8 of a view's source, if there are any."""
-    features = view.features if isinstance(view, UnwarpedView) else None
+def _residual_of(features: SourceFeatures) -> nn.ModuleList | None:
+    """The residual blocks in int8 for a source with these features, if there are any."""
     return features.residual if isinstance(features, QuantizedFeatures) else None
+
+
+def _with_residual(source: EncodedSource, residual: nn.ModuleList | None) -> EncodedSource:
+    if residual is None:
+        return source
+    return replace(source, features=QuantizedFeatures(source.image, source.features.pyramid, residual))

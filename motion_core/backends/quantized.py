@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..structures import Keypoints, SourceFeatures
+from ..structures import SourceFeatures
 from . import private_ops
 from .convolutions import PackedConvolution, PackedNorm, PackedResidual, instance_norm
 
@@ -25,13 +25,6 @@ class QuantizedFeatures(SourceFeatures):
     """Features of a source, and the image generator's residual blocks in int8 for them."""
 
     residual: nn.ModuleList
-
-
-@dataclass(frozen=True)
-class QuantizedKeypoints(Keypoints):
-    """Keypoints of an image that was painted on the way from a source, whose residual blocks in int8 serve it, too."""
-
-    residual: nn.ModuleList | None = None
 
 
 class MeasuredResidual(nn.Module):

@@ -58,12 +58,13 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
     return sample(early, second, padding="border").movedim(1, -1)
 
 
-def warp_by_each(image: Tensor, grids: Tensor) -> Tensor:
+def warp_by_each(image: Tensor, grids: Tensor, mode: str = "bilinear") -> Tensor:
     """One image sampled at several grids.
 
     Args:
         image: ``(B, C, H, W)`` or ``(1, C, H, W)``.
         grids: ``(B, G, h, w, 2)``.
+        mode: as in `sample`.
 
     Returns:
         ``(B, G, C, h, w)``.
@@ -71,5 +72,5 @@ def warp_by_each(image: Tensor, grids: Tensor) -> Tensor:
     batch, count, height, width, _ = grids.shape
     # The grids stacked downwards are one tall grid, so the image is not copied per grid.
     tall = grids.reshape(batch, count * height, width, 2)
-    sampled = sample(image.expand(batch, -1, -1, -1), tall)  # (B, C, G * h, w)
+    sampled = sample(image.expand(batch, -1, -1, -1), tall, mode=mode)  # (B, C, G * h, w)
     return sampled.unflatten(2, (count, height)).transpose(1, 2)

@@ -14,7 +14,7 @@ from ...structures import LayeredMotion, LayeredSource, LayeredView
 NOTHING = 1 / 512  # share below which a layer is not in a cell
 
 
-def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
+def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = False) -> LayeredView:
     """What the source shows of the driving pose.
 
     colour = sum_k w_k v_k W_k / sum_k w_k v_k, visible = sum_k w_k v_k, with w the layers' shares, v their visibility and
@@ -22,11 +22,14 @@ def compose(source: LayeredSource, motion: LayeredMotion) -> LayeredView:
     enlarged to the image's size, so borders are sharp and lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
+
+    Args:
+        everywhere: sample each in the whole picture all the same, whatever is in it; with gradients it is done anyway.
     """
     layers = motion.contribution_maps
     motion = replace(motion, layer_logits=motion.decided[0], visibility_logits=motion.decided[1])
-    if torch.is_grad_enabled():
-        colour, visible = _everywhere(source, motion)
+    if torch.is_grad_enabled() or everywhere:
+        colour, visible = _everywhere(source, motion, "bilinear" if torch.is_grad_enabled() else "bicubic")
     else:
         parts = [_where_it_is(_one(source, index), motion, index, layers[index]) for index in range(len(layers))]
         colour, visible = (torch.stack(each) for each in zip(*parts, strict=True))
@@ -56,15 +59,17 @@ def _one(source: LayeredSource, index: int) -> tuple[Tensor, Tensor]:
     return source.image[index : index + 1], source.background[index : index + 1]
 
 
-def _everywhere(source: LayeredSource, motion: LayeredMotion) -> tuple[Tensor, Tensor]:
+def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tuple[Tensor, Tensor]:
     """Colour ``(B, 3, H, W)`` and visible ``(B, 1, H, W)`` with each layer sampled in the whole picture."""
     height, width = source.image.shape[-2:]
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
     grids = affine_grid(motion.transforms.flatten(0, 1), height, width).unflatten(0, layers.shape[:2])
     weights = torch.cat((layers[:, :1], layers[:, 1:] * visible), dim=1)
-    limbs = warp_by_each(source.image, grids[:, 1:])  # (B, K, 3, H, W)
-    behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], padding="border")  # (B, 3, H, W)
+    limbs = warp_by_each(source.image, grids[:, 1:], mode)  # (B, K, 3, H, W)
+    behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], "border", mode)  # (B, 3, H, W)
+    if mode == "bicubic":
+        limbs, behind = limbs.clamp(0, 1), behind.clamp(0, 1)
     seen = weights.sum(dim=1, keepdim=True)
     colour = weights[:, :1] * behind + (weights[:, 1:, None] * limbs).sum(dim=1)
     return colour / seen.clamp(min=1e-3), seen
