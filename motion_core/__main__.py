@@ -441,7 +441,27 @@ def _add_benchmark(subparsers: Any) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="times that each thing is timed; medians count")
     parser.add_argument(
-        "--threads", type=int, nargs="+", metavar="N", help="of the processor, with a table for each; without it, all"
+        "--threads", type=int, nargs="+", metavar="N", help="of the processor, with a table for each (default: 1 2)"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="driving frames computed together, with a table for each",
+    )
+    parser.add_argument(
+        "--backends",
+        nargs="+",
+        choices=["packed", "int8"],
+        default=["packed", "int8"],
+        help="to compare with the eager one",
+    )
+    parser.add_argument("--source", metavar="PICTURE", help="to measure with; without it, a drawn figure")
+    parser.add_argument("--driving", metavar="VIDEO", help="whose first frames it is measured with")
+    parser.add_argument(
+        "--chart", metavar="FILE.png", help="also draw the stages' milliseconds there (needs matplotlib)"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,13 +17,16 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import media
-from .hardware import synchronize
+from .framing import place_in, to_network
+from .hardware import describe_processor, synchronize
 from .pipeline import MotionInterpPipeline
 from .settings import Backend
 from .structures import EncodedSource
 from .transfer import MotionTransfer
 
 PUBLISHED_GMACS = 137  # a frame of the published program at 256 x 256, K = 10, which encodes the source for every frame
+BACKENDS: tuple[Backend, ...] = ("eager", "packed", "int8")
+_ENCODINGS = 2  # that are timed; int8 is calibrated in each
 # (features in and out, side): the 3x3 convolutions in which the published generator spends its time
 _CEILING_CONVOLUTIONS = ((512, 512, 64), (256, 256, 128), (512, 512, 32))
 
@@ -37,10 +41,10 @@ class Duration:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Of one backend in one dtype. Durations are medians.
+    """Of one backend in one dtype. Durations are medians, of a driving frame where several are computed together.
 
     Attributes:
-        encode: once per source.
+        encode: once per source; of two rounds.
         stages: per driving frame, by stage.
         frame: per driving frame, all stages together, timed as one.
         speed: of a frame, as a multiple of the eager backend's in this dtype; the median over rounds, by the processor's time.
@@ -78,9 +82,9 @@ class _Contestant:
         self.source: EncodedSource = self.method.encode(self.image)
 
     def frame(self, driving: Tensor) -> Tensor:
-        """The image ``(1, 3, H, W)`` for a driving frame ``(1, 3, H, W)``."""
-        poses = self.method.detector(driving.to(self.device))  # (1, K, N, 2)
-        return self.method.generate([self.source], poses, [None], poses.points.new_zeros(1)).image
+        """The images ``(B, 3, H, W)`` for driving frames ``(B, 3, H, W)``."""
+        poses = self.method.detector(driving.to(self.device))  # (B, K, N, 2)
+        return self.method.generate([self.source], poses, [None], poses.points.new_zeros(len(driving))).image
 
     def work(self, driving: Tensor) -> dict[str, Callable[[], object]]:
         """What is timed, by name."""
@@ -103,7 +107,8 @@ def measure(
     driving: Sequence[np.ndarray],
     dtypes: Sequence[torch.dtype],
     rounds: int = 5,
-    backends: Sequence[Backend] = ("eager", "packed"),
+    backends: Sequence[Backend] = BACKENDS,
+    batch: int = 1,
 ) -> list[Measurement]:
     """Measure one pipeline in several dtypes and backends, in turns, so that a machine that slows down slows all alike.
 
@@ -113,23 +118,35 @@ def measure(
         driving: frames of the same size, two or more.
         dtypes: of the convolutions; the first should be fp32.
         rounds: times that everything is timed; the medians count.
-        backends: the first is "eager".
+        backends: the first is "eager"; those that compute this model as it does are left out.
+        batch: driving frames that are computed together.
     """
     image, frames = media.to_float(source[None]), media.to_float(np.stack(driving))  # (1 | T, 3, H, W)
-    contestants = [_Contestant(pipeline, backend, image) for pipeline in map(load, dtypes) for backend in backends]
+    contestants = [
+        each
+        for pipeline in map(load, dtypes)
+        for backend in _different(pipeline, backends)
+        for each in [_Contestant(pipeline, backend, image)]
+    ]
     pictures = [torch.cat([each.frame(frame[None]) for frame in frames]).cpu() for each in contestants]
+    driving_frames = frames[-1 - torch.arange(batch) % len(frames)]  # (B, 3, H, W)
     gmacs = {
-        each.dtype: gmacs_of(partial(each.frame, frames[-1:])) for each in contestants if each.backend == backends[0]
+        each.dtype: gmacs_of(partial(each.frame, driving_frames)) / batch
+        for each in contestants
+        if each.backend == backends[0]
     }
-    times, ceilings = _times(contestants, frames[-1:], rounds)
-    results = []
+    times, ceilings = _times(contestants, driving_frames, rounds)
+    results, eager = [], 0
     for number, each in enumerate(contestants):
-        eager = number - number % len(backends)
+        if each.backend == backends[0]:
+            eager = number
         ratios = [
             slow.processor / fast.processor
             for slow, fast in zip(times[eager]["frame"], times[number]["frame"], strict=True)
         ]
-        median = {name: _median(durations) for name, durations in times[number].items()}
+        median = {
+            name: _median(durations, 1 if name == "encode" else batch) for name, durations in times[number].items()
+        }
         results.append(
             Measurement(
                 each.dtype,
@@ -147,10 +164,44 @@ def measure(
     return results
 
 
-def report(results: Sequence[Measurement], device: torch.device, size: tuple[int, int]) -> str:
+def _different(pipeline: MotionInterpPipeline, backends: Sequence[Backend]) -> list[Backend]:
+    """The first of some backends, and those of the others that compute a pipeline's networks in another way."""
+    kinds = []
+    for backend in backends:
+        with computed_by(backend, pipeline):
+            kinds.append(type(pipeline.method.backbone))
+    return [
+        backend for backend, kind in zip(backends, kinds, strict=True) if backend == backends[0] or kind != kinds[0]
+    ]
+
+
+def title(device: torch.device, batch: int) -> str:
+    """What all measurements of a table have in common."""
+    threads = f", {torch.get_num_threads()} thread{'s'[: torch.get_num_threads() > 1]}" if device.type == "cpu" else ""
+    return f"{device}{threads}{f', batches of {batch}' if batch > 1 else ''}"
+
+
+def pictures(source: str, driving: str, count: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A picture ``(size, size, 3)`` and the first frames of a video, as many of that size, uint8, from files.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+
+    def fitted(images: Tensor) -> np.ndarray:
+        placement = place_in((images.shape[-2], images.shape[-1]), (size, size), "pad")
+        return media.to_uint8(to_network(images, placement))[0]
+
+    video = media.open_video(driving)
+    return fitted(media.image_tensor(source)), [fitted(media.to_float(frame[None])) for frame in islice(video, count)]
+
+
+def report(results: Sequence[Measurement], device: torch.device, size: tuple[int, int], batch: int = 1) -> str:
     """The measurements as a table to print."""
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    lines = [f"per driving frame at {size[0]} x {size[1]} on {device}{threads}, torch {torch.__version__}"]
+    machine = f", {describe_processor()}" if device.type == "cpu" else ""
+    lines = [
+        f"per driving frame at {size[0]} x {size[1]} on {title(device, batch)}{machine}, torch {torch.__version__}"
+    ]
     heads = ("dtype", "backend", "CPU ms", "clock ms", "speed", "dB", "dB of first", "GFLOP/s", "ceiling", "encode ms")
     lines.append("".join(f"{head:>12}" for head in heads))
     for result in results:
@@ -170,6 +221,8 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
     for result in results:
         stages = ", ".join(f"{name} {1e3 * taken.processor:.0f} ms" for name, taken in result.stages.items())
         lines.append(f"{str(result.dtype).removeprefix('torch.')}, {result.backend}: {stages} (CPU)")
+    if len({result.backend for result in results}) == 1:
+        lines.append(f"the other backends compute this model as {results[0].backend}")
     lines.append(
         f"a frame has {results[0].frame_gmacs:.1f} GMACs. Speed: of the eager backend in the same dtype, by CPU time in turns; "
         "dB: PSNR against its frames; GFLOP/s: of what eager computes; ceiling: the best of large 3x3 convolutions in this run"
@@ -188,6 +241,8 @@ def _times(
     for turn in range(rounds + 1):
         for tasks, taken in zip(work, times, strict=True):
             for name, run in tasks.items():
+                if name == "encode" and turn > _ENCODINGS:
+                    continue
                 duration = duration_of(run, contestants[0].device)
                 if turn:  # before, it warms up
                     taken[name].append(duration)
@@ -247,9 +302,11 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
     return duration_of(run, device).clock
 
 
-def _median(durations: Sequence[Duration]) -> Duration:
+def _median(durations: Sequence[Duration], frames: int) -> Duration:
+    """Of one of so many frames."""
     return Duration(
-        statistics.median(each.processor for each in durations), statistics.median(each.clock for each in durations)
+        statistics.median(each.processor for each in durations) / frames,
+        statistics.median(each.clock for each in durations) / frames,
     )
 
 

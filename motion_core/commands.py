@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -165,7 +166,8 @@ def benchmark(options: argparse.Namespace) -> None:
     import torch
 
     from . import demo
-    from .benchmark import PUBLISHED_GMACS, measure, report
+    from .benchmark import PUBLISHED_GMACS, measure, pictures, report, title
+    from .benchmark_chart import draw, empty_chart
     from .hardware import DTYPES, choose_device
     from .memory import memory_report
     from .variant_benchmark import HOLD, measure_variants, report_variants
@@ -176,8 +178,14 @@ def benchmark(options: argparse.Namespace) -> None:
     for name in options.dtypes:
         if name not in DTYPES:
             raise InputError(f"dtypes must be of {', '.join(DTYPES)}, got {name}")
+    if (options.source is None) != (options.driving is None):
+        raise InputError("give both --source and --driving, or neither")
     device = choose_device(options.device)
+    cores = [count for count in (1, 2) if count <= (os.cpu_count() or 1)] if device.type == "cpu" else []
+    counts = options.threads or cores or [torch.get_num_threads()]
+    chart = None if options.chart is None else empty_chart(options.chart, len(counts) * len(options.batch))
 
+    @cache
     def load(dtype: torch.dtype) -> MotionInterpPipeline:
         if options.model is None:
             return demo.random_pipeline(demo.PUBLISHED, options.size).to(device, dtype, silence_dtype_warnings=True)
@@ -185,7 +193,10 @@ def benchmark(options: argparse.Namespace) -> None:
 
     if options.model is None:
         print("model: the published sizes (10 splines, widths 64 to 512 and 1024) with random weights")
-    source, frames = demo.source_picture(options.size), demo.driving_frames(options.frames, options.size)
+    if options.source is None:
+        source, frames = demo.source_picture(options.size), demo.driving_frames(options.frames, options.size)
+    else:
+        source, frames = pictures(options.source, options.driving, options.frames, options.size)
     if options.variants:
         following = demo.driving_frames(100, options.size)[:HOLD]  # who waves as fast as people do
         for name in options.dtypes:
@@ -193,9 +204,15 @@ def benchmark(options: argparse.Namespace) -> None:
             print(report_variants(costs, device, name, (options.size, options.size)))
         return
     dtypes = [DTYPES[name] for name in options.dtypes]
-    for threads in options.threads or [torch.get_num_threads()]:
+    size, tables = (options.size, options.size), {}
+    for threads in counts:
         torch.set_num_threads(threads)
-        print(report(measure(load, source, frames, dtypes, options.rounds), device, (options.size, options.size)))
+        for batch in options.batch:
+            results = measure(load, source, frames, dtypes, options.rounds, ("eager", *options.backends), batch)
+            print(report(results, device, size, batch), flush=True)
+            tables[title(device, batch)] = results
+    if chart is not None:
+        draw(chart, tables, options.chart)
     print(f"for comparison: a frame of the published program at 256 x 256 needs {PUBLISHED_GMACS} GMACs")
 
 

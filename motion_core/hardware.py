@@ -46,6 +46,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and _processor_has("avx512_bf16", *_BFLOAT16_MATRICES)
 
 
+def describe_processor() -> str:
+    """Its name, as far as torch knows it, and what it has for narrow numbers."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    names = [name for name in ("avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8") if capabilities.get(name)]
+    return f"{capabilities.get('cpu_name', 'a processor')} with {', '.join(names) or 'fp32 only'}"
+
+
 def has_bfloat16_matrices() -> bool:
     """Whether the processor multiplies matrices in bf16, many times as fast as in fp32; by vectors it is twice as fast."""
     return _processor_has(*_BFLOAT16_MATRICES)

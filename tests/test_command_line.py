@@ -249,15 +249,19 @@ def test_benchmark_prints_what_the_variants_cost(monkeypatch, files, capsys):
     assert float(rows[each][6]) == pytest.approx(4 * float(rows[held][6]), abs=0.1), "scored for every frame"
 
 
-def test_benchmark_prints_its_table(files, capsys):
-    small = ["--model", files / "model", "--size", "128"]
-    assert run("benchmark", *small, "--frames", "2", "--rounds", "1", "--device", "cpu") == 0
+def test_benchmark_prints_its_table_and_draws_it(files, tmp_path, capsys):
+    small = ["--model", files / "model", "--size", "128", "--threads", "1", "--batch", "2"]
+    chart = tmp_path / "chart.png"
+    assert run("benchmark", *small, "--frames", "2", "--rounds", "1", "--device", "cpu", "--chart", chart) == 0
 
     text = capsys.readouterr().out
+    assert "per driving frame at 128 x 128 on cpu, 1 thread, batches of 2, " in text
     rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["float32"], ["bfloat16"])]
-    assert [row[:2] for row in rows] == [[t, b] for t in ("float32", "bfloat16") for b in ("eager", "packed")]
+    assert [row[:2] for row in rows] == [[t, b] for t in ("float32", "bfloat16") for b in ("eager", "packed", "int8")]
     assert rows[0][4:7] == ["1.00", "-", "-"]  # speed, and accuracy against itself
     gmacs = float(re.search(r"a frame has ([\d.]+) GMACs", text)[1])
     assert float(rows[0][7]) == pytest.approx(2 * gmacs / (float(rows[0][2]) / 1000), rel=0.2)  # of rounded numbers
     assert float(rows[1][5]) > 80  # dB of packed
-    assert float(rows[2][6]) > 40  # of bf16, against fp32
+    assert float(rows[2][5]) > 35  # of int8, which is 40 or more from packed
+    assert float(rows[3][6]) > 40  # of bf16, against fp32
+    assert media.load_image(chart).shape[1] > 400
