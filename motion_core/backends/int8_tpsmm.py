@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,9 +53,9 @@ class Int8TPSMM(PackedTPSMM):
         poses = (source.keypoints, turned(source.keypoints))
         views = [self.view(source, self.motion(source, pose)) for pose in poses]
         residual = super()._residual(views[0])
-        measured = nn.ModuleList(nn.Sequential(*map(MeasuredResidual, blocks)) for blocks in residual)
+        measured = _each_block(residual, MeasuredResidual)
         own = self._painted(views[0], measured)
-        quantized = nn.ModuleList(nn.Sequential(*(block.quantized() for block in blocks)) for blocks in measured)
+        quantized = _each_block(measured, MeasuredResidual.quantized)
         wanted = torch.cat((own, self._painted(views[1], residual)))
         error = (torch.cat([self._painted(view, quantized) for view in views]) - wanted).square().mean()
         psnr = -10 * math.log10(max(float(error), 1e-12))
@@ -65,6 +67,11 @@ class Int8TPSMM(PackedTPSMM):
             LEAST_PSNR,
         )
         return None
+
+
+def _each_block(levels: Iterable[Any], make: Callable[[Any], nn.Module]) -> nn.ModuleList:
+    """Residual blocks made of others, at each level."""
+    return nn.ModuleList(nn.Sequential(*map(make, blocks)) for blocks in levels)
 
 
 def turned(keypoints: Keypoints) -> Keypoints:
