@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def animate(options: argparse.Namespace) -> None:
     """Animate a picture with the motion of a video."""
+    started = perf_counter()
     from . import media
 
     settings = settings_of(options)
@@ -43,7 +44,7 @@ def animate(options: argparse.Namespace) -> None:
     print(f"{options.source}: {animation.placement.describe()}", file=sys.stderr)
     for sentence in check.sentences() if (check := animation.check()) else ():
         print(sentence, file=sys.stderr)
-    began, before = perf_counter(), 0
+    began, before, first = perf_counter(), 0, 0.0
     with records as record, _writer(options, settings, pipeline, animation, kind) as writer:
         if isinstance(writer, media.SegmentedWriter) and writer.frames_done:
             before = writer.frames_done
@@ -54,6 +55,7 @@ def animate(options: argparse.Namespace) -> None:
             animation = pipeline.stream(*inputs, skip_frames=writer.frames_done, source_images=options.source_images)
         with closing(animation.frames):  # the progress bar ends its line before an error is printed
             for frame in animation:
+                first = first or perf_counter() - started
                 writer.write(frame.image)
                 if record is not None:
                     record.write(frame.record())
@@ -64,7 +66,9 @@ def animate(options: argparse.Namespace) -> None:
     rate = float(animation.frame_rate)
     print(f"{options.output}: {writer.frame_count} frames, {width} x {height}, {rate:.3f} frames/s")
     made, seconds = writer.frame_count - before, perf_counter() - began
-    print(f"{made} frames in {seconds:.1f} s, {made / seconds:.1f} frames/s")
+    print(
+        f"{made} frames in {seconds:.1f} s, {made / seconds:.1f} frames/s, the first one {first:.1f} s after the start"
+    )
     if animation.presence.missing:
         print(f"{options.driving}: {animation.presence.describe()}")
     if options.compare is not None:

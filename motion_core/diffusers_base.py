@@ -4,10 +4,12 @@ torch's compiler. These take longer than torch itself. What stands in for them i
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -36,6 +38,35 @@ def _without_compiler() -> Iterator[None]:
         torch.compiler.disable = disable
 
 
+class _Distributions(Mapping[str, list[str]]):
+    """Stands for what `importlib.metadata.packages_distributions` gives, which looks through all that is installed: diffusers
+    wants it when it is imported, and asks it nothing then."""
+
+    @cached_property
+    def _found(self) -> Mapping[str, list[str]]:
+        return importlib.metadata.packages_distributions()
+
+    def __getitem__(self, package: str) -> list[str]:
+        return self._found[package]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+@contextmanager
+def _without_distributions() -> Iterator[None]:
+    """What is installed is looked through when somebody asks."""
+    own = importlib.metadata.packages_distributions
+    importlib.metadata.packages_distributions = _Distributions
+    try:
+        yield
+    finally:
+        importlib.metadata.packages_distributions = own
+
+
 class _Autoencoder(type):
     """Stands for diffusers' AutoencoderKL, which its pipelines need for one `isinstance`."""
 
@@ -53,7 +84,7 @@ def _unless_loaded(is_compiled_module: Callable[[Any], bool]) -> Callable[[Any],
 # diffusers loads onnxruntime where it is installed, which else tells its makers.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-with _without_compiler():
+with _without_compiler(), _without_distributions():
     from diffusers import hooks, models  # noqa: F401 hooks are loaded when a pipeline is asked for its device
     from diffusers.configuration_utils import ConfigMixin, register_to_config
     from diffusers.models.modeling_utils import ModelMixin

@@ -133,7 +133,7 @@ def whole_maps() -> Iterator[None]:
 @contextmanager
 def _exportable() -> Iterator[None]:
     """Within it, what the exporter cannot write is computed in ways that it can."""
-    movedim, shape = Tensor.movedim, Tensor.shape
+    movedim, shape = Tensor.movedim, vars(torch._C.TensorBase)["shape"]
 
     def counted_from_the_front(tensor: Tensor, source: int, destination: int) -> Tensor:
         return movedim(tensor, source % tensor.ndim, destination % tensor.ndim)  # a negative axis is written as it is

@@ -108,7 +108,8 @@ class LivePicture:
             self._initial = initial = self._initial or pose
             poses = self._method.transfer(source, pose, settings, initial)
         t = poses.points.new_tensor([settings.t or 0.0])
-        return self._method.compose([self._source], poses, [None], t, settings.path)
+        first = self._method.first_hop(self._source, poses, None, t, settings.path)
+        return self._method.compose([self._source], poses, [None], first)
 
     @torch.inference_mode()
     def paint(self, composed: Composed) -> np.ndarray:

@@ -51,32 +51,36 @@ def graphs_of(pipeline: MotionInterpPipeline, image: Tensor, other: Tensor) -> I
         pipeline.dense_motion_network,
         pipeline.image_generator,
     )
-    find: nn.Module
-    encode: nn.Module
-    frame: nn.Module
+    graphs: tuple[nn.Module, nn.Module, nn.Module]
+    found: tuple[str, ...] = ("points",)
+    encoded: tuple[str, ...] = LayeredSourceGraph.OUTPUTS
     if isinstance(detector, PersonDetector):
         assert isinstance(motion, LayoutNetwork)  # as the pipeline has checked
         assert isinstance(generator, LayerPainter)
-        find = PersonGraph(detector)
-        encode, frame = LayeredSourceGraph(motion, generator), LayeredFrameGraph(motion, generator)
-        found, encoded = PersonGraph.OUTPUTS, LayeredSourceGraph.OUTPUTS
-        looks = [_looked(find, picture) for picture in (image, other)]
+        graphs = (
+            PersonGraph(detector),
+            LayeredSourceGraph(motion, generator),
+            LayeredFrameGraph(motion, generator),
+        )
+        found = PersonGraph.OUTPUTS
+        looks = [_looked(graphs[0], picture) for picture in (image, other)]
     else:
+        assert isinstance(detector, KeypointDetector)
         assert isinstance(motion, DenseMotionNetwork)
         assert isinstance(generator, ImageGenerator)
-        find = KeypointsGraph(detector)
-        encode, frame = SourceGraph(motion, generator), FrameGraph(motion, generator)
+        graphs = KeypointsGraph(detector), SourceGraph(motion, generator), FrameGraph(motion, generator)
         levels = len(generator.encode(image).pyramid)
-        found = ("points",)
         encoded = ("small_image", "heatmaps", *(f"features_{level}" for level in range(levels)))
-        looks = [{"image": picture, "points": find(picture)} for picture in (image, other)]
+        looks = [{"image": picture, "points": detector(picture).points} for picture in (image, other)]
+    find, encode, frame = graphs
     source, pose = looks[0], looks[1]["points"]
-    given = {name: source[name] for name in ("image", "points", "silhouette") if name in source}
+    given = {name: value for name, value in source.items() if name in ("image", "points", "silhouette")}
     made = dict(zip(encoded, encode(*given.values()), strict=True))
-    yield Graph("keypoints.onnx", find, {name: source[name] for name in ("image", "region") if name in source}, found)
+    looked = {name: value for name, value in source.items() if name in ("image", "region")}
+    yield Graph("keypoints.onnx", find, looked, found)
     yield Graph("source.onnx", encode, given, encoded)
-    whole = {name: given[name] for name in ("image", "points")} | made
-    yield Graph("frame.onnx", frame, {"pose": pose, **whole}, ("frame",))
+    inputs = {"pose": pose, "image": source["image"], "points": source["points"], **made}
+    yield Graph("frame.onnx", frame, inputs, ("frame",))
 
 
 # Of the published kind

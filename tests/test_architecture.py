@@ -233,6 +233,9 @@ def test_each_import_brings_in_what_it_uses_and_no_more_and_diffusers_stays_whol
         MotionInterpPipeline.from_pretrained().to("cpu").device
         heavy = ("torch._dynamo", "scipy.stats", "gradio", "moviepy", "torchvision", "transformers")
         assert not loaded(*heavy), loaded(*heavy)
+        from diffusers.utils import import_utils
+        assert "_found" not in vars(import_utils._package_map), "all that is installed was looked through"
+        assert import_utils._package_map["torch"] == ["torch"]
         import torch
         from diffusers import AutoencoderKL, pipelines
         assert AutoencoderKL.__module__.startswith("diffusers.models.autoencoders")

@@ -42,7 +42,9 @@ def test_animate_makes_the_video_that_python_makes(files, tmp_path, capsys):
 
     assert animate(files, out, "--dtype float32") == 0
 
-    assert "4 frames, 128 x 128, 24.000 frames/s" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "4 frames, 128 x 128, 24.000 frames/s" in printed
+    assert 0 < float(re.search(r"the first one ([\d.]+) s after the start", printed)[1]) < 60
     pipe = MotionInterpPipeline.from_pretrained(files / "model")
     pipe(files / "me.png", files / "dance.mp4").save(tmp_path / "python.mp4")
     frames = [np.stack(list(media.open_video(path))) for path in (out, tmp_path / "python.mp4")]
