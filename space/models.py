@@ -16,7 +16,7 @@ from motion_core.commands import describe_pipeline
 from motion_core.hardware import choose_device, choose_dtype
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.saved_pipeline import fetch
-from motion_core.settings import Mode, Scene
+from motion_core.settings import Backend, Mode, Scene
 
 from .choices import PICTURE, SHIPPED, AppliedVariant, Kind, Offered
 from .limits import Limits
@@ -80,11 +80,18 @@ class Models:
     Args:
         limits: how many are kept, and what may be loaded.
         shipped: makes the model that comes with the app.
+        backend: what computes the models' networks.
     """
 
-    def __init__(self, limits: Limits, shipped: Callable[[], tuple[MotionInterpPipeline, str]] = open_shipped) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        shipped: Callable[[], tuple[MotionInterpPipeline, str]] = open_shipped,
+        backend: Backend = "auto",
+    ) -> None:
         self._limits = limits
         self._shipped = shipped
+        self._backend = backend
         self._kept: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.Lock()  # held for a moment
         self._loading = threading.Lock()  # held while something loads, which may take minutes
@@ -171,8 +178,8 @@ class Models:
                     del self._kept[other]
         return model
 
-    @staticmethod
-    def _ready(pipeline: MotionInterpPipeline) -> MotionInterpPipeline:
+    def _ready(self, pipeline: MotionInterpPipeline) -> MotionInterpPipeline:
+        pipeline.backend = self._backend
         device = choose_device()
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(device, choose_dtype(device), silence_dtype_warnings=True)
@@ -198,6 +205,7 @@ def as_variant(pipeline: MotionInterpPipeline, variant: AppliedVariant) -> Motio
     if variant != "v2":
         parts["view_fusion"] = None
     made = MotionInterpPipeline(**parts, image_size=pipeline.config["image_size"], variant=variant)
+    made.backend = pipeline.backend
     made.register_to_config(_name_or_path=f"{pipeline.model_name} ({variant})")
     made.set_progress_bar_config(disable=True)
     return made

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from motion_core.settings import Backend
 
 from .handlers import Handlers
 from .layout import CSS, THEME, build
@@ -157,14 +160,23 @@ def refuse_addresses() -> None:
     processing_utils.async_ssrf_protected_download = refused  # type: ignore[assignment]
 
 
+def _models(backend: Backend, limits: Limits) -> Models:
+    from .models import Models
+
+    return Models(limits, backend=backend)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line of ``app.py``."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Opens the web UI.")
     parser.add_argument("--port", type=int, help="default: 7860, or the next free one")
+    parser.add_argument(
+        "--backend", choices=get_args(Backend), default="auto", help="what computes models of the published kind"
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary files go
     stopped = threading.Event()
-    with serving(port=options.port, quiet=False) as served:
+    with serving(models=partial(_models, options.backend), port=options.port, quiet=False) as served:
         print(f"Open {served.url} in a browser; Ctrl-C ends it.", flush=True)
         try:
             stopped.wait()

@@ -390,14 +390,17 @@ def test_variants_share_the_weights_and_say_what_is_missing(variant_pipeline):
 
 
 def test_a_checkpoint_and_a_folder_become_models(tmp_path, golden, variant_pipeline):
-    models = Models(Limits(), lambda: (variant_pipeline("v2"), ""))
+    models = Models(Limits(), lambda: (variant_pipeline("v2"), ""), backend="int8")
     file = write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts())
     converted = models.load("checkpoint", checkpoint=str(file), size=128)
     assert converted.title == "tiny.pth.tar, converted"
+    assert converted.pipeline.backend == "int8"
     assert "variant tpsmm" in converted.describe()
     assert models.load("checkpoint", checkpoint=str(file), size=128) is converted
     variant_pipeline("v2").save_pretrained(tmp_path / "saved")
-    assert models.load("folder", str(tmp_path / "saved")).pipeline.config["variant"] == "v2"
+    saved = models.load("folder", str(tmp_path / "saved")).pipeline
+    assert saved.config["variant"] == "v2"
+    assert as_variant(saved, "tpsmm").backend == "int8"
     assert models.load("shipped").key == "shipped"
 
 
