@@ -31,7 +31,7 @@ from motion_core import (
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
 from motion_core.networks.base import MotionModel
-from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up
+from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up, conv, few_outputs
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -392,6 +392,23 @@ def test_up_equals_doubling_then_convolution_norm_relu():
         for gradient, wanted in zip(torch.autograd.grad(ours, parameters, direction), expected, strict=True):
             scale = max(1.0, wanted.abs().max().item())
             torch.testing.assert_close(gradient / scale, wanted / scale, rtol=0, atol=1e-4)
+
+
+def test_convolutions_with_few_outputs_learn_in_blocks_as_one_pixel_at_a_time():
+    for outputs, size in [
+        (1, (8, 12)),
+        (3, (6, 4)),
+        (1, (6, 6)),
+        (11, (8, 8)),
+    ]:  # the third is no multiple of 4, the last has no blocks
+        layer = conv(5, outputs, 7)
+        x = torch.randn(2, 5, *size, requires_grad=True)
+        plain, ours = layer(x), few_outputs(layer, x)
+        torch.testing.assert_close(ours, plain)
+        parameters, direction = (x, *layer.parameters()), torch.randn_like(plain)
+        wanted = torch.autograd.grad(plain, parameters, direction)
+        for gradient, expected in zip(torch.autograd.grad(ours, parameters, direction), wanted, strict=True):
+            torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_norm_is_instance_norm_with_and_without_gradients():

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motion_core.backends.convolutions import folded
 from motion_core.errors import InputError
 from motion_core.networks.tpsmm.blocks import Shrink
 
@@ -116,8 +117,8 @@ class PerceptualFeatures(FrozenFeatures):
 class EfficientNetFeatures(PerceptualFeatures):
     """The outputs of EfficientNet-Lite0's stages, at 1/2 to 1/16 of the image, at several scales.
 
-    Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. It costs what a
-    VGG-19 with 16 features in the first layer costs.
+    Tan & Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019. It computes in fp32: in bf16
+    its depthwise convolutions take longer on a processor, and the gradient in the image is 28 % off.
 
     Args:
         layers: timm's tf_efficientnet_lite0 with `features_only`, with weights.
@@ -127,7 +128,8 @@ class EfficientNetFeatures(PerceptualFeatures):
     statistics = EFFICIENTNET_STATISTICS
 
     def _taps(self, image: Tensor) -> list[Tensor]:
-        return [EFFICIENTNET_SCALE * level for level in self.layers(self._normalise(image))]
+        with torch.autocast(image.device.type, enabled=False):
+            return [EFFICIENTNET_SCALE * level for level in self.layers(self._normalise(image))]
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,7 @@ class VisionTransformerFeatures(FrozenFeatures):
         super().__init__()
         self.model, self.size = model, size
         self.patch: int = model.patch_embed.patch_size[0]
-        if size < self.patch:
-            raise InputError(f"the size for features.vit must be a patch ({self.patch}) or more, got {size}")
+        _check_size(size, self.patch)
         self.freeze()
 
     def forward(self, image: Tensor) -> TransformerFeatures:
@@ -168,19 +169,56 @@ class VisionTransformerFeatures(FrozenFeatures):
         seen: list[Tensor] = []
         hook = self.model.blocks[-1].attn.qkv.register_forward_hook(lambda _layer, _input, output: seen.append(output))
         try:
-            tokens = self.model.forward_features(self._normalise(self._resize(image)))  # (B, T, D)
+            tokens = self.model.forward_features(self._normalise(_resized(image, self.size, self.patch)))  # (B, T, D)
         finally:
             hook.remove()
         _query, keys, _value = seen[0].chunk(3, dim=-1)  # (B, T, D) each
         return TransformerFeatures(tokens[:, 0].float(), keys.float())
 
-    def _resize(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        scale = self.size / min(height, width)
-        target = tuple(max(1, round(side * scale / self.patch)) * self.patch for side in (height, width))
-        if target == (height, width):
-            return image
-        return F.interpolate(image.float(), target, mode="bicubic", antialias=True, align_corners=False)
+
+class ConvolutionalTokens(FrozenFeatures):
+    """What is asked of a vision transformer, of EfficientNet-Lite0, for where no pretrained transformer is to be had. Ours.
+
+    The class token is the mean of its deepest features, normalised to mean 0 and variance 1. The keys are the features at 1/8 of
+    the image, and first, in the class token's place, their mean. fp32, as `EfficientNetFeatures`.
+
+    Args:
+        layers: timm's tf_efficientnet_lite0 with `features_only`, with weights.
+        size: what the short side of an image is resized to, whole sixteenths.
+    """
+
+    statistics = EFFICIENTNET_STATISTICS
+
+    def __init__(self, layers: nn.Module, size: int = 224) -> None:
+        super().__init__()
+        self.layers: Any = layers.to(memory_format=torch.channels_last)
+        self.size = size
+        _check_size(size, VGG_REDUCTION)
+        self.freeze()
+
+    def forward(self, image: Tensor) -> TransformerFeatures:
+        """Features of images ``(B, 3, H, W)`` in [0, 1]."""
+        with torch.autocast(image.device.type, enabled=False):
+            *_, fine, deep = self.layers(self._normalise(_resized(image, self.size, VGG_REDUCTION)))
+            token = deep.mean(dim=(2, 3))  # (B, D)
+            places = fine.flatten(2).transpose(1, 2)  # (B, T - 1, D')
+            keys = torch.cat((places.mean(dim=1, keepdim=True), places), dim=1)
+            return TransformerFeatures(F.layer_norm(token, token.shape[1:]), keys)
+
+
+def _check_size(size: int, patch: int) -> None:
+    if size < patch:
+        raise InputError(f"the size for features.vit must be a patch ({patch}) or more, got {size}")
+
+
+def _resized(image: Tensor, size: int, patch: int) -> Tensor:
+    """The image with its short side brought to `size`, and both to whole patches."""
+    height, width = image.shape[-2:]
+    scale = size / min(height, width)
+    target = tuple(max(1, round(side * scale / patch)) * patch for side in (height, width))
+    if target == (height, width):
+        return image
+    return F.interpolate(image.float(), target, mode="bicubic", antialias=True, align_corners=False)
 
 
 def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFeatures:
@@ -204,7 +242,7 @@ def load_vgg(choice: str, scales: Sequence[int] = (1, 2, 4, 8)) -> PerceptualFea
     else:
         state = read_weights(file_of(choice, "features.vgg", VGG_NAMES), "features.vgg")
         if EFFICIENTNET_STEM in state:
-            return EfficientNetFeatures(_efficientnet(state, choice), scales)
+            return EfficientNetFeatures(_efficientnet(state, choice, "features.vgg"), scales)
         first = state.get("features.0.weight")
         width = VGG_WIDTH if first is None or not len(first) else len(first)
     with torch.device("meta"):  # no memory, no random numbers
@@ -232,11 +270,25 @@ def efficientnet_layers() -> Any:
     return layers
 
 
-def _efficientnet(state: StateDict, choice: str) -> Any:
+def _efficientnet(state: StateDict, choice: str, setting: str) -> Any:
     layers = efficientnet_layers()
     wanted = {name: value for name, value in layers.state_dict().items() if value.is_floating_point()}
-    check_weights(wanted, state, choice, "features.vgg")
+    check_weights(wanted, state, choice, setting)
     layers.load_state_dict({name: state[name].float() for name in wanted}, strict=False)  # but for counts of batches
+    return _without_norms(layers)
+
+
+def _without_norms(layers: nn.Module) -> nn.Module:
+    """The layers in which each BatchNorm is folded into the convolution before it; its activation stays in its place."""
+    for parent in list(layers.modules()):
+        before: nn.Conv2d | None = None
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                before = child
+            elif isinstance(child, nn.BatchNorm2d) and before is not None:
+                weight, bias = folded(before, child)
+                before.weight, before.bias = nn.Parameter(weight), nn.Parameter(bias)
+                setattr(parent, name, getattr(child, "act", nn.Identity()))
     return layers
 
 
@@ -253,23 +305,26 @@ def vgg_layers(features: int = VGG_WIDTH) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def load_vit(choice: str, size: int = 224) -> VisionTransformerFeatures:
+def load_vit(choice: str, size: int = 224) -> FrozenFeatures:
     """The vision transformer by the setting `features.vit`.
 
     Args:
         choice: a name of DINO's in timm such as "vit_small_patch8_224.dino", fetched from the Hub; a .safetensors or .pth
             file of a tiny (patch 16), small or base ViT (8 or 16) trained on images normalised as ImageNet's, which of
-            them is read off the shapes; or "random" for an untrained ViT-Ti/16, the same everywhere.
+            them is read off the shapes, or of timm's weights of EfficientNet-Lite0 (`train.convert_efficientnet`) for
+            `ConvolutionalTokens`; or "random" for an untrained ViT-Ti/16, the same everywhere.
         size: as for `VisionTransformerFeatures`.
 
     Raises:
-        InputError: the weights cannot be had, or are not those of such a ViT.
+        InputError: the weights cannot be had, or are not those of such a network.
     """
     if choice == "random":
         model = _vision_transformer(RANDOM_VIT)
         state: StateDict = random_weights(model.state_dict(), "features.vit")
     else:
         content = read_weights(file_of(choice, "features.vit", VIT_NAMES), "features.vit")
+        if EFFICIENTNET_STEM in content:
+            return ConvolutionalTokens(_efficientnet(content, choice, "features.vit"), size)
         state = {name: value for name, value in content.items() if not name.startswith("head.")}
         embedding = state.get("patch_embed.proj.weight")
         name = None if embedding is None else VITS.get(tuple(embedding.shape))

@@ -13,13 +13,14 @@ The backward direction takes the complementary time, so that both interpolated i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from motion_core.interpolation import candidate_times
-from motion_core.structures import EncodedSource, Keypoints
+from motion_core.structures import EncodedSource, Keypoints, SourceFeatures
 from motion_core.transfer import Generated, MotionTransfer, displacement
 
 from . import losses
@@ -54,24 +55,27 @@ class StepOutput:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """One frame of a pair: the source of one direction, the target of the other."""
+class _Ways:
+    """Sources on their way to their targets, N of them: of B pairs, N = B in one direction; in both, 2 B, the forward ones first.
 
-    encoded: EncodedSource
-    vgg: tuple[Tensor, ...]  # empty if it is no target
+    Both directions are one batch, which costs less than two; what becomes of a sample does not depend on the others.
+    """
 
-    @property
-    def keypoints(self) -> Keypoints:
-        return self.encoded.keypoints
+    source: EncodedSource
+    target: SourceFeatures  # the target's own features, without gradient in one direction
+    pose: Keypoints  # the target's, (N, K, P, 2)
+    background: Tensor | None  # (N, 3, 3)
+    vgg: tuple[Tensor, ...]  # of the targets
 
-
-@dataclass(frozen=True)
-class _Direction:
-    """A source animated to its target: the final image, that image's VGG features, and its error."""
-
-    generated: Generated
-    vgg: tuple[Tensor, ...]
-    error: Tensor  # (B,)
+    def first(self, count: int) -> _Ways:
+        """The first `count` of them."""
+        return _Ways(
+            _rows(self.source, count),
+            _rows(self.target, count),
+            _rows(self.pose, count),
+            _rows(self.background, count),
+            _rows(self.vgg, count),
+        )
 
 
 class MotionStep(nn.Module):
@@ -100,55 +104,58 @@ class MotionStep(nn.Module):
         images = batch["source"], batch["driving"]
         drawn = self._draw(batch["number"], images[0].device)
         kept = drawn.dropout >= phase.dropout if phase.dropout else None  # (B, K)
-        method = MotionTransfer(dict(self.networks.items()), kept_splines=kept)
+        forward = method = MotionTransfer(dict(self.networks.items()), kept_splines=kept)
+        if kept is not None and self.bidirectional:
+            method = MotionTransfer(dict(self.networks.items()), kept_splines=kept.repeat(2, 1))
 
-        # 1. Keypoints, encoded frames, and the background transform of each direction
+        # 1. Keypoints, and the ways from source to driving image and, in both directions, back
         keypoints, of_keypoints = self._keypoints(images, drawn, phase)
-        source, driving = self._encoded(method, images, keypoints)
-        transform, inverse, of_background = background_motion(self.networks, *images, phase)
+        transforms, of_background = background_motion(self.networks, *images, phase)
+        ways = self._ways(method, images, keypoints, transforms)
 
-        # 2. Forward, over the preferred candidate; a plain backbone has one hop, the direct motion
+        # 2. The preferred candidate's time; a plain backbone has one hop, the direct motion
         of_selector: Losses = {}
-        if self.config.variant == "tpsmm":
-            t = torch.zeros(len(batch["number"]), device=images[0].device)  # (B,)
-            forward = self._generate(method, source, driving, transform, t)
-            direct = forward.generated.hops[-1]
-        else:
-            t, forward, of_selector = self._preferred(method, source, driving, transform, drawn, phase)
-            direct = method.backbone.motion(source.encoded, driving.keypoints, transform)
+        t = torch.zeros(len(batch["number"]), device=images[0].device)  # (B,)
+        rest, scores = t, None
+        if self.config.variant != "tpsmm":
+            t, rest, scores = self._preferred(forward, ways.first(len(t)), drawn, phase)
 
-        # 3. The loss of the direct motion
-        reconstruction = forward.error  # (B,)
-        warp = losses.warp_loss(source.encoded.features, driving.encoded.features, direct)  # (B,)
+        # 3. The images, made over the same pose in both directions, and their errors. At t = 0 the image animated is the
+        # source itself, and the backward direction reaches that pose in one hop.
+        times = torch.cat((t, torch.where(t == 0, t, 1 - t))) if self.bidirectional else t  # (N,)
+        generated, errors = self._generate(method, ways, times)
+        if scores is not None:
+            with torch.no_grad():
+                _, error = self._generate(forward, ways.first(len(t)), rest)
+            both = torch.stack((errors[: len(t)].detach(), error), dim=1)  # (B, 2): the preferred one, the other
+            of_selector = {"ranking": losses.ranking_loss(scores, both)}
 
-        # 4. Backward over the same pose: the mean of both directions, and what their interpolated images must share
-        of_both: Losses = {}
-        if self.bidirectional:
-            direct = method.backbone.motion(driving.encoded, source.keypoints, inverse)
-            warp = (warp + losses.warp_loss(driving.encoded.features, source.encoded.features, direct)) / 2
-            # At t = 0 the image animated is the source itself; the backward direction reaches that pose in one hop.
-            complement = torch.where(t == 0, torch.zeros_like(t), 1 - t)
-            backward = self._generate(method, driving, source, inverse, complement)
-            reconstruction = (forward.error + backward.error) / 2
-            of_both = self._consistency(forward, backward, images, t > 0, phase)
+        # 4. The loss of the direct motion, the mean of both directions, and what their interpolated images must share
+        plain = self.config.variant == "tpsmm"
+        direct = generated.hops[-1] if plain else method.backbone.motion(ways.source, ways.pose, ways.background)
+        warps = losses.warp_loss(ways.source.features, ways.target, direct)  # (N,)
+        reconstruction, warp = (each.unflatten(0, (-1, len(t))).mean(dim=0) for each in (errors, warps))  # (B,)
+        of_both = self._consistency(generated, images, t > 0, phase) if self.bidirectional else {}
 
         # 5. Weighted means, and what is reported
         parts: Losses = {"reconstruction": reconstruction, "warp": warp}
         parts |= of_keypoints | of_background | of_selector | of_both
-        result = forward.generated
+        image, optimal, visible = (
+            each[: len(t)] for each in (generated.image, generated.optimal.image, generated.visible)
+        )
         figures = {
-            "l1": losses.absolute_difference(result.image, images[1]),
+            "l1": losses.absolute_difference(image, images[1]),
             "copy": losses.absolute_difference(*images),
             "t": t,
-            "displacement": displacement(source.keypoints, driving.keypoints),
-            "visibility": result.visible.mean(dim=(1, 2, 3)),
+            "displacement": displacement(*keypoints),
+            "visibility": visible.mean(dim=(1, 2, 3)),
         }
         shown = {
             "source": images[0],
             "driving": images[1],
-            "prediction": result.image,
-            "interpolation": result.optimal.image,
-            "visible": result.visible.expand(-1, 3, -1, -1),
+            "prediction": image,
+            "interpolation": optimal,
+            "visible": visible.expand(-1, 3, -1, -1),
         }
         return StepOutput(
             phase.weighted(parts),
@@ -181,64 +188,57 @@ class MotionStep(nn.Module):
         of_keypoints = {"equivariance": torch.stack(terms).mean(dim=0)} if terms else {}
         return (Keypoints(points[0]), Keypoints(points[1])), of_keypoints
 
-    def _encoded(
-        self, method: MotionTransfer, images: tuple[Tensor, Tensor], keypoints: tuple[Keypoints, Keypoints]
-    ) -> tuple[_Frame, _Frame]:
-        """Source and driving frame; in one direction alone, the driving frame has no gradient and the source is no target."""
-        source = method.encode(images[0], keypoints[0])
-        with torch.set_grad_enabled(self.bidirectional and torch.is_grad_enabled()):
-            driving = method.encode(images[1], keypoints[1])
-        with torch.no_grad():
-            targets = self._vgg(images[0]) if self.bidirectional else (), self._vgg(images[1])
-        return _Frame(source, targets[0]), _Frame(driving, targets[1])
-
-    def _generate(
-        self, method: MotionTransfer, source: _Frame, target: _Frame, transform: Tensor | None, t: Tensor
-    ) -> _Direction:
-        generated = method.generate([source.encoded], target.keypoints, [transform], t)
-        features = self._vgg(generated.image)
-        return _Direction(generated, features, losses.perceptual_loss(features, target.vgg))
-
-    def _preferred(
+    def _ways(
         self,
         method: MotionTransfer,
-        source: _Frame,
-        target: _Frame,
-        transform: Tensor | None,
-        drawn: Draws,
-        phase: Phase,
-    ) -> tuple[Tensor, _Direction, Losses]:
-        """The preferred candidate's time ``(B,)``, the source animated over it, and the selector's loss."""
-        times = candidate_times(self.config.model.candidates).to(target.keypoints.points.device)[
-            drawn.candidates
-        ]  # (B, 2)
+        images: tuple[Tensor, Tensor],
+        keypoints: tuple[Keypoints, Keypoints],
+        transforms: tuple[Tensor, Tensor] | None,
+    ) -> _Ways:
+        """The ways of a batch of pairs; in one direction alone, the target's features have no gradient."""
+        points = [each.points for each in keypoints]
+        if not self.bidirectional:
+            source = method.encode(images[0], keypoints[0])
+            with torch.no_grad():
+                target, vgg = method.encode(images[1], keypoints[1]).features, self._vgg(images[1])
+            return _Ways(source, target, keypoints[1], None if transforms is None else transforms[0], vgg)
+        source = method.encode(torch.cat(images), Keypoints(torch.cat(points)))
         with torch.no_grad():
-            candidates = method.candidates(source.encoded, target.keypoints, transform, times)
-        scores = self.networks["selector"](source.encoded.small_image.detach(), candidates)  # (B, 2)
-        better = drawn.coin if phase.warmup else scores.argmax(dim=1)  # (B,)
-        t, rest = (times.gather(1, index[:, None]).squeeze(1) for index in (better, 1 - better))
-        direction = self._generate(method, source, target, transform, t)
-        if not phase.weights.ranking:
-            return t, direction, {}
-        with torch.no_grad():
-            other = self._generate(method, source, target, transform, rest)
-        errors = torch.stack((direction.error.detach(), other.error), dim=1)  # (B, 2): the preferred one, the other
-        ranked = torch.where(better[:, None] == 0, scores, scores.flip(1))
-        return t, direction, {"ranking": losses.ranking_loss(ranked, errors)}
+            vgg = self._vgg(torch.cat(images[::-1]))
+        turned = SourceFeatures(_swapped(source.image), tuple(_swapped(level) for level in source.features.pyramid))
+        background = None if transforms is None else torch.cat(transforms)
+        return _Ways(source, turned, Keypoints(torch.cat(points[::-1])), background, vgg)
 
-    def _consistency(
-        self, forward: _Direction, backward: _Direction, images: tuple[Tensor, Tensor], hopped: Tensor, phase: Phase
-    ) -> Losses:
+    def _generate(self, method: MotionTransfer, ways: _Ways, t: Tensor) -> tuple[Generated, Tensor]:
+        """The sources animated over their interpolated images at times t ``(N,)``, and the errors ``(N,)``."""
+        generated = method.generate([ways.source], ways.pose, [ways.background], t)
+        return generated, losses.perceptual_loss(self._vgg(generated.image), ways.vgg)
+
+    def _preferred(
+        self, method: MotionTransfer, ways: _Ways, drawn: Draws, phase: Phase
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Times ``(B,)`` of the preferred candidate and of the other, and their scores ``(B, 2)``, None unless these learn."""
+        times = candidate_times(self.config.model.candidates).to(drawn.candidates.device)[drawn.candidates]  # (B, 2)
+        learns = phase.weights.ranking > 0
+        if learns or not phase.warmup:
+            with torch.no_grad():
+                candidates = method.candidates(ways.source, ways.pose, ways.background, times)
+            scores = self.networks["selector"](ways.source.small_image.detach(), candidates)  # (B, 2)
+        better = drawn.coin if phase.warmup else scores.argmax(dim=1)  # (B,)
+        order = torch.stack((better, 1 - better), dim=1)  # (B, 2)
+        t, rest = times.gather(1, order).unbind(dim=1)
+        return t, rest, scores.gather(1, order) if learns else None
+
+    def _consistency(self, generated: Generated, images: tuple[Tensor, Tensor], hopped: Tensor, phase: Phase) -> Losses:
         """Losses between both directions' interpolated images, of samples that have any (`hopped`, ``(B,)``)."""
-        optimal = forward.generated.optimal, backward.generated.optimal
-        weights, found = phase.weights, dict[str, Tensor]()
+        optimal, weights, found = generated.optimal, phase.weights, dict[str, Tensor]()
         if weights.feature:
-            pyramids = (each.features.pyramid for each in optimal)
-            found["feature"] = hopped * losses.feature_consistency_loss(*pyramids)
+            halves = zip(*(level.chunk(2) for level in optimal.features.pyramid), strict=True)
+            found["feature"] = hopped * losses.feature_consistency_loss(*halves)
         if self.config.variant not in WITH_TRANSFORMER or not (weights.appearance or weights.structure):
             return found
         vit = self._features[0]["vit"]
-        made = vit(torch.cat([each.image for each in (*optimal, forward.generated, backward.generated)]))
+        made = vit(torch.cat((optimal.image, generated.image)))
         with torch.no_grad():
             real = vit(torch.cat(images))
         tokens, real_tokens = made.class_token.split(len(hopped)), real.class_token.split(len(hopped))  # (B, D) each
@@ -253,12 +253,28 @@ class MotionStep(nn.Module):
         return found
 
 
+def _rows(values: Any, count: int) -> Any:
+    """The first `count` samples of tensors, and of what is made of them."""
+    if isinstance(values, Tensor):
+        return values[:count]
+    if isinstance(values, tuple):
+        return tuple(_rows(value, count) for value in values)
+    if is_dataclass(values) and not isinstance(values, type):
+        return replace(values, **{each.name: _rows(getattr(values, each.name), count) for each in fields(values)})
+    return values
+
+
+def _swapped(values: Tensor) -> Tensor:
+    """The halves of a batch, exchanged."""
+    return torch.cat(values.chunk(2)[::-1])
+
+
 def background_motion(
     networks: nn.ModuleDict, source: Tensor, driving: Tensor, phase: Phase
-) -> tuple[Tensor | None, Tensor | None, Losses]:
+) -> tuple[tuple[Tensor, Tensor] | None, Losses]:
     """The background transform, its inverse for the backward direction, which is no prediction of its own, and the loss."""
     if not phase.background:
-        return None, None, {}
+        return None, {}
     predictor = networks["background_predictor"]
     transform, backward = predictor(torch.cat((source, driving)), torch.cat((driving, source))).chunk(2)
-    return transform, torch.linalg.inv(transform), {"background": losses.background_loss(transform, backward)}
+    return (transform, torch.linalg.inv(transform)), {"background": losses.background_loss(transform, backward)}

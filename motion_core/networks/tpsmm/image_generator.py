@@ -9,7 +9,7 @@ from ...diffusers_base import register_to_config
 from ...geometry import resize_aligned, warp
 from ...structures import DenseMotion, SourceFeatures, WarpedView
 from ..base import MotionModel, public_component
-from .blocks import Down, Residual, Same, Up, conv
+from .blocks import Down, Residual, Same, Up, conv, few_outputs
 
 
 @public_component
@@ -96,7 +96,7 @@ class ImageGenerator(MotionModel):
                 out = torch.cat((out, self.compute(view.levels[level] * view.masks[level])), dim=1)
         visible = view.masks[-1]
         out = torch.lerp(out.float(), view.levels[-1], visible)
-        return torch.lerp(self.final(self.compute(out)).float().sigmoid(), view.image, visible)
+        return torch.lerp(few_outputs(self.final, self.compute(out)).float().sigmoid(), view.image, visible)
 
     def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
         """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""
