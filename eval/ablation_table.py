@@ -18,10 +18,12 @@ COLUMNS = (
     ("l1", "L1", 4),
     ("akd_percent", "AKD, %", 2),
     ("mkr_pooled", "MKR", 3),
+    ("akd_percent_second", "AKD 2, %", 2),  # by the second detector
+    ("mkr_pooled_second", "MKR 2", 3),
     ("aed", "AED", 3),
     ("epe_percent", "EPE, %", 2),
 )
-COMPARED = ("l1", "akd_percent", "aed", "epe_percent")  # pair by pair with the plain backbone
+COMPARED = ("l1", "akd_percent", "akd_percent_second", "aed", "epe_percent")  # pair by pair with the plain backbone
 
 PUBLISHED = """
 Published, Tai-Chi-HD at 256 x 256: other data, training, detector and embedder, so not to be compared with the rows above
@@ -85,8 +87,9 @@ def model_means(rows: pd.DataFrame) -> pd.DataFrame:
     models = rows.groupby(["label", "model"], sort=False)
     figures = [column for column, _, _ in COLUMNS if column in rows]
     means = models[[*figures, *(["hopped"] if "hopped" in rows else [])]].mean()
-    if "missing" in rows:
-        means["mkr_pooled"] = models["missing"].sum() / models["to_find"].sum()
+    for own in ("", "_second"):
+        if f"missing{own}" in rows:
+            means[f"mkr_pooled{own}"] = models[f"missing{own}"].sum() / models[f"to_find{own}"].sum()
     return means
 
 

@@ -32,7 +32,12 @@ _GAP = 3  # white pixels between pictures
 
 @torch.inference_mode()
 def contact_sheet(
-    models: Sequence[MotionInterpPipeline], root: Path, split: str, pairs: Sequence[Pair], between: bool = False
+    models: Sequence[MotionInterpPipeline],
+    root: Path,
+    split: str,
+    pairs: Sequence[Pair],
+    between: bool = False,
+    by_model: bool = False,
 ) -> np.ndarray:
     """The picture, ``(H, W, 3)`` uint8: a row for each pair, in the order of the list.
 
@@ -41,6 +46,7 @@ def contact_sheet(
         root, split: the clips are in root/split.
         pairs: from `eval.rendered_people.pairs.read_pairs`.
         between: also the first model's images at the times t that a selector chooses from.
+        by_model: a row for the sources, one for the driving images and one for each model, a column for each pair.
 
     Raises:
         InputError: no pairs, clips that cannot be used, or models of different sizes.
@@ -57,7 +63,8 @@ def contact_sheet(
         if between:
             pictures += [shown(images, frames.placement) for _, images, _ in makers[0].between(moved[0])]
         rows[place] = pictures
-    return in_rows([rows[place] for place in range(len(pairs))])
+    ordered = [rows[place] for place in range(len(pairs))]
+    return in_rows(list(zip(*ordered, strict=True)) if by_model else ordered)
 
 
 def in_rows(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

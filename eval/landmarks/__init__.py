@@ -44,6 +44,7 @@ DETECTORS = {
     "mediapipe-face": "eval.landmarks.mediapipe:face",
     "dlib": "eval.dlib_faces:DlibFaces",
     "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
+    "blazepose": "eval.landmarks.blaze_pose:open_blazepose",
     "benchmark": "eval.rendered_people.instruments:JointDetector",
 }
 

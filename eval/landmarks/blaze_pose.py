@@ -10,6 +10,7 @@ import torch
 from motion_core.media import to_float
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
 
+from ..backends import no_argument
 from .bodies import body_joints
 from .mediapipe import POSE, VISIBLE
 
@@ -27,6 +28,12 @@ class FoundPerson:
     joints: np.ndarray
     silhouette: np.ndarray
     score: float
+
+
+def open_blazepose(argument: str | None, device: str) -> BlazePoseInstrument:
+    """For `eval.landmarks.open_detector`; it runs on a processor, whatever the device."""
+    no_argument(BlazePoseInstrument.name, argument)
+    return BlazePoseInstrument()
 
 
 class BlazePoseInstrument:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import yaml
 from PIL import Image
 
 from eval import ablation
+from eval.ablation_choices import best_fixed, check_comparable, oracle
 from eval.ablation_plots import plot_all
 from eval.ablation_table import Scores, spread, tables
-from motion_core import InputError
+from motion_core import InputError, MotionInterpPipeline
 from train.config_file import load_config
 
 
@@ -62,6 +64,38 @@ def test_tables_give_means_spread_quartiles_and_paired_differences():
     row = cells(text[text.index("Pair by pair") :], "int", "AKD")[0]
     assert row[5:] == ["+2.000 ± 0.000", "-"], "a pair without a figure in one model is not compared, one is left of q4"
     assert (spread(pd.Series([None, None], dtype=float), 2), spread(pd.Series([1.0, None]), 2)) == ("-", "1.00")
+
+
+def test_the_best_fixed_time_is_of_other_clips_and_the_oracle_of_each_pair():
+    """Four clips of two pairs; at t = 0.5 the even clips are better, and at 0 the odd ones, by more."""
+    clips = [0, 0, 1, 1, 2, 2, 3, 3]
+
+    def scored(t, error):
+        rows = [{"video": clip, "l1": error(clip), "akd_percent": 10 * error(clip)} for clip in clips]
+        return Scores(f"full, t = {t}", "full", "full-0", {"rows": rows, "about": {}})
+
+    at = {0.0: scored(0.0, lambda clip: 2.0 - clip % 2), 0.5: scored(0.5, lambda clip: 1.5 + clip % 2)}
+    fixed, best = best_fixed(at, "fixed", "full-0"), oracle(at, "best", "full-0")
+    assert [row["l1"] for row in fixed.content["rows"]] == [2, 2, 2.5, 2.5, 2, 2, 2.5, 2.5], "each half has the other's"
+    assert [row["l1"] for row in best.content["rows"]] == [1.5, 1.5, 1, 1, 1.5, 1.5, 1, 1]
+
+
+def test_rows_that_cannot_be_compared_are_refused():
+    def scored(name, **changes):
+        training = {"init_from": "base", "progress": {"samples": 8}, "features": {"vgg": "random"}}
+        about = {"pairs_digest": "a", "detector": "d"}
+        content = {"about": about | changes.pop("about", {}), "training": training | changes}
+        return Scores(name, name, name, content)
+
+    check_comparable([scored("tpsmm"), scored("full")])
+    for changes, message in (
+        ({"about": {"pairs_digest": "b"}}, "pairs_digest is 'a' for tpsmm and 'b' for full"),
+        ({"about": {"detector": "e"}}, "detector is 'd' for tpsmm and 'e' for full"),
+        ({"init_from": "other"}, "base is 'base' for tpsmm and 'other' for full"),
+        ({"progress": {"samples": 9}}, "number of pairs seen is 8 for tpsmm and 9 for full"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_comparable([scored("tpsmm"), scored("full", **changes)])
 
 
 def test_plots_show_what_there_is(tmp_path):
@@ -147,6 +181,10 @@ def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
         "output": str(tmp_path / "out"),
         "training": str(tmp_path / "training.yaml"),
         "rows": {"tpsmm": [0, 1], "v2": [0]},
+        "base": ["schedule.steps=3"],
+        "selector": ["schedule.steps=1"],
+        "times": [0, 0.5],
+        "second_detector": "blazepose",
         "data": str(root),
         "tai_chi": True,
     }
@@ -161,8 +199,27 @@ def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
     assert len(scores["rows"]) == 6
     assert scores["interpolation"]
     rows = pd.read_csv(tmp_path / "out" / "rows.csv")
-    assert dict(rows["model"].value_counts()) == {"copy": 6, "tpsmm-0": 6, "tpsmm-1": 6, "v2-0-learned": 6}
+    assert dict(rows["label"].value_counts()) == {
+        "copy": 6,
+        "tpsmm": 12,
+        "v2": 6,
+        "v2, best fixed": 6,
+        "v2, oracle": 6,
+    }
+    assert (tmp_path / "out" / "sheet.png").is_file()
+    assert scores["training"]["init_from"] == str(tmp_path / "out" / "base" / "pipeline")
+    selectors = [
+        MotionInterpPipeline.from_pretrained(tmp_path / "out" / name / "pipeline").selector.state_dict()
+        for name in ("v2-0", "v2-0-selector")
+    ]
+    assert any(not value.equal(selectors[1][name]) for name, value in selectors[0].items()), "it has learned"
 
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "scores").iterdir()}
     assert ablation.main(["--config", str(tmp_path / "ablation.yaml")]) == 0
     assert times == {path: path.stat().st_mtime_ns for path in times}, "nothing is done twice"
+
+    for name in ("base", "tpsmm-0", "tpsmm-1", "v2-0", "v2-0-selector"):
+        shutil.rmtree(tmp_path / "out" / name)
+    assert ablation.main(["--config", str(tmp_path / "ablation.yaml")]) == 0, (
+        "of a row its scores are all that is needed"
+    )
