@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from motion_core import media
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.settings import Strategy, Variant
@@ -121,7 +121,7 @@ def train_row(ablation: Ablation, name: str, variant: Variant, seed: int) -> Non
     own = [f"variant={variant}", f"seed={seed}"]
     start = [] if ablation.base is None else [f"init_from={pipeline_of(ablation, BASE)}"]
     _train(ablation, name, [*ablation.overrides, *start, *own])
-    if has_selector_stage(ablation, variant):
+    if ablation.selector is not None and has_selector_stage(ablation, variant):
         stage = ["stage=selector", f"init_from={pipeline_of(ablation, name)}", "output.validate_every=0"]
         _train(ablation, selector_of(name), [*ablation.overrides, *ablation.selector, *stage, *own])
 
@@ -270,7 +270,7 @@ def write_sheet(ablation: Ablation) -> None:
     if models:
         pairs = sorted(pairs_of(ablation), key=lambda pair: -pair.displacement)[:SHOWN]
         picture = contact_sheet(models, ablation.data, ablation.split, pairs, by_model=True)
-        Image.fromarray(picture).save(ablation.output / "sheet.png")
+        media.save_image(ablation.output / "sheet.png", picture)
 
 
 def report(ablation: Ablation) -> str:
