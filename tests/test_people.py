@@ -27,6 +27,7 @@ from motion_core import (
 )
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
+from motion_core.live import LivePicture
 from motion_core.people import Presence, driving_frames, find_person, follow, seems_enough, survey_video
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
@@ -320,6 +321,13 @@ def test_bfloat16_convolutions_change_little_and_keypoints_not_at_all(pipe, fold
 def test_loading_says_nothing(folder, capfd):
     MotionInterpPipeline.from_pretrained(folder)
     assert "Expected types" not in capfd.readouterr().err
+
+
+def test_live_who_is_lost_keeps_the_last_pose(pipe, video):
+    live = LivePicture(pipe, person(), AnimationSettings(strategy="none"))
+    first, lost, found = (live(frame) for frame in (video[0], np.full_like(video[0], 128), video[3]))
+    np.testing.assert_array_equal(lost, first)
+    assert not np.array_equal(found, first)
 
 
 def test_interpolation_between_pictures_of_people(pipe):

@@ -367,6 +367,7 @@ def test_loading_a_folder_needs_no_network(saved, monkeypatch, no_warnings):
         ({"device_map": "auto"}, "device_map: 'auto' is not known; leave it out and move the pipe"),
         ({"keypoint_detector": None}, "keypoint_detector must be a"),
         ({"dtype": "bfloat16"}, "dtype must be a"),
+        ({"variant": "fp16"}, "cannot be loaded: You are trying to load the model files of the `variant=fp16`"),
     ],
 )
 def test_options_that_loading_does_not_take_are_refused(saved, options, message):
