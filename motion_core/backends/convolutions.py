@@ -16,8 +16,8 @@ from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
 
-# Channels from which it is faster than a convolution in that dtype; for bf16, where the processor computes that by vectors. One of 512
-# channels on 64 x 64 takes 80 ms instead of 179 in fp32 and 90 in bf16, one of 256 on 128 x 128 takes 96 instead of 177 and 90.
+# Channels from which it is faster than a convolution in that dtype; for bf16, where the processor computes that by vectors. One
+# of 512 channels on 64 x 64 takes 80 ms instead of 179 in fp32 and 90 in bf16, one of 256 on 128 x 128 96 instead of 177 and 90.
 WINOGRAD_CHANNELS = {torch.float32: 128, torch.bfloat16: 512}
 PIXELS_WORTH_DOUBLING = 16  # of a map; below, the larger kernel of the transposed convolution takes longer to read
 BLOCKS = {1: 4, 2: 2, 3: 2}  # output channels: side of the blocks in which pixels are computed together, as measured

@@ -4,9 +4,9 @@ Activations after a norm and ReLU are whole numbers from 0 to 255, weights from 
 A channel of the activations that is large is made smaller, and its weights larger, until both are half-way between (Xiao et al.,
 "SmoothQuant", ICML 2023). The scales are folded into the norm, so that only rounding is added to a block.
 
-Tried once with random weights of the published sizes, calibrated in the source's own pose: frames of seven other poses were 50.8 to
-51.9 dB from packed bf16 (50.4 to 51.3 without dividing channels); with gains of the norms spread log-normally by 0.5, as trained ones
-are spread, 49.1 to 50.6 dB (44.9 to 47.0).
+Tried once with random weights of the published sizes, calibrated in the source's own pose: frames of seven other poses were 50.8
+to 51.9 dB from packed bf16 (50.4 to 51.3 without dividing channels); with gains of the norms spread log-normally by 0.5, as
+trained ones are spread, 49.1 to 50.6 dB (44.9 to 47.0).
 """
 
 from __future__ import annotations
