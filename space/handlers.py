@@ -341,7 +341,7 @@ class Handlers:
             _path(checkpoint),
             int(_number(size, "size")),
         )
-        return model.key, f"Loaded. {escape(model.describe())}.", banner(model.title, model.notice)
+        return model.key, f"Loaded: {escape(model.describe())}.", banner(model.title, model.notice)
 
     @sentences("looking")
     def live_begin(self, picture: FileLike, model: str) -> str:

@@ -34,6 +34,12 @@ THEME = gr.themes.Soft(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"], radius_size="md"
 ).set(
     **_SUBDUED,
+    color_accent="*primary_600",
+    block_label_text_color="*primary_700",
+    block_title_text_color="*primary_700",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    checkbox_label_background_fill_selected="*primary_600",
     checkbox_border_color="*neutral_400",
     block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_300",
@@ -45,10 +51,10 @@ TITLE = (
 )
 MODES = [
     ("Automatic", "auto"),
-    ("Relative: the picture's own pose, moved as the video moves", "relative"),
-    ("Pose: the video's poses, the picture's size and place", "pose"),
-    ("Standard: the video's poses, size and place", "standard"),
-    ("AVD: the video's poses, the picture's proportions", "avd"),
+    ("Relative: from the picture's own pose, as the video moves", "relative"),
+    ("Pose: the video's poses, at the picture's size and place", "pose"),
+    ("Standard: the poses, size and place of the video", "standard"),
+    ("AVD: the video's poses, in the picture's proportions", "avd"),
 ]
 SELECTORS = [
     ("The model chooses", "automatic"),
@@ -64,15 +70,15 @@ VARIANTS = [
 SCENES = [
     ("The picture's own", "source"),
     ("The driving video's", "driving"),
-    ("Nothing (WebM with transparency)", "transparent"),
+    ("Nothing: a transparent WebM video", "transparent"),
     ("Another picture", "picture"),
 ]
 FITS = [("All of it, padded", "pad"), ("The middle, cropped", "crop"), ("Stretched", "stretch")]
 KINDS = [
     ("The model that comes with this app", "shipped"),
     ("A folder on this computer", "folder"),
-    ("The Hugging Face Hub", "hub"),
-    ("A TPSMM checkpoint (.pth.tar)", "checkpoint"),
+    ("A model on the Hugging Face Hub", "hub"),
+    ("A checkpoint of TPSMM, the method this one builds on (.pth.tar)", "checkpoint"),
 ]
 
 
@@ -175,17 +181,17 @@ def _animate(
                     file_count="multiple", file_types=["image"], height=140,
                 )  # fmt: skip
                 with gr.Row():
-                    start = gr.Number(0, label="From second", minimum=0, min_width=100)
-                    end = gr.Number(0, label="To second (0 is the end)", minimum=0, min_width=100)
+                    start = gr.Number(0, label="Start (seconds)", minimum=0, min_width=100)
+                    end = gr.Number(0, label="End (0: the video's end)", minimum=0, min_width=100)
                 longest = gr.Slider(
                     1, limits.seconds, min(Choices.longest, limits.seconds), step=1, label="Use at most (seconds)"
                 )
                 audio = gr.Checkbox(True, label="Keep the video's sound")
                 smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts do not tremble")
                 best = gr.Checkbox(
-                    False, label="Measure the motion from the video's frame that is most like the picture"
+                    False, label="Begin with the frame of the video whose pose is most like the picture's"
                 )
-                with gr.Accordion("Parts and person, in numbers", open=False):
+                with gr.Accordion("Crop and person, in numbers", open=False):
                     where = "Top, left, height and width, from 0 to 1. Empty: all of it"
                     picture_box = gr.Textbox("", label="Part of the picture", info=where)
                     driving_box = gr.Textbox("", label="Part of the video", info=where)
@@ -193,12 +199,12 @@ def _animate(
                         "", label="Which person of the picture", info="x and y, from 0 to 1. Empty: the largest"
                     )
                     crop = gr.Radio(
-                        [("The whole picture", "everything"), ("The subject only", "subject")],
+                        [("The whole picture", "everything"), ("The person only", "subject")],
                         value="everything",
                         label="What moves",
                     )
-                    fit = gr.Radio(FITS, value=AnimationSettings.fit, label="A picture that is not square")
-                    paste = gr.Checkbox(Choices.paste_back, label="The video has the picture's size")
+                    fit = gr.Radio(FITS, value=AnimationSettings.fit, label="If the picture is not square")
+                    paste = gr.Checkbox(Choices.paste_back, label="Make the video as large as the picture")
                 with gr.Accordion("Interpolated image", open=False):
                     gr.Markdown(
                         "A large motion can be made in two steps: the picture is first moved part of the way, and the image "
@@ -316,6 +322,10 @@ def _interpolate(
 ) -> tuple[gr.Image, gr.Image]:
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
+            gr.Markdown(
+                "The images between two poses: the person in the first picture moves to the pose in the second.",
+                elem_classes="mc-about",
+            )
             with gr.Row(elem_classes="mc-close"):
                 first = picture_input(first_of(examples.same, 0), "From", "The picture that moves")
                 second = picture_input(first_of(examples.same, 1), "To pose", "The picture whose pose it takes")
@@ -323,12 +333,12 @@ def _interpolate(
             for title, pairs in (("The same person", examples.same), ("Different people", examples.different)):
                 pair_choice(title, pairs, first, second)
             with gr.Accordion("Options", open=False):
-                num = gr.Slider(2, limits.moments, 9, step=1, label="Images")
+                num = gr.Slider(2, limits.moments, 9, step=1, label="Number of images")
                 mode = gr.Radio(_of_shipped(MODES[2:], OF_SHIPPED.modes), value="standard", label="Motion")
                 path = gr.Radio(
                     [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
                     value="linear",
-                    label="Paths of the keypoints",
+                    label="How the points on the body move",
                 )
         with gr.Column():
             images = gr.Gallery(
@@ -337,7 +347,9 @@ def _interpolate(
                 object_fit="contain",
                 elem_classes="mc-flat",
             )
-            t = gr.Slider(0, 1, 0.5, step=0.01, label="Any time t", elem_id="interpolate-t")
+            t = gr.Slider(
+                0, 1, 0.5, step=0.01, label="Time t: 0 is the first pose, 1 the second", elem_id="interpolate-t"
+            )
             moment = gr.Image(
                 label="The image at this t (synthetic)", alt_text="The interpolated image at the chosen t", interactive=False,
                 buttons=["download", "fullscreen"], height=340, elem_id="interpolate-moment",
@@ -377,8 +389,8 @@ def _gallery(gallery: Gallery, tabs: gr.Tabs, animated: Sequence[Any], interpola
         gr.Markdown("Nothing is here yet: `python -m space.make_gallery` makes the gallery from the examples.")
         return
     gr.Markdown(
-        "Made by the model that comes with this app. All people here are rendered; none is real. Click a title to try that "
-        "example yourself."
+        "Made by the model that comes with this app. All people here are computer graphics; none is real. Click a title to try "
+        "that example yourself."
     )
     for kind, inputs, tab in (("animation", animated, "animate"), ("interpolation", interpolated, "interpolate")):
         pieces = [piece for piece in gallery.pieces if piece.kind == kind]
@@ -402,8 +414,8 @@ def _compare(
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
             gr.Markdown(
-                "The same pair is animated twice by the same networks: straight from the picture, and over an interpolated "
-                "image, which is a step between the picture's pose and the video's.",
+                "The same pair is animated twice by the same model: straight from the picture, and from an interpolated image, "
+                "which the model first makes half-way between the picture's pose and the video's.",
                 elem_classes="mc-about",
             )
             strip = example_pairs(gallery)
@@ -417,7 +429,7 @@ def _compare(
                     0, 1, 0.5, step=0.01, label="Time t of the interpolated image", visible=not OF_SHIPPED.chooses,
                     info="0 is the picture's pose, 1 the video's",
                 )  # fmt: skip
-                start = gr.Number(0, label="From second", minimum=0)
+                start = gr.Number(0, label="Start (seconds)", minimum=0)
                 longest = gr.Slider(1, limits.seconds, min(4, limits.seconds), step=1, label="Use at most (seconds)")
         with gr.Column():
             status = gr.HTML(label="Progress", elem_id="compare-status")
@@ -442,11 +454,11 @@ def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML
     kind = gr.Radio(kinds, value="shipped", label="Model")
     name = gr.Textbox("", label="Folder, or name on the Hub", placeholder="name/model", visible=False)
     file = gr.File(label=f"Checkpoint, at most {limits.checkpoint_megabytes} MB", file_count="single", visible=False)
-    size = gr.Number(256, label="Side of the pictures that it was trained at", precision=0, visible=False)
+    size = gr.Number(256, label="Size of the pictures that it was trained with (pixels)", precision=0, visible=False)
     load = gr.Button("Load", variant="primary", elem_id="models-load")
     about = gr.Markdown(label="About the model", elem_id="models-about")
     gr.Markdown(
-        "A checkpoint is a file of weights. It is converted here, and no code in it is run. Its licence is its author's."
+        "A checkpoint is the file of a trained model. It is converted here; no code in it is run. Its licence is its author's."
     )
 
     def fields(chosen: str) -> tuple[Any, Any, Any]:

@@ -54,7 +54,18 @@ def visit(url: str, number: int, until: float, folder: Path, tally: Tally) -> No
     """One client, until a moment of `time.monotonic`: its results are known by their size, which is its own."""
     picture, driving, bad = files_of(number, folder)
     draw = random.Random(number)
-    client = Client(url, verbose=False, analytics_enabled=False, download_files=str(folder / f"results-{number}"))
+    try:
+        client = Client(
+            url,
+            verbose=False,
+            analytics_enabled=False,
+            download_files=str(folder / f"results-{number}"),
+            httpx_kwargs={"timeout": PATIENCE},
+        )
+    except Exception as error:  # whatever keeps it out
+        tally.add("clients kept out")
+        print(f"client {number}: {type(error).__name__}: {error}", file=sys.stderr)
+        return
     try:
         while time.monotonic() < until:
             is_bad = draw.random() < BAD
@@ -110,7 +121,7 @@ def memory_of(process: int) -> float:
 
 
 def load_test(options: argparse.Namespace) -> int:
-    """Run the clients and print what became of their jobs; 1 where something is lost, mixed up or left behind."""
+    """Run the clients and print what became of their jobs; 1 where any is lost or mixed up, or files are left."""
     with tempfile.TemporaryDirectory() as root:
         folder, temporary = Path(root) / "clients", Path(root) / "server"
         folder.mkdir()
@@ -128,6 +139,7 @@ def load_test(options: argparse.Namespace) -> int:
             first = Tally()
             visit(url, 0, time.monotonic() + 0.1, folder, first)  # which loads the model
             before, tally = memory_of(server.pid), Tally()
+            most = [before]
             until = time.monotonic() + options.seconds
             clients = [
                 threading.Thread(target=visit, args=(url, number, until, folder, tally), daemon=True)
@@ -135,19 +147,22 @@ def load_test(options: argparse.Namespace) -> int:
             ]
             for client in clients:
                 client.start()
-            for client in clients:
-                client.join(options.seconds + PATIENCE)
-                tally.outcomes["lost"] += client.is_alive()
+            while any(client.is_alive() for client in clients) and time.monotonic() < until + PATIENCE:
+                most.append(memory_of(server.pid))
+                time.sleep(1)
+            tally.outcomes["lost"] += sum(client.is_alive() for client in clients)
             time.sleep(2)  # a result reaches its client a moment before the run has cleared up
             after, work = memory_of(server.pid), list(temporary.glob(f"{SERVER}*/{WORK}/*"))
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(60)
         left = [path for path in temporary.rglob("*") if path.is_file()]
-        return report(options, tally, (before, after), [str(path.relative_to(temporary)) for path in work + left])
+        return report(
+            options, tally, (before, max(most), after), [str(path.relative_to(temporary)) for path in work + left]
+        )
 
 
-def report(options: argparse.Namespace, tally: Tally, memory: tuple[float, float], left: list[str]) -> int:
+def report(options: argparse.Namespace, tally: Tally, memory: tuple[float, float, float], left: list[str]) -> int:
     """Print it; returns the exit status."""
     print(f"{options.clients} clients, {options.seconds:g} s")
     for outcome in ("done", "bad files refused", "told that the queue is full", "lost", "wrong owner"):
@@ -155,9 +170,11 @@ def report(options: argparse.Namespace, tally: Tally, memory: tuple[float, float
     if tally.seconds:
         p50, p95 = np.percentile(tally.seconds, (50, 95))
         print(f"seconds from asking to result: p50 {p50:.1f}, p95 {p95:.1f}")
-    print(f"memory of the server: {memory[0]:.0f} MB at the start, {memory[1]:.0f} MB at the end")
+    print("memory of the server: {:.0f} MB at the start, {:.0f} MB at most, {:.0f} MB at the end".format(*memory))
     print(f"temporary files left: {len(left)}", *left[:10])
     faults = {outcome: number for outcome, number in tally.outcomes.items() if number}
+    if not tally.seconds:
+        faults["nothing done"] = 1
     for outcome, number in faults.items():
         if outcome not in _FAULTS:
             print(f"{outcome}: {number}")

@@ -111,7 +111,7 @@ class Models:
             return model
         if key != SHIPPED:
             raise InputError("this model is not loaded any more: load it again in the tab Models")
-        return self._add(SHIPPED, "the shipped model", self._shipped)
+        return self._add(SHIPPED, "the one that comes with this app", self._shipped)
 
     def load(self, kind: Kind, name: str = "", checkpoint: str | None = None, size: int = 256) -> Model:
         """Load a model.

@@ -327,10 +327,10 @@ class Service:
         Yields updates over both runs; with the last one, the two videos with their names, and both side by side.
         """
         pipeline = self.model(key).pipeline
-        full = f"{pipeline.config['variant']}: the full method"
-        hop = f"over the interpolated image at t = {choices.t:.2f}"
+        full = f"By the full method ({pipeline.config['variant']})"
+        hop = f"From the interpolated image at t = {choices.t:.2f}"
         runs = [
-            ("tpsmm: the picture itself is animated", replace(choices, selector="none", variant="tpsmm")),
+            ("Straight from the picture (tpsmm)", replace(choices, selector="none", variant="tpsmm")),
             (full, choices) if chooses_by_itself(pipeline) else (hop, replace(choices, selector="fixed")),
         ]
         with temporary_folder(self._folder) as folder:

@@ -37,14 +37,14 @@ def diagnosis(moments: Sequence[Moment], rate: float, explained: Explanation) ->
 def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
     moved = 50 * made.displacements[made.index]  # per cent of the width
     yield (
-        f"The pose is farthest from the picture's at {made.index / rate:.1f} s: by {moved:.0f} % of the width, a mean over the "
-        f"keypoints. From the interpolated image at t = {made.t:.2f} it is {moved * (1 - made.t):.0f} %."
+        f"At {made.index / rate:.1f} s the pose is farthest from the picture's: points on the body are moved by {moved:.0f} % of "
+        f"the width on average, and from the interpolated image at t = {made.t:.2f} by {moved * (1 - made.t):.0f} %."
     )
     seen = f"{100 * made.difference:.1f} % of the range of colours where something moved"
     if made.difference < SEEN:
         yield (
             f"Made from that image or straight from the picture, the frame is nearly the same (a difference of {seen}): "
-            "both ways are as good."
+            "here the two ways are equally good."
         )
     else:
         yield f"Made from that image and straight from the picture, the frames differ by {seen}."

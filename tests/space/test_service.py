@@ -341,14 +341,16 @@ def test_exports(service, tmp_path):
         service.export(views, "AVI", tmp_path)
 
 
-@each_case(("variant", "second"), [("v2", "v2: the full method"), ("tpsmm", "over the interpolated image at t = 0.50")])
+@each_case(
+    ("variant", "second"), [("v2", "By the full method (v2)"), ("tpsmm", "From the interpolated image at t = 0.50")]
+)
 def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
     service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
     done = []
     for update, videos, both in service.compare(PICTURE, DRIVING, SHORT, Stop()):
         done.append((update.video, update.done))
         if both is not None:
-            assert [name for _, name in videos] == ["tpsmm: the picture itself is animated", second]
+            assert [name for _, name in videos] == ["Straight from the picture (tpsmm)", second]
             if variant == "tpsmm":  # the other one's selector may find that no hop is best
                 plain, hop = (np.stack(list(media.open_video(path))).astype(int) for path, _ in videos)
                 assert np.abs(plain - hop).mean() > 0.5

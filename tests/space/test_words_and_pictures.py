@@ -46,8 +46,8 @@ def test_a_run_is_told_in_sentences():
     sentences = diagnosis(moments((30, 0, 0.1), (20, 0.5, 0.6), (10, 0, 0.1)), 10, explained())
     assert sentences == [
         "The interpolated image at t = 0.50 was animated in 20 of 60 frames.",
-        "The pose is farthest from the picture's at 0.1 s: by 30 % of the width, a mean over the keypoints. From the "
-        "interpolated image at t = 0.50 it is 15 %.",
+        "At 0.1 s the pose is farthest from the picture's: points on the body are moved by 30 % of the width on average, and "
+        "from the interpolated image at t = 0.50 by 15 %.",
         "Made from that image and straight from the picture, the frames differ by 5.0 % of the range of colours where "
         "something moved.",
         "The frame's pixels come from: 90 % the picture, 10 % painted.",
@@ -57,7 +57,7 @@ def test_a_run_is_told_in_sentences():
 
 @each_case(
     ("fault", "words"),
-    [({"folded": 0.3}, "mirrored"), ({"missed": 0.5}, "not quite"), ({"difference": 0.001}, "both ways are as good")],
+    [({"folded": 0.3}, "mirrored"), ({"missed": 0.5}, "not quite"), ({"difference": 0.001}, "equally good")],
 )
 def test_what_is_worth_knowing_of_the_frame_is_told(fault, words):
     frames = moments((10, 0, 0.1))
