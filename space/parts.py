@@ -27,7 +27,7 @@ def inputs_of_animation(examples: Examples) -> tuple[gr.Image, gr.Video, gr.Uplo
                 str(examples.movements[0].path) if examples.movements else None,
                 label="Video", sources=["upload", "webcam"], include_audio=True, elem_classes="mc-input",
             )  # fmt: skip
-            moving = gr.UploadButton("Or a GIF", file_types=[".gif", ".webp", ".png"], size="sm")
+            moving = gr.UploadButton("Use a GIF instead", file_types=[".gif", ".webp", ".png"], size="sm")
     return picture, driving, moving
 
 

@@ -170,7 +170,7 @@ class Service:
         part = (
             "all of it is used"
             if video.duration >= whole - 0.5 / rate
-            else f"{float(video.duration):.1f} s of it are used"
+            else f"{float(video.duration):.1f} s of it is used"
         )
         text = (
             f"{whole:.1f} s, {width} x {height}, {'with' if video.has_audio else 'without'} sound; {part}: "
@@ -195,7 +195,7 @@ class Service:
             if driving:
                 with temporary_folder(self._folder) as folder:
                     video = open_driving(own_copy(driving, folder, self.limits), choices, self.limits)
-                    told.append(self._described(video))
+                    told.append(f"The video: {self._described(video)}")
                     places = np.linspace(0, video.frame_count - 1, min(_LOOKED_AT, video.frame_count)).round()
                     looked_at = [next(video.frames(int(place))) for place in places]
                     shown[1] = smaller(looked_at[0], _SHOWN)

@@ -155,7 +155,7 @@ def test_preview_and_describe(client):
     assert media.load_image(picture).shape == (448, 448, 3)
     assert words == "all of the 448 x 448 picture, as 128 x 128"
     told = client.predict(handle_file(DRIVING), start=0, end=1, longest=10, api_name="/describe")
-    assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it are used: 25 frames."
+    assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it is used: 25 frames."
 
 
 def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):

@@ -110,7 +110,7 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path
     expect(page.locator("#animate-check line")).to_have_count(20)  # the limbs of two people
     expect(page.locator("#animate-check")).to_contain_text("There is a person in the picture and in the video")
     shorten(page)
-    expect(page.get_by_text("1.0 s of it are used: 25 frames")).to_be_visible()
+    expect(page.get_by_text("1.0 s of it is used: 25 frames")).to_be_visible()
     page.get_by_role("button", name=DANCING).locator("visible=true").click()
     expect(status(page)).to_contain_text(re.compile(r"\d+ of 25 frames"))
     expect(status(page).locator("img")).to_have_attribute("alt", re.compile("The newest frame"))
