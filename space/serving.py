@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _CLEAN_EVERY, _KEEP_FOR = 300, 3600  # seconds, for what visitors uploaded and were given
 _FETCHING = ("/file=http", "/proxy=", "/file=//")
+_ARENAS = -8  # M_ARENA_MAX in malloc.h
 NO_ADDRESSES = "Files are taken from uploads and examples only, not from addresses."
 
 
@@ -81,6 +83,7 @@ def serving(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     refuse_addresses()
+    share_memory()
     limits = limits or Limits.of()
     loader = ThreadPoolExecutor(1, "loading")
     loaded: Future[Service] = Future()
@@ -148,6 +151,16 @@ class OwnRoutes:
             await JSONResponse(told, status_code=200 if well else 503)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def share_memory() -> None:
+    """Let threads take memory from the same two places.
+
+    glibc gives them up to eight for each processor, and each keeps the most that was ever needed there: a run with its threads
+    held 1.1 GB after a dozen pictures instead of 0.85. Other systems' libraries do not have the setting.
+    """
+    if sys.platform == "linux" and (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        set_option(_ARENAS, 2)
 
 
 def refuse_addresses() -> None:
