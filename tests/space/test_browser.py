@@ -196,7 +196,7 @@ def test_what_cannot_work_is_said_before_the_run(page: Page, tmp_path: Path):
     page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
     expect(page.locator("#animate-warning")).to_be_hidden()
     page.locator("input[type=file][accept*=image]").first.set_input_files(bust)
-    expect(page.locator("#animate-warning")).to_contain_text("Too little of the person")
+    expect(page.locator("#animate-warning")).to_contain_text("must show a person with both shoulders and a hip in sight")
     expect(page.locator("#animate-check svg.found").first.locator("line")).to_have_count(10)
 
 
