@@ -199,7 +199,7 @@ def test_inputs_are_looked_at_before_a_run(tmp_path, variant_pipeline, service):
     seen = service.check(PICTURE, DRIVING, SHORT)
     assert seen.works
     assert seen.limbs == (None, None)  # a model that does not look for people
-    assert seen.sentences[0].startswith("2.0 s, 256 x 256, with sound")
+    assert seen.sentences[0].startswith("The video: 2.0 s, 256 x 256, with sound")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
     seen = service.check(PICTURE, str(cut), SHORT)
