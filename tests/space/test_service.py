@@ -25,7 +25,7 @@ from space.runs import Runs, Stop, temporary_folder
 from space.service import Service
 from space.showcase import EXAMPLES
 
-SHORT = Choices(longest=0.24)  # 6 frames
+SHORT = Choices(longest=0.12)  # 3 frames
 
 
 @pytest.fixture
@@ -143,20 +143,20 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
             continue
         result = update.result
         about = media.open_video(result.video)
-        assert (about.frame_count, about.has_audio, about.size) == (6, True, (448, 448))  # the picture's
+        assert (about.frame_count, about.has_audio, about.size) == (3, True, (448, 448))  # the picture's
         assert (result.video.name, result.about) == ("green-sweater-dancing.mp4", "448 x 448, 25 frames a second")
         both = media.open_video(result.comparison)
-        assert (both.frame_count, both.has_audio) == (6, True)
+        assert (both.frame_count, both.has_audio) == (3, True)
         assert both.size[1] > 2.5 * both.size[0] * 0.8  # three beside each other, under captions
         assert says_synthetic(result.video)
         assert says_synthetic(result.comparison)
         records = json.loads(result.records.read_text())
-        assert [record["frame"] for record in records] == list(range(6))
+        assert [record["frame"] for record in records] == list(range(3))
         assert set(records[0]) == {"frame", "t", "displacement", "remaining"}
         assert [text.split(",")[0] for _, text in result.used][:2] == ["The picture", "The interpolated image"]
         assert all(media.load_image(path).shape == (448, 448, 3) for path, _ in result.used)
         assert result.sentences
-    assert updates[0].total == 6
+    assert updates[0].total == 3
     assert [update.done for update in updates] == sorted(update.done for update in updates)
     assert any(update.frame is not None for update in updates)
     assert update.result is not None
@@ -169,7 +169,7 @@ def test_the_frames_are_those_of_the_library(service, tmp_path):
         if update.result is not None:
             made = np.stack(list(media.open_video(update.result.video)))
     expected = tmp_path / "expected.mp4"
-    service.model().pipeline(PICTURE, DRIVING, t=0.5, end=0.24).save(expected)
+    service.model().pipeline(PICTURE, DRIVING, t=0.5, end=0.12).save(expected)
     assert np.array_equal(made, np.stack(list(media.open_video(expected))))
 
 
@@ -229,7 +229,7 @@ def test_a_bust_a_dog_and_a_black_video_are_refused_before_a_run(tmp_path):
     seen = service.check(PICTURE, str(tmp_path / "black.mp4"), SHORT)
     assert not seen.works
     assert (seen.limbs[0] is None, seen.limbs[1] is None) == (False, True)
-    assert "none of 4 frames" in seen.warning == seen.sentences[-1]
+    assert "none of 3 frames" in seen.warning == seen.sentences[-1]
 
 
 def test_parts_of_picture_and_video_are_used(service):
@@ -354,10 +354,10 @@ def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline
             if variant == "tpsmm":  # the other one's selector may find that no hop is best
                 plain, hop = (np.stack(list(media.open_video(path))).astype(int) for path, _ in videos)
                 assert np.abs(plain - hop).mean() > 0.5
-            assert media.open_video(both).frame_count == 6
+            assert media.open_video(both).frame_count == 3
             assert says_synthetic(both)
     assert done == sorted(done)
-    assert (done[-1], update.total, update.videos) == ((2, 6), 6, 2)
+    assert (done[-1], update.total, update.videos) == ((2, 3), 3, 2)
     assert left_in(tmp_path / "work") == []
 
 
