@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -375,11 +376,21 @@ def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settin
     assert found["copy"] == pytest.approx(expected["copy"], rel=1e-5)
 
 
-@pytest.mark.slow
-def test_accelerate_launch_starts_two_processes(settings, tmp_path):
-    arguments = command(tmp_path, settings(schedule__steps=2))
+TWO_GPUS = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [
+        pytest.param("cpu", "fp32", marks=pytest.mark.slow),
+        pytest.param("cuda", "bf16", marks=[pytest.mark.gpu, TWO_GPUS]),
+    ],
+)
+def test_accelerate_launch_starts_two_processes(settings, tmp_path, device, precision):
+    """Of which each has a GPU of its own, where there are some."""
+    arguments = command(tmp_path, settings(schedule__steps=2, precision=precision))
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "ACCELERATE_USE_CPU": str(device == "cpu").lower(), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, "--main_process_port", "0", str(ROOT / "train" / "train.py"), *arguments],
         cwd=tmp_path,
@@ -390,6 +401,7 @@ def test_accelerate_launch_starts_two_processes(settings, tmp_path):
     assert done.returncode == 0, done.stderr
     assert state_of(tmp_path / "run")["processes"] == 2
     assert done.stdout.count("pipeline    ") == 1  # one process speaks
+    assert all(math.isfinite(line["l1"]) for line in lines(tmp_path / "run" / "metrics.jsonl"))
 
 
 # What is not finite
