@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPi
 from motion_core.check import DOUBT
 from motion_core.diagnosis import diagnose
 from motion_core.framing import Placement, from_network
+from motion_core.key_frames import KeyFrames
 from motion_core.networks.layered.limbs import strip_ends
 from motion_core.networks.layered.person_detector import PRESENT, PersonDetector
 from motion_core.networks.view_fusion import ViewKind
@@ -210,11 +211,14 @@ def explain(
     index = int(moved.argmax())
     pose, used = Keypoints(poses[index : index + 1]), times[index] > 0
     t = times[index] or HALF_WAY
+    # The frame whose interpolated image this one was made from; which it is, depends on the poses alone.
+    key = KeyFrames(method, sources[0], replace(settings, t=t)).of(Keypoints(poses), None)[index]
     weights = _watch(method)
 
     def generated(time: float) -> tuple[Generated, Tensor]:
         weights.clear()
-        made = method.generate(sources, pose, [None] * len(sources), pose.points.new_tensor([time]), settings.path)
+        first = method.first_hop(sources[0], key.pose, None, pose.points.new_tensor([time]), settings.path)
+        made = method.paint(method.compose(sources, pose, [None] * len(sources), first))
         return made, _origins(made, weights, time > 0)
 
     def shown(image: Tensor) -> np.ndarray:

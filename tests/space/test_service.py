@@ -187,7 +187,7 @@ def test_the_frame_of_the_largest_displacement_is_explained(service):
     )  # fmt: skip
     (_, between, result, origins), texts = zip(*why.pictures, strict=True)
     assert np.abs(result.astype(int) - frames.frames[index]).max() <= 2
-    driving = list(media.open_video(SILENT))[index]
+    driving = next(iter(media.open_video(SILENT)))  # the key frame of both
     assert np.abs(between.astype(int) - pipeline.interpolate(PICTURE, driving, [0.5]).images[0]).max() <= 2
     assert origins.shape == result.shape
     assert texts[1].endswith("it was animated")
