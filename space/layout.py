@@ -159,7 +159,7 @@ def _animate(
         with gr.Column():
             strip = example_pairs(gallery)
             picture, driving, moving = inputs_of_animation(examples)
-            gr.HTML('<p id="animate-warning" role="alert" hidden></p>', padding=False)
+            gr.HTML('<p id="animate-warning" role="alert" hidden></p>', padding=False, elem_classes="mc-warning")
             with gr.Row(elem_classes="mc-close"):
                 mode = gr.Dropdown(
                     _of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion", min_width=130
