@@ -31,7 +31,8 @@ class Workers:
 
     def submit(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> Future[T]:
         """The function's result, when it is there; it sees the caller's context, in which ZeroGPU finds who asks."""
-        return self._pool.submit(copy_context().run, function, *given, **named)
+        context = copy_context()
+        return self._pool.submit(lambda: context.run(function, *given, **named))
 
     def iterate(self, items: Generator[T, Any, Any]) -> Iterator[T]:
         """The generator's items; it is closed where no more of them are wanted."""
