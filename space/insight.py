@@ -212,7 +212,7 @@ def explain(
     pose, used = Keypoints(poses[index : index + 1]), times[index] > 0
     t = times[index] or HALF_WAY
     # The frame whose interpolated image this one was made from; which it is, depends on the poses alone.
-    key = KeyFrames(method, sources[0], replace(settings, t=t)).of(Keypoints(poses), None)[index]
+    key = KeyFrames(method, sources[0], replace(settings, t=t, strategy=None)).of(Keypoints(poses), None)[index]
     weights = _watch(method)
 
     def generated(time: float) -> tuple[Generated, Tensor]:

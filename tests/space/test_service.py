@@ -195,6 +195,12 @@ def test_the_frame_of_the_largest_displacement_is_explained(service):
     assert why.difference > 0
 
 
+def test_where_the_picture_itself_is_animated_a_frame_is_explained_all_the_same(service):
+    update = last(service.animate(PICTURE, SILENT, replace(SHORT, selector="none", longest=0.08), Stop()))
+    assert update.result.sentences[0] == "The picture itself was animated, without an interpolated image."
+    assert update.result.used[1][1] == "The interpolated image, t = 0.50; it was not needed"
+
+
 def test_inputs_are_looked_at_before_a_run(tmp_path, variant_pipeline, service):
     seen = service.check(PICTURE, DRIVING, SHORT)
     assert seen.works
