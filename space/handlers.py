@@ -7,6 +7,7 @@ import inspect
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from html import escape
@@ -41,6 +42,7 @@ _WORDINGS = (
     (r" \((?:[a-z ]+ out of range|Invalid data found when processing input)\)", ""),
     (r"\b1 frames\b", "1 frame"),
 )
+MAKE_ROOM = 4  # seconds, at most, that a check waits for a run's frames
 LOOKING = 2  # quick looks at a time, beside the run at work
 _LONGEST = 300  # letters of a sentence
 _REMEMBERED = 20  # files of a session
@@ -96,6 +98,8 @@ class Handlers:
         self._loading, self._folder = service, folder
         self.computing, self.looking = Workers("computing", limits.at_once), Workers("looking", LOOKING)
         self._live: LiveSessions | None = None
+        self._at_rest = threading.Event()  # not while frames are made, for which quick looks make room
+        self._at_rest.set()
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -139,10 +143,12 @@ class Handlers:
     def announce(self, request: gr.Request) -> tuple[Any, Any, Any]:
         """A run was asked for: it can be stopped from now on."""
         self.runs.announce(_visitor(request))
+        self._at_rest.clear()
         return drawing.progress("Waiting for its turn"), gr.update(interactive=False), gr.update(interactive=True)
 
     def finished(self) -> tuple[Any, Any]:
         """The buttons, after a run."""
+        self._at_rest.set()
         return gr.update(interactive=True), gr.update(interactive=False)
 
     def cancel(self, request: gr.Request) -> str:
@@ -191,6 +197,7 @@ class Handlers:
         )  # fmt: skip
         if not picture and not driving:
             return ""
+        self._at_rest.wait(MAKE_ROOM)
         seen = self._service.check(_path(picture), _path(driving), choices, model)
         return drawing.check(seen, self._plain, choices)
 
@@ -245,6 +252,8 @@ class Handlers:
         with self.runs.take(_visitor(request)) as stop:
             for update in self._service.animate(_path(picture), _path(driving), choices, stop, model):
                 shown: list[Any] = [gr.skip()] * 6
+                if update.rendered is not None:
+                    self._at_rest.set()
                 if update.stopped and not update.done:  # nothing is there to be shown
                     shown = [None, None, [], "", "", None]
                 elif update.rendered is not None and update.result is None:  # it plays while the rest is made
