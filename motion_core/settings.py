@@ -1,4 +1,8 @@
-"""What can be chosen about an animation. The defaults live here; the pipeline, the command line and the UI read them."""
+"""What can be chosen about an animation. The defaults live here; the pipeline, the command line and the UI read them.
+
+Dataclasses and not pydantic models: each refusal is one sentence that names the argument, which pydantic's messages would have to
+be rewritten into field by field.
+"""
 
 from __future__ import annotations
 
