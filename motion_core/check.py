@@ -53,7 +53,7 @@ class Check:
             self._people(),
             *self._limbs(),
             *self._directions(),
-            f"The video's poses are up to {self.distance:.1f} times the trunk's length from the picture's: {self._verdict()}.",
+            self._verdict(),
         )
 
     def _people(self) -> str:
@@ -79,9 +79,12 @@ class Check:
         return ()
 
     def _verdict(self) -> str:
+        made_up = "Parts that the picture does not show are made up"
         if self.distance < NEAR:
-            return "little changes"
-        return "what moves far is partly made up" if self.distance < FAR else "that is far, so expect faults"
+            return "The video moves a little from the picture's pose."
+        if self.distance < FAR:
+            return f"The video moves moderately from the picture's pose. {made_up}."
+        return f"The video moves far from the picture's pose. {made_up}, so expect faults."
 
 
 def check_people(

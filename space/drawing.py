@@ -99,7 +99,7 @@ def check(seen: Checked, plain: Callable[[str], str], choices: Choices) -> str:
         found(pixels, limbs, which, f"{name}: {'a person is found' if limbs is not None else 'nobody is found'}", box)
         for pixels, limbs, which, name, box in (
             (seen.picture, seen.limbs[0], "picture", "The picture", choices.picture_box),
-            (seen.driving, seen.limbs[1], "driving", "The driving video", choices.driving_box),
+            (seen.driving, seen.limbs[1], "driving", "The video", choices.driving_box),
         )
         if pixels is not None
     )
@@ -142,8 +142,8 @@ def keypoint_paths(picture: np.ndarray, paths: np.ndarray, at: np.ndarray) -> st
                 f'stroke-width="{size / 400:.2f}"/>'
             )
     words = (
-        f"{paths.shape[1]} groups of {paths.shape[2]} keypoints, one colour per group: each goes from its ring, in the first "
-        "pose, to the second pose; the dots are where they are at this t"
+        f"{paths.shape[1]} groups of {paths.shape[2]} body points, one colour per group: each goes from its ring, in the first "
+        "pose, to the second pose; the dots are where they are at this moment"
     )
     return (
         f'<figure class="mc-figure"><svg class="mc-keypoints" viewBox="0 0 {width} {height}" role="img" '
@@ -239,7 +239,7 @@ def wipe(left: Path, right: Path, names: tuple[str, str]) -> str:
         f'<video class="under" {how} aria-label="{first}" ontimeupdate="{escape(play)}" src="{video_uri(left)}"></video>'
         f'<video class="over" {how} aria-label="{second}" src="{video_uri(right)}"></video>'
         f'<span class="cut"></span></div><div class="names"><span>{first}</span><span>{second}</span></div>'
-        f'<input type="range" min="0" max="100" value="50" oninput="{slide}" '
+        f'<p class="hint">Drag to compare</p><input type="range" min="0" max="100" value="50" oninput="{slide}" '
         f'aria-label="How much of {first} is shown, in per cent">'
         f'<button type="button" onclick="{escape(pause)}">Pause</button></div>'
     )

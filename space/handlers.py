@@ -36,8 +36,9 @@ logger = logging.getLogger(__name__)
 _INSTALLED = (Path(__file__).parents[1], *map(Path, sys.path[1:]))  # where this program is: nobody's business
 _WORDINGS = (
     (r"^source_image: ", "the picture: "),
-    (r"^(video|driving_video): ", "the driving video: "),
-    (r"^(the (?:driving video|(?:first |second )?picture)): must", r"\1 must"),
+    (r"^(video|driving_video): ", "the video: "),
+    (r"\bthe driving video\b", "the video"),
+    (r"^(the (?:video|(?:first |second )?picture)): must", r"\1 must"),
     (r": too large unless max_pixels is raised", ": it is too large"),
     (r" \((?:[a-z ]+ out of range|Invalid data found when processing input)\)", ""),
     (r"\b1 frames\b", "1 frame"),

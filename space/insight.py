@@ -26,7 +26,12 @@ from .drawing import COLORS, rgb
 
 HALF_WAY = 0.5
 CHANGED = 0.05  # of the range of colours, from which a pixel is not the picture's any more
-ORIGINS = ("the picture (green)", "another photo (blue)", "the interpolated image (yellow)", "painted (pink)")
+ORIGINS = (
+    "Green: taken from your picture",
+    "Blue: taken from another photo",
+    "Yellow: taken from the interpolated image",
+    "Pink: made up by the model",
+)
 _ORIGIN_COLORS = torch.tensor([rgb(color) for color in ("#2fbf8a", "#56b4e9", "#f0c000", "#e377c2")])
 _LINES = 12  # of the grid, in each direction
 _PALETTE = torch.tensor([rgb(color) for color in ("#777777", *COLORS)])
@@ -232,13 +237,13 @@ def explain(
     measured = diagnose(method, sources[0], pose, made)[0]
     top, left, height, width = placement.content
     mean = share[..., top : top + height, left : left + width].mean(dim=(0, 2, 3)).tolist()
-    role = "was animated" if used else "was not needed"
+    role = "used" if used else "tried, not used"
     return Explanation(
         moved.tolist(),
         index,
         [
             (shown(sources[0].image), "The picture"),
-            (shown(over.optimal.image), f"The interpolated image, t = {t:.2f}; it {role}"),
+            (shown(over.optimal.image), f"The interpolated image, t = {t:.2f}: {role}"),
             (shown(made.image), f"Frame {index + 1} of the result"),
             (shown(mixed.clamp(0, 1)), "Where the frame's pixels come from"),
         ],

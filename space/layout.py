@@ -46,37 +46,42 @@ THEME = gr.themes.Soft(
 )
 CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 TITLE = (
-    "# Motion transfer\nAnimate the person in a picture with the motion of a video. What is made here is **synthetic** and says "
-    "so in the file: animate only people who agreed to it."
+    "# Motion transfer\nAnimate the person in a picture with the motion of a video. Results are made by a computer (synthetic), "
+    "and each file says so. Animate only people who have agreed."
 )
 MODES = [
-    ("Automatic", "auto"),
-    ("Relative: from the picture's own pose, as the video moves", "relative"),
-    ("Pose: the video's poses, at the picture's size and place", "pose"),
-    ("Standard: the poses, size and place of the video", "standard"),
-    ("AVD: the video's poses, in the picture's proportions", "avd"),
+    ("Automatic: the app chooses", "auto"),
+    ("Keep the starting pose, add the video's movement", "relative"),
+    ("Take the video's poses, stay where the person stands", "pose"),
+    ("Copy the video's poses, size and place", "standard"),
+    ("Take the video's poses, keep the body's proportions", "avd"),
+]
+MODES_BETWEEN = [
+    ("Only the pose of the second picture", "pose"),
+    ("Pose, size and place of the second picture", "standard"),
+    ("The pose of the second picture, in the first one's proportions", "avd"),
 ]
 SELECTORS = [
     ("The model chooses", "automatic"),
     ("The picture itself", "none"),
-    ("An interpolated image, at a time t", "fixed"),
+    ("An interpolated image, at a moment t", "fixed"),
 ]
 VARIANTS = [
     ("As the model was trained", "as trained"),
-    ("Only the picture (tpsmm)", "tpsmm"),
-    ("Only the interpolated image (full)", "full"),
-    ("The picture and the interpolated image together (v2)", "v2"),
+    ("Only the picture", "tpsmm"),
+    ("Only the interpolated image", "full"),
+    ("The picture and the interpolated image together", "v2"),
 ]
 SCENES = [
     ("The picture's own", "source"),
-    ("The driving video's", "driving"),
+    ("The video's", "driving"),
     ("Nothing: a transparent WebM video", "transparent"),
     ("Another picture", "picture"),
 ]
 FITS = [("All of it, padded", "pad"), ("The middle, cropped", "crop"), ("Stretched", "stretch")]
 KINDS = [
     ("The model that comes with this app", "shipped"),
-    ("A folder on this computer", "folder"),
+    ("A folder on the computer that runs this app", "folder"),
     ("A model on the Hugging Face Hub", "hub"),
     ("A checkpoint of TPSMM, the method this one builds on (.pth.tar)", "checkpoint"),
 ]
@@ -99,7 +104,10 @@ class _ByModel:
     def updates(self, offered: Offered) -> list[Any]:
         """For `all`; what is chosen and not there any more goes back to the first choice."""
         return [
-            *(_only(MODES[2 if each.value == "standard" else 0 :], offered.modes, each.value) for each in self.modes),
+            *(
+                _only(MODES_BETWEEN if each.value == "standard" else MODES, offered.modes, each.value)
+                for each in self.modes
+            ),
             *(_only(VARIANTS, offered.variants, "as trained") for _ in self.variants),
             *(_only(SCENES, offered.scenes, "source") for _ in self.scenes),
             *(gr.update(visible=offered.photos) for _ in self.photos),
@@ -155,7 +163,7 @@ def _animate(
     by_model: _ByModel,
     page: gr.Blocks,
 ) -> tuple[gr.Image, gr.Video]:
-    with gr.Row(elem_classes="mc-columns"):
+    with gr.Row(elem_classes=["mc-columns", "mc-animate"]):
         with gr.Column():
             strip = example_pairs(gallery)
             picture, driving, moving = inputs_of_animation(examples)
@@ -177,20 +185,23 @@ def _animate(
                     visible=False, height=160,
                 )  # fmt: skip
                 photos = gr.File(
-                    label="More photos of the same person",
-                    file_count="multiple", file_types=["image"], height=140,
+                    label="More photos of the same person (optional): they show what the picture hides",
+                    file_count="multiple", file_types=["image"], height=200, elem_classes="mc-photos",
                 )  # fmt: skip
                 with gr.Row():
-                    start = gr.Number(0, label="Start (seconds)", minimum=0, min_width=100)
-                    end = gr.Number(0, label="End (0: the video's end)", minimum=0, min_width=100)
+                    start = gr.Number(0, label="Start (seconds)", minimum=0, min_width=100, info="0: the beginning")
+                    end = gr.Number(0, label="End (seconds)", minimum=0, min_width=100, info="0: the video's end")
                 longest = gr.Slider(
-                    1, limits.seconds, min(Choices.longest, limits.seconds), step=1, label="Use at most (seconds)"
+                    1,
+                    limits.seconds,
+                    min(Choices.longest, limits.seconds),
+                    step=1,
+                    label="Use at most (seconds)",
+                    info="From the start on. Of this and the end, what comes first counts",
                 )
                 audio = gr.Checkbox(True, label="Keep the video's sound")
                 smooth = gr.Checkbox(False, label="Smooth the motion, so that still parts do not tremble")
-                best = gr.Checkbox(
-                    False, label="Begin with the frame of the video whose pose is most like the picture's"
-                )
+                best = gr.Checkbox(False, label="Start where the video's pose is closest to the picture's")
                 with gr.Accordion("Crop and person, in numbers", open=False):
                     where = "Top, left, height and width, from 0 to 1. Empty: all of it"
                     picture_box = gr.Textbox("", label="Part of the picture", info=where)
@@ -207,8 +218,8 @@ def _animate(
                     paste = gr.Checkbox(Choices.paste_back, label="Make the video as large as the picture")
                 with gr.Accordion("Interpolated image", open=False):
                     gr.Markdown(
-                        "A large motion can be made in two steps: the picture is first moved part of the way, and the image "
-                        "made there, at time t, is then animated instead of the picture.",
+                        "A large motion can be made in two steps: the model first makes a helper picture between the two poses, "
+                        "the interpolated image, and then animates that instead of the picture.",
                         elem_classes="mc-about",
                     )
                     selector = gr.Radio(
@@ -217,7 +228,7 @@ def _animate(
                         label="Which image is animated",
                     )
                     t = gr.Slider(
-                        0, 1, Choices.t, step=0.01, label="Time t of the interpolated image", visible=False,
+                        0, 1, Choices.t, step=0.01, label="Moment t of the interpolated image", visible=False,
                         info="0 is the picture's pose, 1 the video's",
                     )  # fmt: skip
                     variant = gr.Dropdown(VARIANTS, value="as trained", label="What each frame is made from")
@@ -242,7 +253,7 @@ def _animate(
             elem_classes="mc-flat mc-large", elem_id="animate-how",
         )  # fmt: skip
         timeline = gr.HTML(label="Timeline")
-        with gr.Accordion("Source, driving video and result side by side, and all numbers", open=False):
+        with gr.Accordion("Picture, video and result side by side, and all numbers", open=False):
             both = gr.Video(label="Side by side", show_label=False, interactive=False, loop=True)
             records = gr.File(label="All numbers, frame by frame", height=80)
     inputs = [
@@ -301,7 +312,8 @@ def _live(handlers: Handlers, examples: Examples, model: gr.State) -> None:
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
             gr.Markdown(
-                "Move in front of your camera, and the picture moves with you. What the camera sees is not stored."
+                "Move in front of your camera, and the picture moves with you. Step back until your hips are in view; the "
+                "browser will ask for the camera. What it sees is not stored."
             )
             picture = picture_input(
                 examples.pictures[0] if examples.pictures else None, "Picture", "The picture to animate"
@@ -334,7 +346,7 @@ def _interpolate(
                 pair_choice(title, pairs, first, second)
             with gr.Accordion("Options", open=False):
                 num = gr.Slider(2, limits.moments, 9, step=1, label="Number of images")
-                mode = gr.Radio(_of_shipped(MODES[2:], OF_SHIPPED.modes), value="standard", label="Motion")
+                mode = gr.Radio(_of_shipped(MODES_BETWEEN, OF_SHIPPED.modes), value="standard", label="Motion")
                 path = gr.Radio(
                     [("Straight", "linear"), ("Rigid: limbs keep their length", "rigid")],
                     value="linear",
@@ -348,22 +360,23 @@ def _interpolate(
                 elem_classes="mc-flat",
             )
             t = gr.Slider(
-                0, 1, 0.5, step=0.01, label="Time t: 0 is the first pose, 1 the second", elem_id="interpolate-t"
+                0, 1, 0.5, step=0.01, label="Moment: 0 is the first pose, 1 the second", elem_id="interpolate-t"
             )
             moment = gr.Image(
-                label="The image at this t (synthetic)", alt_text="The interpolated image at the chosen t", interactive=False,
+                label="Picture at this moment (synthetic)", alt_text="The picture at the chosen moment", interactive=False,
                 buttons=["download", "fullscreen"], height=340, elem_id="interpolate-moment",
             )  # fmt: skip
-            with gr.Accordion("Keypoints and their paths", open=False):
-                keypoints = gr.HTML(label="Keypoints")
+            with gr.Accordion("Body points and their paths", open=False):
+                keypoints = gr.HTML(label="Body points")
             with gr.Accordion("What the networks see", open=False):
                 gr.Markdown(
-                    "Deformation: a straight grid on the first picture, after the motion. Contribution: which keypoints move "
-                    "which part, in the keypoints' colours; grey is the background. Occlusion: black is what the first "
-                    "picture does not show, and the model painted.",
+                    "Deformation: how the picture is bent. Contribution: which body point moves which part (grey: "
+                    "background). Occlusion: black parts are hidden in the first picture; the model painted them.",
                     elem_classes="mc-about",
                 )
-                maps = gr.Gallery(label="Maps at t", columns=3, object_fit="contain", elem_classes="mc-flat mc-large")
+                maps = gr.Gallery(
+                    label="Maps at this moment", columns=3, object_fit="contain", elem_classes="mc-flat mc-large"
+                )
             with gr.Accordion("Export", open=False):
                 kind = gr.Radio(["GIF", "MP4", "PNG"], value="GIF", label="Format", info="PNG gives a ZIP of pictures")
                 export = gr.Button("Export", elem_id="interpolate-export")
@@ -414,8 +427,8 @@ def _compare(
     with gr.Row(elem_classes="mc-columns"):
         with gr.Column():
             gr.Markdown(
-                "The same pair is animated twice by the same model: straight from the picture, and from an interpolated image, "
-                "which the model first makes half-way between the picture's pose and the video's.",
+                "See two ways to animate the same picture: directly, or by way of a helper picture that the model makes "
+                "between the two poses.",
                 elem_classes="mc-about",
             )
             strip = example_pairs(gallery)
@@ -426,7 +439,7 @@ def _compare(
             with gr.Accordion("Options", open=False):
                 mode = gr.Dropdown(_of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion")
                 t = gr.Slider(
-                    0, 1, 0.5, step=0.01, label="Time t of the interpolated image", visible=not OF_SHIPPED.chooses,
+                    0, 1, 0.5, step=0.01, label="Moment t of the interpolated image", visible=not OF_SHIPPED.chooses,
                     info="0 is the picture's pose, 1 the video's",
                 )  # fmt: skip
                 start = gr.Number(0, label="Start (seconds)", minimum=0)
@@ -449,7 +462,10 @@ def _compare(
 
 
 def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML) -> Any:
-    gr.Markdown("All tabs use the model that you load here. This is for you alone: other visitors keep theirs.")
+    gr.Markdown(
+        "You do not need this tab. A model is the trained program that moves the picture. What you load here is used in "
+        "Animate, Live, Interpolate and Compare, for you alone."
+    )
     kinds = [choice for choice in KINDS if limits.local_folders or choice[1] != "folder"]
     kind = gr.Radio(kinds, value="shipped", label="Model")
     name = gr.Textbox("", label="Folder, or name on the Hub", placeholder="name/model", visible=False)
@@ -458,7 +474,7 @@ def _models(handlers: Handlers, limits: Limits, model: gr.State, banner: gr.HTML
     load = gr.Button("Load", variant="primary", elem_id="models-load")
     about = gr.Markdown(label="About the model", elem_id="models-about")
     gr.Markdown(
-        "A checkpoint is the file of a trained model. It is converted here; no code in it is run. Its licence is its author's."
+        "A checkpoint is a file that holds a trained model. Nothing in it is run. Its author's licence applies."
     )
 
     def fields(chosen: str) -> tuple[Any, Any, Any]:

@@ -64,7 +64,7 @@ PICTURES = (
 MOVEMENTS = (
     Shot("reaching.mp4", "Reaching out with both arms", 0, 6),
     Shot("dancing.mp4", "Dancing, with a beat", 10, 3, captured=True, sound=True),
-    Shot("waving.mp4", "Pointing and waving, from the hips up", 14, 2),
+    Shot("waving.mp4", "Pointing and waving", 14, 2),
     Shot("large-poses.mp4", "A leg and both arms spread", 15, 9),
     Shot("walking.mp4", "Walking", 8, 2),
 )
@@ -104,7 +104,7 @@ def render_examples(folder: Path, size: int, clip_size: int, sources: Sources) -
                 for frame in frames:
                     writer.write(frame)
             poster = (folder / THUMBNAILS / shot.file).with_suffix(".png")
-            media.save_image(poster, smaller(_phases(frames), 5 * _THUMBNAIL // 4))
+            media.save_image(poster, smaller(frames[len(frames) // 10], _THUMBNAIL))
     index = {
         "pictures": [_entry(shot) for shot in PICTURES],
         "movements": [_entry(shot) for shot in MOVEMENTS],
@@ -125,13 +125,6 @@ def render(folder: Path, shots: Sequence[Shot], size: int, sources: Sources) -> 
         command = [sys.executable, "-m", "eval.rendered_people.stills", "--out", str(folder), "--near", *options]
         if items and subprocess.run([*command, *items], cwd=HERE.parent).returncode:
             raise InputError("the examples could not be rendered, see above")
-
-
-def _phases(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """The middle of three frames ``(S, S, 3)`` uint8 side by side: people stand there."""
-    size = frames[0].shape[1]
-    middle = slice(size // 4, size - size // 4)
-    return np.concatenate([frames[round(part * (len(frames) - 1))][:, middle] for part in (0.1, 0.5, 0.9)], axis=1)
 
 
 def write_beat(path: Path, seconds: float) -> None:

@@ -23,8 +23,8 @@ from .limits import Limits
 from .reading import existing
 
 NOTICE = (
-    "For people who face the camera, whole or from the hips up. Fingers do not move separately, and when the person in the "
-    "video turns round, the picture's front is still shown."
+    "Works best with one person who faces the camera, seen whole or from the hips up. Hands move, single fingers do not. "
+    "Turning round does not work: you still see the front."
 )
 
 

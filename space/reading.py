@@ -56,7 +56,7 @@ def open_driving(path: str | None, choices: Choices, limits: Limits) -> media.Vi
     Raises:
         InputError: no file, too large or too long, or not a video.
     """
-    file = existing(path, "the driving video", limits.video_megabytes)
+    file = existing(path, "the video", limits.video_megabytes)
     whole = media.open_video(file, max_pixels=limits.video_pixels)
     for name, second in (("start", choices.start), ("end", choices.end)):
         if second is not None and not 0 <= second < limits.video_seconds:
@@ -83,7 +83,7 @@ def own_copy(path: str | None, folder: Path, limits: Limits) -> str:
 
     Gradio keeps equal uploads of all visitors at one path and writes it anew for each, while a run may be reading it.
     """
-    file = existing(path, "the driving video", limits.video_megabytes)
+    file = existing(path, "the video", limits.video_megabytes)
     place = folder / "given"
     place.mkdir(exist_ok=True)
     return str(shutil.copyfile(file, place / file.name))

@@ -42,7 +42,7 @@ class Result:
 
     Attributes:
         video: the animated video, WebM where it is transparent.
-        comparison: source, driving video and result side by side; None where it is transparent.
+        comparison: picture, video and result side by side; None where it is transparent.
         used: how one frame was made, in pictures, each with what it is.
         moments: of each frame, what was chosen and measured.
         rate: frames a second.
@@ -173,7 +173,7 @@ class Service:
             else f"{float(video.duration):.1f} s of it is used"
         )
         text = (
-            f"{whole:.1f} s, {width} x {height}, {'with' if video.has_audio else 'without'} sound; {part}: "
+            f"{whole:.1f} s, {width} x {height} pixels, {'with' if video.has_audio else 'without'} sound; {part}: "
             f"{count(video.frame_count, 'frame')}."
         )
         if video.frame_count * height * width <= _SEARCHED and (cuts := list(media.scene_cuts(video))):
@@ -235,7 +235,7 @@ class Service:
                 comparison = made.path.with_name(f"{made.path.stem}-side-by-side.mp4")
                 sound = made.driving if choices.keep_audio else None
                 shown: list[np.ndarray | media.VideoSource] = [made.picture, made.driving, media.open_video(made.path)]
-                self._compose(shown, ["source", "driving", "result"], comparison, sound, made.metadata)
+                self._compose(shown, ["picture", "video", "result"], comparison, sound, made.metadata)
             why = compute.explain(
                 self._chosen(key, choices.variant),
                 made.picture,
@@ -327,10 +327,10 @@ class Service:
         Yields updates over both runs; with the last one, the two videos with their names, and both side by side.
         """
         pipeline = self.model(key).pipeline
-        full = f"By the full method ({pipeline.config['variant']})"
-        hop = f"From the interpolated image at t = {choices.t:.2f}"
+        full = "With a helper picture, where it helps"
+        hop = f"With a helper picture, t = {choices.t:.2f}"
         runs = [
-            ("Straight from the picture (tpsmm)", replace(choices, selector="none", variant="tpsmm")),
+            ("Straight from the picture", replace(choices, selector="none", variant="tpsmm")),
             (full, choices) if chooses_by_itself(pipeline) else (hop, replace(choices, selector="fixed")),
         ]
         with temporary_folder(self._folder) as folder:

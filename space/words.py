@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SEEN = 0.01  # mean difference of two frames, of the range of colours, below which people hardly see one
 FOLDED = 0.05  # share that is folded over
 MISSED = 0.075  # share of the width between the pose asked for and the one found
+_HELPER = "a helper picture that the model makes between the two poses"
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,15 @@ def diagnosis(moments: Sequence[Moment], rate: float, explained: Explanation) ->
 def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
     moved = 50 * made.displacements[made.index]  # per cent of the width
     yield (
-        f"At {made.index / rate:.1f} s the pose is farthest from the picture's: points on the body are moved by {moved:.0f} % of "
-        f"the width on average, and from the interpolated image at t = {made.t:.2f} by {moved * (1 - made.t):.0f} %."
+        f"The largest movement is at {made.index / rate:.1f} s: on average, points of the body move by {moved:.0f} % of the "
+        f"picture's width, from the interpolated image by {moved * (1 - made.t):.0f} %."
     )
-    seen = f"{100 * made.difference:.1f} % of the range of colours where something moved"
     if made.difference < SEEN:
-        yield (
-            f"Made from that image or straight from the picture, the frame is nearly the same (a difference of {seen}): "
-            "here the two ways are equally good."
-        )
+        yield "With and without the interpolated image this frame looks nearly the same: both ways are equally good."
     else:
-        yield f"Made from that image and straight from the picture, the frames differ by {seen}."
-    sources = ", ".join(f"{100 * share:.0f} % {name}" for name, share in made.shares.items())
-    yield f"The frame's pixels come from: {sources}."
+        yield f"With and without the interpolated image this frame differs by {100 * made.difference:.1f} % in its colours."
+    origins = " ".join(f"{name} ({100 * share:.0f} %)." for name, share in made.shares.items())
+    yield f"{origins} No colour: the picture, unchanged."
     if made.folded > FOLDED:
         yield f"{100 * made.folded:.0f} % of the frame is folded over: parts may be mirrored or torn."
     if made.missed > MISSED:
@@ -59,11 +56,11 @@ def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
 def _used(moments: Sequence[Moment]) -> str:
     hops = [moment.t for moment in moments if moment.t > 0]
     if not hops:
-        return "The picture itself was animated, without an interpolated image."
+        return f"Made straight from the picture, without an interpolated image ({_HELPER})."
     low, high = min(hops), max(hops)
     times = f"t = {low:.2f}" if high - low < 0.005 else f"t = {low:.2f} to {high:.2f}"
     share = "" if len(hops) == len(moments) else f" in {len(hops)} of {count(len(moments), 'frame')}"
-    return f"The interpolated image at {times} was animated{share}."
+    return f"Made by way of an interpolated image ({_HELPER}) at {times}{share}."
 
 
 def count(number: int, noun: str) -> str:

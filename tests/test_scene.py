@@ -327,7 +327,7 @@ def test_animate_puts_the_person_on_transparency_and_says_first_what_to_expect(f
     assert media.open_video(tmp_path / "out.mov").size == (256, 256)
     said = capsys.readouterr()
     assert "There is a person in the picture and in the video." in said.err
-    assert "times the trunk's length from the picture's" in said.err
+    assert "from the picture's pose" in said.err
     assert "out.mov: 3 frames, 256 x 256" in said.out
 
 

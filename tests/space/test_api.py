@@ -117,7 +117,7 @@ def test_animate(client, served):
     assert media.open_video(both).frame_count == 6
     captions = [
         "The picture",
-        "The interpolated image, t = 0.50; it was animated",
+        "The interpolated image, t = 0.50: used",
         "Frame [1-6] of",
         "Where the frame's",
     ]

@@ -271,7 +271,7 @@ def test_two_pictures_are_interpolated_and_the_slider_shows_any_moment(page: Pag
     for _ in range(20):
         page.keyboard.press("ArrowRight")
     expect(moment).not_to_have_attribute("src", before or "")
-    page.get_by_role("button", name="Keypoints and their paths").click()
+    page.get_by_role("button", name="Body points and their paths").click()
     expect(page.locator(".mc-keypoints")).to_have_attribute("aria-label", re.compile("groups of 5 keypoints"))
     page.get_by_role("button", name="What the networks see").click()
     page.get_by_role("button", name="Export").first.click()
@@ -320,7 +320,7 @@ def test_compare_has_a_slider_between_the_videos(page: Page, tmp_path: Path):
 
 def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
     go_to(page, "Models")
-    page.get_by_label("A folder on this computer").check()
+    page.get_by_label("A folder on the computer that runs this app").check()
     page.get_by_label("Folder, or name on the Hub").fill("/nowhere")
     page.locator("#models-load").click()
     expect(page.get_by_text("there is no such folder")).to_be_visible()
@@ -332,11 +332,11 @@ def test_a_model_that_is_not_there_is_refused_with_a_message(page: Page):
 def test_t_is_shown_where_an_interpolated_image_is_animated(page: Page):
     page.get_by_role("button", name="Options").locator("visible=true").click()
     page.get_by_role("button", name="Interpolated image").click()
-    t = page.get_by_label("number input for Time t of the interpolated image").locator("visible=true")
+    t = page.get_by_label("number input for Moment t of the interpolated image").locator("visible=true")
     expect(page.get_by_label("The picture itself")).to_be_checked()
     expect(page.get_by_label("The model chooses")).to_have_count(0)  # its selector is not trained
     expect(t).to_have_count(0)
-    page.get_by_label("An interpolated image, at a time t").check()
+    page.get_by_label("An interpolated image, at a moment t").check()
     expect(t).to_have_count(1)
 
 

@@ -190,22 +190,22 @@ def test_the_frame_of_the_largest_displacement_is_explained(service):
     driving = next(iter(media.open_video(SILENT)))  # the key frame of both
     assert np.abs(between.astype(int) - pipeline.interpolate(PICTURE, driving, [0.5]).images[0]).max() <= 2
     assert origins.shape == result.shape
-    assert texts[1].endswith("it was animated")
+    assert texts[1].endswith(": used")
     assert sum(why.shares.values()) == pytest.approx(1, abs=0.02)
     assert why.difference > 0
 
 
 def test_where_the_picture_itself_is_animated_a_frame_is_explained_all_the_same(service):
     update = last(service.animate(PICTURE, SILENT, replace(SHORT, selector="none", longest=0.08), Stop()))
-    assert update.result.sentences[0] == "The picture itself was animated, without an interpolated image."
-    assert update.result.used[1][1] == "The interpolated image, t = 0.50; it was not needed"
+    assert update.result.sentences[0].startswith("Made straight from the picture, without an interpolated image")
+    assert update.result.used[1][1] == "The interpolated image, t = 0.50: tried, not used"
 
 
 def test_inputs_are_looked_at_before_a_run(tmp_path, variant_pipeline, service):
     seen = service.check(PICTURE, DRIVING, SHORT)
     assert seen.works
     assert seen.limbs == (None, None)  # a model that does not look for people
-    assert seen.sentences[0].startswith("The video: 2.0 s, 256 x 256, with sound")
+    assert seen.sentences[0].startswith("The video: 2.0 s, 256 x 256 pixels, with sound")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
     seen = service.check(PICTURE, str(cut), SHORT)
@@ -348,7 +348,8 @@ def test_exports(service, tmp_path):
 
 
 @each_case(
-    ("variant", "second"), [("v2", "By the full method (v2)"), ("tpsmm", "From the interpolated image at t = 0.50")]
+    ("variant", "second"),
+    [("v2", "With a helper picture, where it helps"), ("tpsmm", "With a helper picture, t = 0.50")],
 )
 def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
     service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
@@ -356,7 +357,7 @@ def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline
     for update, videos, both in service.compare(PICTURE, DRIVING, SHORT, Stop()):
         done.append((update.video, update.done))
         if both is not None:
-            assert [name for _, name in videos] == ["Straight from the picture (tpsmm)", second]
+            assert [name for _, name in videos] == ["Straight from the picture", second]
             if variant == "tpsmm":  # the other one's selector may find that no hop is best
                 plain, hop = (np.stack(list(media.open_video(path))).astype(int) for path, _ in videos)
                 assert np.abs(plain - hop).mean() > 0.5

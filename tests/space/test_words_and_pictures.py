@@ -38,21 +38,27 @@ def moments(*runs: tuple[int, float, float]) -> list[Moment]:
 
 
 def explained(**given) -> Explanation:
-    rest = {"t": 0.5, "used": True, "difference": 0.05, "shares": {"the picture": 0.9, "painted": 0.1}, "folded": 0.0}
+    rest = {
+        "t": 0.5,
+        "used": True,
+        "difference": 0.05,
+        "shares": {"Green: taken from your picture": 0.9, "Pink: made up": 0.1},
+        "folded": 0.0,
+    }
     return Explanation(**{"displacements": [0.1, 0.6], "index": 1, "pictures": [], "missed": 0.0, **rest, **given})
 
 
 def test_a_run_is_told_in_sentences():
     sentences = diagnosis(moments((30, 0, 0.1), (20, 0.5, 0.6), (10, 0, 0.1)), 10, explained())
     assert sentences == [
-        "The interpolated image at t = 0.50 was animated in 20 of 60 frames.",
-        "At 0.1 s the pose is farthest from the picture's: points on the body are moved by 30 % of the width on average, and "
-        "from the interpolated image at t = 0.50 by 15 %.",
-        "Made from that image and straight from the picture, the frames differ by 5.0 % of the range of colours where "
-        "something moved.",
-        "The frame's pixels come from: 90 % the picture, 10 % painted.",
+        "Made by way of an interpolated image (a helper picture that the model makes between the two poses) at t = 0.50 in 20 "
+        "of 60 frames.",
+        "The largest movement is at 0.1 s: on average, points of the body move by 30 % of the picture's width, from the "
+        "interpolated image by 15 %.",
+        "With and without the interpolated image this frame differs by 5.0 % in its colours.",
+        "Green: taken from your picture (90 %). Pink: made up (10 %). No colour: the picture, unchanged.",
     ]
-    assert diagnosis(moments((1, 0, 0.1)), 25, explained())[0].startswith("The picture itself was animated")
+    assert diagnosis(moments((1, 0, 0.1)), 25, explained())[0].startswith("Made straight from the picture")
 
 
 @each_case(
@@ -127,7 +133,8 @@ def test_examples_are_all_there_small_and_named():
     assert len(examples.movements) >= 5
     for item in items:
         assert item.path.is_file()
-        assert Path(item.thumbnail.removeprefix("gradio_api/file=")).is_file()
+        height, width, _ = media.load_image(item.thumbnail.removeprefix("gradio_api/file=")).shape
+        assert height == width  # one whole picture or frame
         assert len(item.title) >= 7
     assert sum(path.stat().st_size for path in EXAMPLES.rglob("*") if path.is_file()) < 1_250_000
     assert min(media.load_image(picture.path).shape[0] for picture in examples.pictures) >= 256
