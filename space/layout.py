@@ -170,7 +170,7 @@ def _animate(
             gr.HTML('<p id="animate-warning" role="alert" hidden></p>', padding=False, elem_classes="mc-warning")
             with gr.Row(elem_classes="mc-close"):
                 mode = gr.Dropdown(
-                    _of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion", min_width=130
+                    _of_shipped(MODES, OF_SHIPPED.modes), value=AnimationSettings.mode, label="Motion", min_width=260
                 )
                 strength = gr.Slider(
                     0, STRONGEST, AnimationSettings.strength, step=0.05, label="Strength", min_width=130

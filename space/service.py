@@ -260,7 +260,7 @@ class Service:
                     rate,
                     diagnosis(moments, rate, why),
                     _written(made.path.with_suffix(".json"), [asdict(moment) for moment in moments]),
-                    f"{width} x {height}, {rate:.3g} frames a second",
+                    f"{width} x {height} pixels, {rate:.3g} frames a second",
                 ),
             )
 

@@ -37,9 +37,10 @@ def diagnosis(moments: Sequence[Moment], rate: float, explained: Explanation) ->
 
 def _one_frame(made: Explanation, rate: float) -> Iterator[str]:
     moved = 50 * made.displacements[made.index]  # per cent of the width
+    rest = f", from the interpolated image by {moved * (1 - made.t):.0f} %" if made.used else ""
     yield (
         f"The largest movement is at {made.index / rate:.1f} s: on average, points of the body move by {moved:.0f} % of the "
-        f"picture's width, from the interpolated image by {moved * (1 - made.t):.0f} %."
+        f"picture's width{rest}."
     )
     if made.difference < SEEN:
         yield "With and without the interpolated image this frame looks nearly the same: both ways are equally good."

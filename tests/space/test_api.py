@@ -126,7 +126,7 @@ def test_animate(client, served):
     assert timeline.startswith("<figure")
     assert "t = 0.50" in diagnosis
     assert len(json.loads(Path(records).read_text())) == 6
-    assert "Done: 6 frames. 448 x 448, 25 frames a second." in progress
+    assert "Done: 6 frames. 448 x 448 pixels, 25 frames a second." in progress
     assert any(re.search(r"[1-5] of 6 frames", str(output[-1])) for output in job.outputs())
     assert_settled(served)
 
@@ -155,7 +155,7 @@ def test_preview_and_describe(client):
     assert media.load_image(picture).shape == (448, 448, 3)
     assert words == "all of the 448 x 448 picture, as 128 x 128"
     told = client.predict(handle_file(DRIVING), start=0, end=1, longest=10, api_name="/describe")
-    assert told == "2.0 s, 256 x 256, with sound; 1.0 s of it is used: 25 frames."
+    assert told == "2.0 s, 256 x 256 pixels, with sound; 1.0 s of it is used: 25 frames."
 
 
 def test_the_check_says_what_is_found_and_what_cannot_work(client, tmp_path):

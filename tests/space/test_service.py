@@ -144,7 +144,10 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
         result = update.result
         about = media.open_video(result.video)
         assert (about.frame_count, about.has_audio, about.size) == (3, True, (448, 448))  # the picture's
-        assert (result.video.name, result.about) == ("green-sweater-dancing.mp4", "448 x 448, 25 frames a second")
+        assert (result.video.name, result.about) == (
+            "green-sweater-dancing.mp4",
+            "448 x 448 pixels, 25 frames a second",
+        )
         both = media.open_video(result.comparison)
         assert (both.frame_count, both.has_audio) == (3, True)
         assert both.size[1] > 2.5 * both.size[0] * 0.8  # three beside each other, under captions
