@@ -206,7 +206,7 @@ def test_a_gif_is_a_driving_video(page: Page, tmp_path: Path):
     frames = [Image.fromarray(frame) for frame in list(media.open_video(SILENT))[:10]]
     frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:], duration=40)
     page.locator("input[type=file][accept*=gif]").first.set_input_files(tmp_path / "moves.gif")
-    expect(page.locator("#animate-check")).to_contain_text("0.4 s, 256 x 256, without sound")
+    expect(page.locator("#animate-check")).to_contain_text("0.4 s, 256 x 256 pixels, without sound")
 
 
 def test_a_camera_s_recording_is_a_driving_video(page: Page):

@@ -318,7 +318,7 @@ def test_preview_and_description(service):
     assert words == "all of the 448 x 448 picture, as 128 x 128"
     assert service.preview(PICTURE, Choices(crop="subject"))[0].shape == (448, 448, 3)
     text = service.describe(DRIVING, Choices(longest=1))
-    assert text == "2.0 s, 256 x 256, with sound; 1.0 s of it is used: 25 frames."
+    assert text == "2.0 s, 256 x 256 pixels, with sound; 1.0 s of it is used: 25 frames."
     assert "all of it is used: 50 frames" in service.describe(SILENT, Choices())
 
 
