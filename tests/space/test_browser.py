@@ -120,7 +120,7 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page, tmp_path
     assert video.evaluate("video => video.duration") == pytest.approx(1.0, abs=0.1)
     video.evaluate("video => { video.muted = true; return video.play() }")
     page.wait_for_function("() => document.querySelector('#animate-result video').currentTime > 0")
-    expect(page.locator("#animate-diagnosis")).to_contain_text("pixels come from")
+    expect(page.locator("#animate-diagnosis")).to_contain_text("taken from your picture")
     expect(page.locator("#animate-how img")).to_have_count(4)
     expect(page.locator(".mc-timeline")).to_have_attribute("aria-label", re.compile("from the picture's over 1.0 s"))
     expect(page.locator("#animate-files")).to_contain_text(re.compile(r"black-top-dancing\s*\.mp4"))
@@ -280,12 +280,15 @@ def test_two_pictures_are_interpolated_and_the_slider_shows_any_moment(page: Pag
     picture_of(page, "interpolated", tmp_path)
 
 
-def test_broken_files_are_refused_with_a_message(page: Page, tmp_path: Path):
+def test_a_broken_video_is_refused_with_a_message(page: Page, tmp_path: Path):
     text, words = bad_videos(tmp_path)["text as mp4"]
     page.get_by_label("Clear").locator("visible=true").last.click()
     page.locator("input[type=file][accept*=video]").first.set_input_files(text)
     expect(page.locator("#animate-warning")).to_contain_text(words)
     picture_of(page, "refused", tmp_path)
+
+
+def test_a_huge_picture_is_refused_with_a_message(page: Page, tmp_path: Path):
     huge, words = bad_pictures(tmp_path)["100 megapixels"]
     page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
     page.locator("input[type=file][accept*=image]").first.set_input_files(huge)
