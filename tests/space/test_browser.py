@@ -272,7 +272,7 @@ def test_two_pictures_are_interpolated_and_the_slider_shows_any_moment(page: Pag
         page.keyboard.press("ArrowRight")
     expect(moment).not_to_have_attribute("src", before or "")
     page.get_by_role("button", name="Body points and their paths").click()
-    expect(page.locator(".mc-keypoints")).to_have_attribute("aria-label", re.compile("groups of 5 keypoints"))
+    expect(page.locator(".mc-keypoints")).to_have_attribute("aria-label", re.compile("groups of 5 body points"))
     page.get_by_role("button", name="What the networks see").click()
     page.get_by_role("button", name="Export").first.click()
     page.locator("#interpolate-export").click()
