@@ -25,13 +25,12 @@ from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.settings import Strategy, Variant
 
-from .ablation_choices import best_fixed, check_comparable, oracle, with_second_detector
+from .ablation_choices import best_fixed, check_comparable, oracle
 from .ablation_plots import plot_all
 from .ablation_table import PUBLISHED, Scores, rows_of, tables
 from .contact_sheet import contact_sheet
 from .options import load_pipeline, open_instruments
 from .pair_scores import score_pairs
-from .pairs.report import PairReport
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import Pair, read_pairs
 from .runs import write_json
@@ -159,26 +158,21 @@ def score(ablation: Ablation, name: str, choice: Choice = None) -> None:
     pipeline = None if name == COPY else load_pipeline(str(scored_pipeline(ablation, name, variant)))
     pairs = pairs_of(ablation)
 
-    def scored(detector: str | None, embedder: str | None, interpolation: bool) -> PairReport:
-        return score_pairs(
-            pipeline,
-            ablation.data,
-            ablation.split,
-            pairs,
-            *open_instruments(detector, embedder, "cpu"),
-            batch=ablation.batch,
-            interpolation=interpolation,
-            strategy=choice if isinstance(choice, str) else None,
-            t=choice if isinstance(choice, float) else None,
-            image_size=ablation.image_size if pipeline is None else None,
-            detector_size=ablation.detector_size,
-            cache=ablation.output / "cache",
-        )
-
-    between = ablation.interpolation and pipeline is not None and choice in (None, ablation.strategies[0])
-    report = scored(ablation.detector, ablation.embedder, between)
-    if ablation.second_detector is not None:
-        report = with_second_detector(report, scored(ablation.second_detector, None, False))
+    report = score_pairs(
+        pipeline,
+        ablation.data,
+        ablation.split,
+        pairs,
+        *open_instruments(ablation.detector, ablation.embedder, "cpu"),
+        batch=ablation.batch,
+        interpolation=ablation.interpolation and pipeline is not None and choice in (None, ablation.strategies[0]),
+        strategy=choice if isinstance(choice, str) else None,
+        t=choice if isinstance(choice, float) else None,
+        image_size=ablation.image_size if pipeline is None else None,
+        detector_size=ablation.detector_size,
+        cache=ablation.output / "cache",
+        second_detector=open_instruments(ablation.second_detector, None, "cpu")[0],
+    )
     write_json(target, report.as_json() | {"training": _training(pipeline_of(ablation, name).parent)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,8 @@ import numpy as np
 from motion_core.errors import InputError
 
 from .ablation_table import Scores
-from .pairs.report import PairReport
 
-SECOND = ("akd_percent", "missing", "to_find", "mkr")  # of the second detector, with "_second" after their names
 _COMMON = ("pairs_digest", "detector", "embedder", "detector_size", "split")  # of what rows say about themselves
-
-
-def with_second_detector(report: PairReport, second: PairReport) -> PairReport:
-    """A report with another detector's figures of the same results beside its own."""
-    columns = {f"{name}_second": second.rows[name] for name in SECOND if name in second.rows}
-    about = report.about | {"second_detector": second.about.get("detector")}
-    return replace(report, rows=report.rows.assign(**columns), about=about)
 
 
 def oracle(at: Mapping[float, Scores], label: str, name: str) -> Scores:

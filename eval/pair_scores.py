@@ -11,10 +11,12 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from motion_core import MotionInterpPipeline
@@ -32,7 +34,7 @@ from .options import add_animation, add_data, add_device, add_instruments, load_
 from .pairs.exact_flow import ExactFlows
 from .pairs.frames import PairFrames, open_clips, read_frames, shown
 from .pairs.model import Background, PairModel, copied, pair_settings
-from .pairs.records import between_record, pair_record, tables
+from .pairs.records import between_record, pair_record, result_record, tables
 from .pairs.report import PairReport
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import Pair, read_pairs
@@ -40,6 +42,7 @@ from .runs import write_json
 from .similarity import Similarity
 
 COPY = "copy"
+SECOND = ("akd_percent", "mkr", "missing", "to_find")  # figures of a second detector
 
 
 def score_pairs(
@@ -58,6 +61,7 @@ def score_pairs(
     background: Background = "auto",
     detector_size: int | None = None,
     cache: str | Path | None = None,
+    second_detector: LandmarkDetector | None = None,
 ) -> PairReport:
     """Measure what a model makes of pairs of frames.
 
@@ -72,6 +76,7 @@ def score_pairs(
         strategy, t, background: as in `eval.reconstruct`.
         detector_size: bring the longer side of all images to this for the detector and the embedder; None is as they are.
         cache: a folder that keeps what these find in real frames, for other runs.
+        second_detector: whose figures stand beside the first one's in the rows, with "_second" after their names.
 
     Raises:
         InputError: something given cannot be used; nothing is measured then.
@@ -93,7 +98,9 @@ def score_pairs(
     clips = open_clips(root, split, pairs)
     flows = ExactFlows(root, split, clips)
 
+    second = None if second_detector is None else CachedDetector(second_detector, detector_size, folder)
     rows: list[Record] = []
+    others: list[Record] = []
     between: list[Record] = []
     read = tqdm(read_frames(clips, pairs, size), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty())
     for numbered in _in_batches(read, batch):
@@ -110,6 +117,9 @@ def score_pairs(
                 if cached_embedder is not None:
                     cached_embedder.embed(image, keep=True)
             rows.append({"pair": place} | pair_record(frames, result, flows.of(frames.pair), instruments))
+            if second is not None:
+                second.landmarks(frames.driving, keep=True)
+                others.append({"pair": place} | result_record("", frames, result, None, Instruments(detector=second)))
 
         # 3. The interpolated images
         if model is not None and moved is not None and interpolation:
@@ -131,7 +141,16 @@ def score_pairs(
         "seconds": round(time.perf_counter() - began, 3),
         "version": __version__,
     }
-    return PairReport(*tables(rows, between), about)
+    report = PairReport(*tables(rows, between), about)
+    return report if second is None else _with_second(report, second, others)
+
+
+def _with_second(report: PairReport, detector: CachedDetector, records: Sequence[Record]) -> PairReport:
+    """The report with another detector's figures of the same results beside its own."""
+    own = pd.DataFrame(records).set_index("pair")
+    columns = {f"{name}_second": own[name] for name in SECOND}
+    about = report.about | {"second_detector": f"{detector.name}, {detector.version}"}
+    return replace(report, rows=report.rows.assign(**columns), about=about)
 
 
 def _size(given: int | tuple[int, int] | None) -> tuple[int, int] | None:

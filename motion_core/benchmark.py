@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import media
+from .backends.nearness import psnr
 from .framing import place_in, to_network
 from .hardware import describe_processor, synchronize
 from .pipeline import MotionInterpPipeline
@@ -71,7 +72,7 @@ class Measurement:
         return 2 * self.frame_gmacs / self.frame.processor
 
 
-class _Contestant:
+class Contestant:
     """A pipeline in one dtype and backend, with a source."""
 
     def __init__(self, pipeline: MotionInterpPipeline, backend: Backend, image: Tensor) -> None:
@@ -126,7 +127,7 @@ def measure(
         each
         for pipeline in map(load, dtypes)
         for backend in _different(pipeline, backends)
-        for each in [_Contestant(pipeline, backend, image)]
+        for each in [Contestant(pipeline, backend, image)]
     ]
     pictures = [torch.cat([each.frame(frame[None]) for frame in frames]).cpu() for each in contestants]
     driving_frames = frames[-1 - torch.arange(batch) % len(frames)]  # (B, 3, H, W)
@@ -157,8 +158,8 @@ def measure(
                 statistics.median(ratios),
                 gmacs[each.dtype],
                 ceilings[each.dtype],
-                None if number == eager else _psnr(pictures[number], pictures[eager]),
-                None if number == 0 else _psnr(pictures[number], pictures[0]),
+                None if number == eager else psnr(pictures[number], pictures[eager]),
+                None if number == 0 else psnr(pictures[number], pictures[0]),
             )
         )
     return results
@@ -231,7 +232,7 @@ def report(results: Sequence[Measurement], device: torch.device, size: tuple[int
 
 
 def _times(
-    contestants: Sequence[_Contestant], driving: Tensor, rounds: int
+    contestants: Sequence[Contestant], driving: Tensor, rounds: int
 ) -> tuple[list[dict[str, list[Duration]]], dict[torch.dtype, float]]:
     """Of each contestant, by name, the durations of all rounds; and the ceiling of each dtype in GFLOP/s."""
     work = [each.work(driving) for each in contestants]
@@ -308,8 +309,3 @@ def _median(durations: Sequence[Duration], frames: int) -> Duration:
         statistics.median(each.processor for each in durations) / frames,
         statistics.median(each.clock for each in durations) / frames,
     )
-
-
-def _psnr(frames: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio of images in [0, 1], in dB."""
-    return float(-10 * torch.log10((frames - reference).square().mean().clamp_min(1e-12)))

@@ -11,19 +11,19 @@ import copy
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from . import demo, media
-from .benchmark import seconds_of
+from .backends.nearness import psnr
+from .benchmark import Contestant, seconds_of
 from .command_line import CommandParser
 from .errors import InputError
 from .hardware import DTYPES, choose_device
 from .networks.tpsmm.blocks import Down, Residual, Same, Up
 from .pipeline import MotionInterpPipeline
-from .structures import Keypoints
 
 HEAD = (
     "| model | dtype | compiled | batch | ms a frame | frames/s | dB from the processor's fp32 |",
@@ -41,21 +41,6 @@ def compile_blocks(pipeline: MotionInterpPipeline, backend: str = "inductor") ->
         for module in network.modules():
             if isinstance(module, Same | Down | Up | Residual):
                 module.compile(backend=backend)
-
-
-def animator(pipeline: MotionInterpPipeline, source: Tensor, batch: int) -> Callable[[Tensor], Tensor]:
-    """A function from driving frames ``(T, 3, H, W)`` in [0, 1] to frames of a source ``(1, 3, H, W)``, so many at once."""
-    method, device = pipeline.method, pipeline.device
-    encoded = method.encode(source.to(device))
-
-    def animate(frames: Tensor) -> Tensor:
-        made = []
-        for part in frames.split(batch):
-            poses = Keypoints(method.detector(part.to(device)).points)
-            made.append(method.generate([encoded], poses, [None], poses.points.new_zeros(len(part))).image)
-        return torch.cat(made)
-
-    return animate
 
 
 @torch.inference_mode()
@@ -79,7 +64,7 @@ def rows(
     """
     source = media.to_float(demo.source_picture(size)[None])
     driving = media.to_float(np.stack(demo.driving_frames(100, size)[: max(batches)]))
-    wanted = animator(load(), source, 1)(driving[:1])
+    wanted = Contestant(load(), "eager", source).frame(driving[:1])
     lines = []
     for dtype in dtypes:
         for compiler in compilers:
@@ -87,15 +72,15 @@ def rows(
             if compiler is not None:
                 compile_blocks(pipeline, compiler)
             pipeline.to(device, DTYPES[dtype], silence_dtype_warnings=True)
+            contestant = Contestant(pipeline, "eager", source)  # what there is on every device
             for batch in batches:
-                animate, frames = animator(pipeline, source, batch), driving[:batch].to(device)
-                made = animate(frames)  # warms up, and compiles
-                seconds = statistics.median(seconds_of(lambda: animate(frames), device) for _ in range(rounds)) / batch  # noqa: B023
-                error = (made[:1].cpu() - wanted).square().mean().clamp_min(1e-12)
+                animate = partial(contestant.frame, driving[:batch].to(device))
+                near = psnr(animate()[:1].cpu(), wanted)  # warms up, and compiles
+                seconds = statistics.median(seconds_of(animate, device) for _ in range(rounds)) / batch
                 compiled = "no" if compiler is None else compiler
                 lines.append(
                     f"| {name} | {dtype} | {compiled} | {batch} | {1e3 * seconds:.1f} | {1 / seconds:.1f} | "
-                    f"{float(-10 * torch.log10(error)):.1f} |"
+                    f"{near:.1f} |"
                 )
     return lines
 
@@ -124,13 +109,8 @@ def _print_table(options: argparse.Namespace) -> None:
     print(f"{hardware}, torch {torch.__version__}, {options.size} x {options.size}\n")
     print("\n".join(HEAD))
 
-    def published() -> MotionInterpPipeline:
-        pipeline = demo.random_pipeline(widths, options.size)
-        pipeline.backend = "eager"  # what there is on every device
-        return pipeline
-
     people = MotionInterpPipeline.from_pretrained()
-    for line in rows(what, published, *given, compilers):
+    for line in rows(what, lambda: demo.random_pipeline(widths, options.size), *given, compilers):
         print(line)
     for line in rows("people", lambda: copy.deepcopy(people), *given, [None]):
         print(line)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from .errors import InputError
@@ -48,7 +51,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def describe_processor() -> str:
     """Its name, as far as torch knows it, and what it has for narrow numbers."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    capabilities = _capabilities()
     names = [name for name in ("avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8") if capabilities.get(name)]
     return f"{capabilities.get('cpu_name', 'a processor')} with {', '.join(names) or 'fp32 only'}"
 
@@ -64,9 +67,13 @@ def has_int8() -> bool:
 
 
 def _processor_has(*names: str) -> bool:
-    """Whether it has one of these instruction sets, as far as torch can tell: before 2.10 it cannot."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name, False) for name in names)
+    """Whether it has one of these instruction sets, as far as torch can tell."""
+    return any(_capabilities().get(name, False) for name in names)
+
+
+def _capabilities() -> Mapping[str, Any]:
+    """What torch knows of the processor; before 2.10 that is nothing."""
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
 
 def synchronize(device: torch.device) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from .networks.layered.backbone import layered_source
 from .networks.layered.composition import compose
 from .networks.layered.layer_painter import LayerPainter
 from .networks.layered.layout_network import LayoutNetwork
-from .networks.layered.person_detector import PersonDetector
+from .networks.layered.person_detector import PersonDetector, whole_region
 from .networks.tpsmm.dense_motion import DenseMotionNetwork
 from .networks.tpsmm.image_generator import ImageGenerator
 from .networks.tpsmm.keypoint_detector import KeypointDetector
@@ -180,12 +179,6 @@ class LayeredFrameGraph(nn.Module):
     ) -> Tensor:
         source = LayeredSource(Keypoints(points), image, small_image, parts, capsules, scene, part_colours)
         return self.painter(compose(source, self.layout(source, Keypoints(pose)), everywhere=True))
-
-
-def whole_region(image: Tensor) -> Tensor:
-    """Where to look for a person first: all of an image ``(1, 3, H, W)``, ``(1, 4)``."""
-    height, width = image.shape[-2:]
-    return torch.tensor([[(width - 1) / 2, (height - 1) / 2, max(height, width) / 2, 0.0]])
 
 
 def _looked(find: nn.Module, image: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -259,12 +259,27 @@ class LayeredView:
 
 def joined(values: Sequence[Any]) -> Any:
     """Values of one of these types as one of their batches together; what is no tensor is as in the first."""
+    return _by_tensor(lambda parts: torch.cat(list(parts)), values)
+
+
+def first_samples(value: Any, count: int) -> Any:
+    """The first samples of a value of one of these types."""
+    return _by_tensor(lambda parts: parts[0][:count], [value])
+
+
+def swapped_halves(value: Any) -> Any:
+    """A value of one of these types with the halves of its batch exchanged."""
+    return _by_tensor(lambda parts: torch.cat(parts[0].chunk(2)[::-1]), [value])
+
+
+def _by_tensor(make: Callable[[Sequence[Tensor]], Tensor], values: Sequence[Any]) -> Any:
+    """A value like the first, with each tensor made of those that the values have there."""
     first = values[0]
     if isinstance(first, Tensor):
-        return torch.cat(list(values))
+        return make(values)
     if is_dataclass(first) and not isinstance(first, type):
-        parts = {part.name: joined([getattr(value, part.name) for value in values]) for part in fields(first)}
+        parts = {part.name: _by_tensor(make, [getattr(value, part.name) for value in values]) for part in fields(first)}
         return replace(first, **parts)
     if isinstance(first, tuple):
-        return tuple(joined(parts) for parts in zip(*values, strict=True))
+        return tuple(_by_tensor(make, parts) for parts in zip(*values, strict=True))
     return first

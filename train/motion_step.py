@@ -13,14 +13,20 @@ The backward direction takes the complementary time, so that both interpolated i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from motion_core.interpolation import candidate_times
-from motion_core.structures import EncodedSource, Keypoints, SourceFeatures
+from motion_core.structures import (
+    EncodedSource,
+    Keypoints,
+    SourceFeatures,
+    first_samples,
+    joined,
+    swapped_halves,
+)
 from motion_core.transfer import Generated, MotionTransfer, displacement
 
 from . import losses
@@ -67,16 +73,6 @@ class _Ways:
     background: Tensor | None  # (N, 3, 3)
     vgg: tuple[Tensor, ...]  # of the targets
 
-    def first(self, count: int) -> _Ways:
-        """The first `count` of them."""
-        return _Ways(
-            _rows(self.source, count),
-            _rows(self.target, count),
-            _rows(self.pose, count),
-            _rows(self.background, count),
-            _rows(self.vgg, count),
-        )
-
 
 class MotionStep(nn.Module):
     """Called with a batch of pairs and the phase of the training; the networks alone are its parameters.
@@ -118,7 +114,7 @@ class MotionStep(nn.Module):
         t = torch.zeros(len(batch["number"]), device=images[0].device)  # (B,)
         rest, scores = t, None
         if self.config.variant != "tpsmm":
-            t, rest, scores = self._preferred(forward, ways.first(len(t)), drawn, phase)
+            t, rest, scores = self._preferred(forward, first_samples(ways, len(t)), drawn, phase)
 
         # 3. The images, made over the same pose in both directions, and their errors. At t = 0 the image animated is the
         # source itself, and the backward direction reaches that pose in one hop.
@@ -126,7 +122,7 @@ class MotionStep(nn.Module):
         generated, errors = self._generate(method, ways, times)
         if scores is not None:
             with torch.no_grad():
-                _, error = self._generate(forward, ways.first(len(t)), rest)
+                _, error = self._generate(forward, first_samples(ways, len(t)), rest)
             both = torch.stack((errors[: len(t)].detach(), error), dim=1)  # (B, 2): the preferred one, the other
             of_selector = {"ranking": losses.ranking_loss(scores, both)}
 
@@ -196,18 +192,16 @@ class MotionStep(nn.Module):
         transforms: tuple[Tensor, Tensor] | None,
     ) -> _Ways:
         """The ways of a batch of pairs; in one direction alone, the target's features have no gradient."""
-        points = [each.points for each in keypoints]
         if not self.bidirectional:
             source = method.encode(images[0], keypoints[0])
             with torch.no_grad():
                 target, vgg = method.encode(images[1], keypoints[1]).features, self._vgg(images[1])
             return _Ways(source, target, keypoints[1], None if transforms is None else transforms[0], vgg)
-        source = method.encode(torch.cat(images), Keypoints(torch.cat(points)))
+        source = method.encode(torch.cat(images), joined(keypoints))
         with torch.no_grad():
             vgg = self._vgg(torch.cat(images[::-1]))
-        turned = SourceFeatures(_swapped(source.image), tuple(_swapped(level) for level in source.features.pyramid))
         background = None if transforms is None else torch.cat(transforms)
-        return _Ways(source, turned, Keypoints(torch.cat(points[::-1])), background, vgg)
+        return _Ways(source, swapped_halves(source.features), swapped_halves(source.keypoints), background, vgg)
 
     def _generate(self, method: MotionTransfer, ways: _Ways, t: Tensor) -> tuple[Generated, Tensor]:
         """The sources animated over their interpolated images at times t ``(N,)``, and the errors ``(N,)``."""
@@ -251,22 +245,6 @@ class MotionStep(nn.Module):
             final = losses.structure_loss(keys[2], real_keys[1]) + losses.structure_loss(keys[3], real_keys[0])
             found["structure"] = hopped * losses.structure_consistency_loss(keys[0], keys[1]) + final / 2
         return found
-
-
-def _rows(values: Any, count: int) -> Any:
-    """The first `count` samples of tensors, and of what is made of them."""
-    if isinstance(values, Tensor):
-        return values[:count]
-    if isinstance(values, tuple):
-        return tuple(_rows(value, count) for value in values)
-    if is_dataclass(values) and not isinstance(values, type):
-        return replace(values, **{each.name: _rows(getattr(values, each.name), count) for each in fields(values)})
-    return values
-
-
-def _swapped(values: Tensor) -> Tensor:
-    """The halves of a batch, exchanged."""
-    return torch.cat(values.chunk(2)[::-1])
 
 
 def background_motion(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hardware import has_bfloat16_matrices
-from ..networks.tpsmm.blocks import NormReLU, Residual, Up, doubling_kernel
+from ..networks.tpsmm.blocks import BLOCKS, NormReLU, Residual, Up, block_kernel, doubling_kernel, instance_norm
 from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
@@ -20,7 +20,6 @@ from .winograd import OUTPUT, WinogradConvolution
 # of 512 channels on 64 x 64 takes 80 ms instead of 179 in fp32 and 90 in bf16, one of 256 on 128 x 128 96 instead of 177 and 90.
 WINOGRAD_CHANNELS = {torch.float32: 128, torch.bfloat16: 512}
 PIXELS_WORTH_DOUBLING = 16  # of a map; below, the larger kernel of the transposed convolution takes longer to read
-BLOCKS = {1: 4, 2: 2, 3: 2}  # output channels: side of the blocks in which pixels are computed together, as measured
 
 
 class PackedConvolution(nn.Module):
@@ -92,15 +91,11 @@ class BlockConvolution(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, side: int) -> None:
         super().__init__()
-        outputs, inputs, kernel, _ = weight.shape
-        blocks = weight.new_zeros(outputs, side, side, inputs, kernel + side - 1, kernel + side - 1)
-        for row in range(side):
-            for column in range(side):
-                blocks[:, row, column, :, row : row + kernel, column : column + kernel] = weight.detach()
+        padding = weight.shape[-1] // 2
         many = None if bias is None else bias.detach().repeat_interleave(side * side)
         self.side = side
-        self.blocks = PackedConvolution(blocks.flatten(0, 2), many, Geometry(side, kernel // 2))
-        self.single = PackedConvolution(weight, bias, Geometry(1, kernel // 2))
+        self.blocks = PackedConvolution(block_kernel(weight.detach(), side), many, Geometry(side, padding))
+        self.single = PackedConvolution(weight, bias, Geometry(1, padding))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] % self.side or x.shape[-1] % self.side:
@@ -120,12 +115,6 @@ class PackedNorm(nn.Module):
         if not 1 < pixels <= x.shape[1]:
             return self.norm(x)
         return F.relu_(instance_norm(x, self.norm.weight, self.norm.bias, self.norm.eps))
-
-
-def instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Instance normalisation of ``(B, C, H, W)`` with two pixels or more; BatchNorm is the same of a single sample."""
-    samples = [F.batch_norm(each, None, None, weight, bias, True, eps=eps) for each in x.split(1)]
-    return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 class PackedUp(nn.Module):

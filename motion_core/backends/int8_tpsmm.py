@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..structures import DenseMotion, EncodedSource, Keypoints, SourceFeatures
 from . import private_ops
+from .nearness import psnr
 from .packed_tpsmm import PackedTPSMM, UnwarpedView
 from .quantized import MeasuredResidual, QuantizedFeatures
 
@@ -57,13 +58,12 @@ class Int8TPSMM(PackedTPSMM):
         own = self._painted(views[0], measured)
         quantized = _each_block(measured, MeasuredResidual.quantized)
         wanted = torch.cat((own, self._painted(views[1], residual)))
-        error = (torch.cat([self._painted(view, quantized) for view in views]) - wanted).square().mean()
-        psnr = -10 * math.log10(max(float(error), 1e-12))
-        if psnr >= LEAST_PSNR:
+        near = psnr(torch.cat([self._painted(view, quantized) for view in views]), wanted)
+        if near >= LEAST_PSNR:
             return quantized
         logger.warning(
             "backend int8 computes this picture as packed: it would be %.1f dB from that, and %g are wanted",
-            psnr,
+            near,
             LEAST_PSNR,
         )
         return None

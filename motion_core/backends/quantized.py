@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..networks.tpsmm.blocks import instance_norm
 from ..structures import SourceFeatures
 from . import private_ops
-from .convolutions import PackedConvolution, PackedNorm, PackedResidual, instance_norm
+from .convolutions import PackedConvolution, PackedNorm, PackedResidual
 
 HEADROOM = 1.15  # activations may be larger by this than those of the pose that they are calibrated with
 _STEPS, _WEIGHT_STEPS = 255, 127

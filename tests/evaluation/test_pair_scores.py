@@ -144,6 +144,16 @@ def test_missing_joints_are_counted_and_what_is_not_defined_has_its_reason(clips
     assert f"AKD: not defined for 1 pairs: {NOBODY_MADE}" in report.table()
 
 
+def test_a_second_detector_s_figures_of_the_same_results_stand_beside_the_first_one_s(clips):
+    wanted = [pair(0, 1), pair(4, 1, 5.0, 3), pair(2, 0, 10.0, 4)]
+    both = score_pairs(None, clips, "test", wanted, Shade(), second_detector=Dots(), batch=2)
+    alone = score_pairs(None, clips, "test", wanted, Dots())
+    for name in ("akd_percent", "mkr", "missing", "to_find"):
+        pd.testing.assert_series_equal(both.rows[f"{name}_second"], alone.rows[name], check_names=False)
+    assert both.rows["akd_percent"][1] != alone.rows["akd_percent"][1], "the first one's are its own"
+    assert (both.about["detector"], both.about["second_detector"]) == ("shade, 1", "dots, 1")
+
+
 def test_means_and_standard_errors_are_those_of_each_quartile():
     values = {1: [1.0, 2.0, 6.0], 2: [4.0], 3: [math.nan, 5.0, 7.0], 4: [8.0, 8.0]}
     rows = pd.DataFrame([{"quartile": quartile, "l1": value} for quartile, given in values.items() for value in given])

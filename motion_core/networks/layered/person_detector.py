@@ -187,7 +187,7 @@ class PersonDetector(CoordinateModel):
 
         Who is not seen well is looked for in the turned picture as well.
         """
-        look = self._nearer(images, _whole(images))
+        look = self._nearer(images, whole_region(images))
         regions, scores = list(look.region.split(1)), list(look.score.split(1))
         for number in (look.quality < WELL_SEEN).nonzero().flatten().tolist():
             larger = self._larger(images[number : number + 1], look.region[number : number + 1])
@@ -218,7 +218,7 @@ class PersonDetector(CoordinateModel):
 
     def _turned(self, image: Tensor) -> tuple[Tensor, Tensor] | None:
         """Region ``(1, 4)`` and score ``(1,)`` of somebody who is not upright in a picture; None if upright is as good."""
-        ways = _whole(image).repeat(1 + len(QUARTERS), 1)
+        ways = whole_region(image).repeat(1 + len(QUARTERS), 1)
         ways[1:, 3] = ways.new_tensor(QUARTERS)
         second = self._nearer(image, ways)
         third = self._look(image, second.region)
@@ -250,7 +250,7 @@ class PersonDetector(CoordinateModel):
                 return self._look(
                     image, region[order.argmin(), None]
                 ).region  # nearer: the crop was larger than the person
-        return _whole(image)
+        return whole_region(image)
 
     def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
         """What there is in regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one."""
@@ -315,7 +315,7 @@ def _turns(region: Tensor) -> Tensor:
     return torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
 
 
-def _whole(images: Tensor) -> Tensor:
+def whole_region(images: Tensor) -> Tensor:
     """All of each picture, held as it is, ``(B, 4)``."""
     height, width = images.shape[-2:]
     region = ((width - 1) / 2, (height - 1) / 2, max(height, width) / 2, 0.0)

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PIXELS_WORTH_A_KERNEL = 1024
-BLOCKS = {1: 4, 3: 2}  # side of the blocks of pixels that a convolution with so few outputs computes together
+# Output channels of a convolution: side of the blocks in which pixels are computed together, as measured.
+BLOCKS = {1: 4, 2: 2, 3: 2}
 
 
 def conv(in_features: int, out_features: int, kernel_size: int) -> nn.Conv2d:
@@ -57,10 +58,15 @@ class NormReLU(nn.GroupNorm):
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled() and input.device.type == "cpu" and input[0, 0].numel() > 1:
             # Backwards, the channels_last GroupNorm takes five times as long as InstanceNorm2d with its copies; and that two to
-            # three times as long as BatchNorm2d, which has channels_last kernels and is the same function of a single sample.
-            samples = [F.batch_norm(x, None, None, self.weight, self.bias, True, eps=self.eps) for x in input.split(1)]
-            return F.relu_(torch.cat(samples))
+            # three times as long as BatchNorm2d, which has channels_last kernels.
+            return F.relu_(instance_norm(input, self.weight, self.bias, self.eps))
         return F.relu_(super().forward(input))
+
+
+def instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Instance normalisation of ``(B, C, H, W)`` with two pixels or more; BatchNorm is the same of a single sample."""
+    samples = [F.batch_norm(each, None, None, weight, bias, True, eps=eps) for each in x.split(1)]
+    return samples[0] if len(samples) == 1 else torch.cat(samples)
 
 
 class Same(nn.Module):
