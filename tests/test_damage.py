@@ -186,6 +186,23 @@ def test_two_recordings_joined_with_cat_are_one(tmp_path, caplog, begin):
     assert numbers(source.frames(30)) == list(range(30, 40))
 
 
+@each_case("name", ["a.mp4", "a.flv", "a.ts"])
+@each_case("stamp", ["pts", "dts"])
+def test_a_pause_of_a_day_is_damage(tmp_path, name, stamp):
+    """One picture of 30 that a damaged file shows a day later, alone or with all that follow: no day of repeated frames."""
+    path = files.write_video(tmp_path / name, 30)
+
+    def a_day_late(packet: av.Packet, number: int) -> av.Packet:
+        ticks = round(86400 / packet.time_base) if number >= 20 and (stamp == "dts" or number == 20) else 0
+        packet.pts, packet.dts = packet.pts + ticks, packet.dts + (ticks if stamp == "dts" else 0)
+        return packet
+
+    remuxed(path, a_day_late)
+    source = media.open_video(path)
+    assert source.frame_count in range(29, 40)
+    assert len(list(source)) == source.frame_count
+
+
 def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     first = files.write_video(tmp_path / "a.ts", 12)
     grey = [av.VideoFrame.from_ndarray(np.full((128, 96, 3), 100, np.uint8), format="rgb24") for _ in range(12)]

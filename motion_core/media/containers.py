@@ -129,6 +129,7 @@ class Packets:
 
     Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
     follows such a jump is moved so that it goes on where the part before ended; in others, pictures stamped an hour away.
+    A picture that a damaged file shows for longer than an hour, or an hour from when it is decoded, is not believed.
 
     Args:
         container: the open file, at its beginning.
@@ -148,11 +149,17 @@ class Packets:
         back, ahead = (_JUMP_BACK, _JUMP_AHEAD) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
         shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
         shift_of: dict[int, Fraction] = {}  # by stream, seconds
+        lasts: dict[int, int] = {}  # by stream, ticks of its last packet
         due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved
         for packet in packets:
             checked = may_jump or packet.stream.type == "video"
             if checked and packet.dts is not None and packet.time_base is not None:
                 index, time = packet.stream.index, packet.dts * packet.time_base
+                if packet.pts is not None and abs(packet.pts - packet.dts) * packet.time_base > _LONGEST_PAUSE:
+                    packet.pts = packet.dts
+                if (packet.duration or 0) * packet.time_base > _LONGEST_PAUSE:
+                    packet.duration = lasts.get(index, 0)
+                lasts[index] = packet.duration or 0
                 shift, wanted = shift_of.get(index, Fraction(0)), due.get(index, time)
                 if not -back <= time + shift - wanted <= ahead:
                     shift = _nearest(wanted - time, shifts)
@@ -160,7 +167,7 @@ class Packets:
                         shift = wanted - time
                         self.jumps.append(wanted)
                     shifts.add(shift)
-                shift_of[index], due[index] = shift, time + shift + (packet.duration or 0) * packet.time_base
+                shift_of[index], due[index] = shift, time + shift + lasts[index] * packet.time_base
                 ticks = round(shift / packet.time_base)
                 packet.dts += ticks
                 packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -329,8 +336,11 @@ def _missing(container: InputContainer, stream: VideoStream, found: _Found) -> s
     """Return which pictures are missing by the file's own word, or "" if it does not say so."""
     kind, count = container.format.name.split(",")[0], 0
     if kind == "mov":  # its index has the place of each picture
-        count = sum(entry.pos + entry.size > container.size for entry in stream.index_entries)
         stated = len(stream.index_entries)
+        if stated > container.size:  # not a byte for each
+            count = stated - found.count
+        else:
+            count = sum(entry.pos + entry.size > container.size for entry in stream.index_entries)
     elif kind == "avi" and stream.frames <= container.size // _AVI_HEAD:  # a larger number was not known when written
         count, stated = stream.frames - found.count, stream.frames
     elif kind == "matroska" and container.duration is not None:
