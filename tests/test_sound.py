@@ -15,7 +15,6 @@ from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
-from motion_core.media.sound_packets import _dated
 
 RATE, COUNT = 30, 45  # frames a second, frames
 BEEP = 0.5  # seconds after the first frame
@@ -306,21 +305,3 @@ def test_pictures_without_time_stamps_stay_in_sync_with_their_sound(tmp_path):
         assert any(packet.pts is None for packet in container.demux(video=0) if packet.size)
     out = render(driving, tmp_path / "out.mp4")
     assert abs(files.first_beep(out) - BEEP) < SYNC
-
-
-def test_packets_without_time_stamps_are_counted_from_those_beside_them():
-    def packets(*stamps: int | None) -> list[av.Packet]:
-        found = []
-        for stamp in stamps:
-            packet = av.Packet(b"sound")
-            packet.pts, packet.dts, packet.duration = stamp, None, 10
-            found.append(packet)
-        return found
-
-    def times(*stamps: int | None) -> list[int]:
-        return [start for start, _, _ in _dated(iter(packets(*stamps)))]
-
-    assert times(None, None, 50, None, 70, None) == [30, 40, 50, 60, 70, 80]
-    assert times(None, None) == [0, 10]
-    assert times(0, 999, 20, 30) == [0, 10, 20, 30]
-    assert times() == []

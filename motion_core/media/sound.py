@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, cast
@@ -22,14 +22,13 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import main_audio_stream, open_container
+from .containers import Packets, main_audio_stream, open_container
 from .decoding import ContainerReader
 from .paths import existing_file
-from .sound_packets import SoundPackets
 from .sources import VideoSource
 
 AudioSource = VideoSource | str | os.PathLike[str]
@@ -62,8 +61,9 @@ IN_MP4 = SoundCodecs(
 IN_MOV = replace(IN_MP4, container="mov")
 IN_WEBM = SoundCodecs({"opus": 0.08}, "libopus", (48000,))
 _BIT_RATE = 160_000
-# Seconds that sound may be from its time stamps; beyond, silence is put in or sound left out.
-_JITTER = Fraction(3, 100)
+_JITTER = Fraction(3, 100)  # seconds that time stamps may be off; beyond, there is a gap
+_STEP_BACK = Fraction(1, 10)  # seconds, FFmpeg's own bound
+_TICK = Fraction(1, 7_056_000)  # seconds, a whole number of which is a sample at 44.1 and 48 kHz
 _ENDLESS = Fraction(10**6)  # seconds of a file whose length is not known
 _IN_MEMORY = 2**23  # bytes
 _BLOCK = 1024  # samples; without a number, PyAV's resampler passes on what is of its kind, gaps and all
@@ -169,7 +169,7 @@ def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs 
     return None
 
 
-_Writing = Callable[[SoundPackets, OutputContainer, _Parts, SoundCodecs], None]
+_Writing = Callable[["_Track", OutputContainer, _Parts, SoundCodecs], None]
 
 
 def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path) -> Sound | None:
@@ -177,53 +177,130 @@ def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path
     with ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
         with open_container(wanted.path) as container:
-            track = main_audio_stream(container, wanted.path, wanted.number)
-            if track is None:
+            stream = main_audio_stream(container, wanted.path, wanted.number)
+            if stream is None:
                 return None
-            packets = SoundPackets(container, track, wanted.origin, can_seek=wanted.can_seek)
+            track = _Track(container, stream, wanted.origin, wanted.can_seek)
             with av.open(file, "w", format=codecs.container) as output:
-                write(packets, output, wanted.parts, codecs)
+                write(track, output, wanted.parts, codecs)
         file.seek(0)
         sound = Sound(file, wanted.length)
-        for complaint in packets.complaints():
-            logger.warning("%s: its sound %s", wanted.path, complaint)
+        for fault in track.faults():
+            logger.warning("%s: its sound %s", wanted.path, fault)
         opened.pop_all()  # the file is closed with the sound
         return sound
 
 
-def _copy(packets: SoundPackets, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
-    """Write the packets as they are. Raises InputError unless all can be decoded, and that as sound of one kind without gaps."""
-    track = packets.track
-    if track.codec_context.name not in codecs.copied:
-        raise InputError(f"{track.codec_context.name} cannot be copied")
-    if len(parts) > 1:
-        raise InputError("parts of it are left out")
-    early = Fraction(codecs.copied[track.codec_context.name])
-    target = output.add_stream_from_template(track)
+@dataclass
+class _Track:
+    """A sound track from a second before `origin` on, a time in the file, in seconds; that is time 0 of the output."""
+
+    container: InputContainer
+    stream: AudioStream
+    origin: Fraction
+    can_seek: bool  # whether a time stands for one place in the file
+    steps_back: int = 0
+    damaged: int = 0  # packets
+    broken_off: str = ""
+
+    def packets(self) -> Iterator[Packet]:
+        if self.can_seek and self.origin > 1:
+            with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
+                self.container.seek(round((self.origin - 1) / self.stream.time_base), stream=self.stream)
+        try:
+            for packet in Packets(self.container):  # of all tracks: where time stamps jump, they do so together
+                if packet.stream.index == self.stream.index and packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            self.broken_off = error.strerror or str(error)
+
+    def time(self, of: Packet | AudioFrame) -> Fraction | None:
+        """When it begins in the output, in seconds; None where that is not known."""
+        return None if of.pts is None else of.pts * (of.time_base or self.stream.time_base) - self.origin
+
+    def frames(self) -> Iterator[AudioFrame]:
+        """Decoded sound, whose time stamps are set: it follows on, also where they go back, but for gaps that they state."""
+        end, late = Fraction(0), Fraction(0)  # late: how much later than its time stamps say it is
+        for stamp, frame in _trusted((self.time(frame), frame) for frame in self._decoded()):
+            start = end if stamp is None else stamp + late
+            if end and start < end - _STEP_BACK:
+                self.steps_back += 1
+                start, late = end, late + end - start
+            elif stamp is not None and start > end + _JITTER:  # a gap: sound that is late catches up
+                late = max(Fraction(0), end - stamp)
+                start = stamp + late
+            elif end:
+                start = end
+            frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
+            end = start + Fraction(frame.samples, frame.sample_rate)
+            yield frame
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Packet by packet, so that damage ends with its packet."""
+        for packet in chain(self.packets(), (None,)):
+            try:
+                yield from self.stream.codec_context.decode(packet)
+            except av.FFmpegError as error:
+                logger.debug("damaged packet of sound: %s", error)
+                self.damaged += 1
+
+    def faults(self) -> list[str]:
+        """What was wrong so far, to be said after "its sound"."""
+        found = []
+        if self.steps_back:
+            found.append(f"has time stamps that go back ({self.steps_back} times), which were made to rise")
+        if self.damaged:
+            found.append(f"is silent where it is damaged ({self.damaged} packets)")
+        if self.broken_off:
+            found.append(f"is damaged and ends early: {self.broken_off}")
+        return found
+
+
+def _trusted(
+    stamped: Iterable[tuple[Fraction | None, AudioFrame]],
+) -> Iterator[tuple[Fraction | None, AudioFrame]]:
+    """Without the time stamps that are later than the next one."""
+    before: tuple[Fraction | None, AudioFrame] | None = None
+    for stamp, frame in stamped:
+        if before is not None:
+            late = None not in (before[0], stamp) and before[0] > stamp  # type: ignore[operator]
+            yield (None, before[1]) if late else before
+        before = stamp, frame
+    if before is not None:
+        yield before
+
+
+def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
+    """Write the packets as they are. Raises an error unless all can be decoded, and that as sound of one kind without gaps."""
+    codec = track.stream.codec_context
+    if codec.name not in codecs.copied or len(parts) > 1:
+        raise InputError(f"{codec.name} cannot be copied, or parts of it are left out")
+    target = output.add_stream_from_template(track.stream)
     kinds, end = set(), Fraction(0)
-    for packet in packets:
-        start, finish = packets.span(packet)
+    for packet in track.packets():
+        start, length = track.time(packet), (packet.duration or 0) * packet.time_base
+        if start is None or start > end + 1:  # seconds: more than decoders hold back
+            raise InputError("its time stamps jump, or are missing")
         if start >= parts[-1][1]:
             break
-        if finish > 0 or (early and finish > -early):
-            for frame in packets.decode(packet):
-                kinds.add(_kind(frame))
-                begin = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-                if begin > end + _JITTER:
-                    raise InputError(f"it has a gap at {float(begin):.2f} s")
-                end = begin + Fraction(frame.samples, frame.sample_rate)
-            if packets.damaged or len(kinds) > 1:
-                raise InputError("it is damaged, or changes its format")
-            packets.move(packet)
-            packet.stream = target
-            output.mux(packet)
+        if start < 0 and start + length <= -Fraction(codecs.copied[codec.name]):
+            continue
+        for frame in codec.decode(packet):
+            kinds.add(_kind(frame))
+            begin = track.time(frame)
+            if begin is None or begin > end + _JITTER or begin < end - _STEP_BACK or len(kinds) > 1:
+                raise InputError("it has gaps, or changes its format")
+            end = begin + Fraction(frame.samples, frame.sample_rate)
+        packet.pts = packet.dts = round(start / _TICK)
+        packet.duration, packet.time_base, packet.stream = round(length / _TICK), _TICK, target
+        output.mux(packet)
     if not kinds:
         raise InputError("it has no packets that can be decoded")
 
 
-def _encode(packets: SoundPackets, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
+def _encode(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
     """Write the sound encoded, with silence where there is none. Raises InputError if there is none at all."""
-    frames = _decoded(packets, parts[-1][1])
+    frames = takewhile(lambda frame: frame.pts * frame.time_base < parts[-1][1], track.frames())
     first = next(frames, None)
     if first is None:
         raise InputError("none of it can be decoded")
@@ -249,14 +326,6 @@ def _cut(blocks: Iterable[AudioFrame], parts: _Parts, rate: int) -> Iterator[Aud
             frame.sample_rate, frame.pts, frame.time_base = rate, count, Fraction(1, rate)
             yield frame
             count += frame.samples
-
-
-def _decoded(packets: SoundPackets, end: Fraction) -> Iterator[AudioFrame]:
-    for packet in packets:
-        if packets.span(packet)[0] >= end:
-            break
-        yield from packets.decode(packet)
-    yield from packets.decode(None)
 
 
 def _aligned(frames: Iterable[AudioFrame], rate: int, layout: str) -> Iterator[AudioFrame]:
