@@ -266,7 +266,7 @@ def media_lines(about: media.VideoSource) -> list[str]:
         sound = "with sound" if about.has_audio else "without sound"
         rate, seconds = float(about.frame_rate), float(about.duration)
         lines.append(f"{about.frame_count} frames, {rate:.3f} frames/s{variable}, {seconds:.2f} s, {sound}")
-    lines += [track.describe() for track in about.sound_tracks]
+    lines += about.sound_tracks
     if damage := about.describe_damage():
         lines.append(damage)
     return lines

@@ -203,7 +203,7 @@ def test_a_pause_of_a_day_is_damage(tmp_path, name, stamp):
     assert len(list(source)) == source.frame_count
 
 
-def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
+def test_another_size_in_the_middle_becomes_that_of_the_first(tmp_path):
     first = files.write_video(tmp_path / "a.ts", 12)
     grey = [av.VideoFrame.from_ndarray(np.full((128, 96, 3), 100, np.uint8), format="rgb24") for _ in range(12)]
     second = files.write_video(tmp_path / "b.ts", frames=grey, ticks=range(12, 24))
@@ -211,9 +211,7 @@ def test_another_size_in_the_middle_is_fitted_into_the_first(tmp_path):
     frames = list(media.open_video(tmp_path / "both.ts"))
     assert numbers(frames[:12]) == list(range(12))
     assert {frame.shape for frame in frames} == {(64, 96, 3)}
-    assert np.abs(frames[-1][:, 24:72].astype(int) - 100).max() <= 3
-    assert (frames[-1][:, :24] == 255).all()
-    assert (frames[-1][:, 72:] == 255).all()
+    assert np.abs(frames[-1].astype(int) - 100).max() <= 3
 
 
 @each_case(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])

@@ -279,7 +279,7 @@ def test_the_default_track_is_taken_or_the_one_that_is_asked_for(tmp_path):
     for track, beep in ((None, BEEP), (0, 1.2), (1, BEEP)):
         out = render(driving, tmp_path / "out.mp4", audio_track=track)
         assert abs(files.first_beep(out) - beep) < SYNC
-    tracks = [track.describe() for track in media.open_video(driving).sound_tracks]
+    tracks = media.open_video(driving).sound_tracks
     assert tracks == ["sound track 0: aac, deu, Comments", "sound track 1: aac, deu, Comments (default)"]
     for number, known in ((2, "0 to 1"), (-1, "0 to 1")):
         with pytest.raises(

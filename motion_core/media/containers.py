@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -30,7 +30,9 @@ _SAME_JUMP = Fraction(1, 2)  # seconds that streams of one recording may begin o
 # Seconds that a file may be shorter than it says, which counts the delay of MP3; more is missing.
 _MISSING = Fraction(1, 4)
 _AVI_HEAD = 8  # bytes that every picture takes in an AVI file, at least
-_MATROSKA_HEAD = 1024  # bytes between two packets of Matroska, at most (64 were met): of more, FFmpeg has made no sense
+# Bytes between two packets of Matroska, at most (64 were met): of more, FFmpeg has made no sense. It says so in its log only,
+# which PyAV hands on under Python's lock: decoders in other threads could wait for ever.
+_MATROSKA_HEAD = 1024
 
 # Demuxers of real media files. Playlists (HLS, DASH, concat) are not among them: a text file renamed to .mp4 could
 # name any other file or address, and FFmpeg would open it.
@@ -87,45 +89,22 @@ def main_audio_stream(container: InputContainer, path: Path, number: int | None 
     return max(playable, key=lambda stream: bool(stream.disposition & Disposition.default), default=None)
 
 
-@dataclass(frozen=True)
-class SoundTrack:
-    """A sound track of a file.
-
-    Attributes:
-        number: from 0, what `open_video` takes as `audio_track`.
-        codec: FFmpeg's name.
-        name: language and title, as far as the file has them.
-        is_default: whether it is the one that is taken without a number.
-    """
-
-    number: int
-    codec: str
-    name: str
-    is_default: bool
-
-    def describe(self) -> str:
-        """One line for people."""
-        name = f", {self.name}" if self.name else ""
-        return f"sound track {self.number}: {self.codec}{name}{' (default)' if self.is_default else ''}"
-
-
-def sound_tracks(path: Path) -> tuple[SoundTrack, ...]:
-    """The sound tracks of a file that can be opened."""
+def sound_tracks(path: Path) -> list[str]:
+    """A line about each sound track of a file, in the order of their numbers: its codec, language and title."""
     with open_container(path) as container:
-        default = main_audio_stream(container, path)
-        return tuple(
-            SoundTrack(
-                number,
-                "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name,
-                ", ".join(word for key in ("language", "title") if (word := stream.metadata.get(key, "und")) != "und"),
-                stream is default,
-            )
-            for number, stream in enumerate(container.streams.audio)
-        )
+        default, lines = main_audio_stream(container, path), []
+        for number, stream in enumerate(container.streams.audio):
+            codec = "unknown" if stream.codec_context is None else stream.codec_context.codec.canonical_name
+            names = (stream.metadata.get(key, "und") for key in ("language", "title"))
+            about = ", ".join([codec, *(name for name in names if name != "und")])
+            lines.append(f"sound track {number}: {about}{' (default)' if stream is default else ''}")
+        return lines
 
 
-class Packets:
-    """The packets of a file in the order in which they lie there; iterate once.
+def packets_of(
+    container: InputContainer, *streams: VideoStream | AudioStream, jumps: list[Fraction] | None = None
+) -> Iterator[Packet]:
+    """Yield the packets of a file in the order in which they lie there.
 
     Where recordings were joined, their time stamps begin anew. As in FFmpeg's own program, in formats that allow it what
     follows such a jump is moved so that it goes on where the part before ended; in others, pictures stamped an hour away.
@@ -134,44 +113,44 @@ class Packets:
     Args:
         container: the open file, at its beginning.
         streams: those wanted; none is all.
-
-    Attributes:
-        jumps: seconds, as moved, at which time stamps jumped.
+        jumps: gets the seconds, as moved, at which time stamps jumped.
     """
+    may_jump = bool(container.format.flags & _MAY_JUMP)
+    back, ahead = (_JUMP_BACK, _JUMP_AHEAD) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
+    shifts = {Fraction(0)}  # seconds, of all parts so far, for the jumps of other streams to the same ones
+    parts: dict[int, _Part] = {}  # by stream
+    for packet in _demuxed(container, streams or container.streams.get()):
+        base = packet.time_base
+        if packet.dts is not None and base is not None and (may_jump or packet.stream.type == "video"):
+            time = packet.dts * base
+            part = parts.setdefault(packet.stream.index, _Part(time))
+            if packet.pts is not None and abs(packet.pts - packet.dts) * base > _LONGEST_PAUSE:
+                packet.pts = packet.dts
+            if (packet.duration or 0) * base > _LONGEST_PAUSE:
+                packet.duration = part.last
+            part.last = packet.duration or 0
+            if not -back <= time + part.shift - part.due <= ahead:
+                wanted = part.due - time
+                part.shift = min(shifts, key=lambda known: abs(known - wanted))
+                if abs(part.shift - wanted) > _SAME_JUMP:
+                    part.shift = wanted
+                    if jumps is not None:
+                        jumps.append(part.due)
+                shifts.add(part.shift)
+            part.due = time + part.shift + part.last * base
+            ticks = round(part.shift / base)
+            packet.dts += ticks
+            packet.pts = None if packet.pts is None else packet.pts + ticks
+        yield packet
 
-    def __init__(self, container: InputContainer, *streams: VideoStream | AudioStream) -> None:
-        self._container, self._streams = container, streams
-        self.jumps: list[Fraction] = []
 
-    def __iter__(self) -> Iterator[Packet]:
-        packets = _demuxed(self._container, self._streams or self._container.streams.get())
-        may_jump = bool(self._container.format.flags & _MAY_JUMP)
-        back, ahead = (_JUMP_BACK, _JUMP_AHEAD) if may_jump else (_LONGEST_PAUSE, _LONGEST_PAUSE)
-        shifts = {Fraction(0)}  # of all parts so far, for the jumps of other streams to the same ones
-        shift_of: dict[int, Fraction] = {}  # by stream, seconds
-        lasts: dict[int, int] = {}  # by stream, ticks of its last packet
-        due: dict[int, Fraction] = {}  # by stream, when its next packet is due, in seconds as moved
-        for packet in packets:
-            checked = may_jump or packet.stream.type == "video"
-            if checked and packet.dts is not None and packet.time_base is not None:
-                index, time = packet.stream.index, packet.dts * packet.time_base
-                if packet.pts is not None and abs(packet.pts - packet.dts) * packet.time_base > _LONGEST_PAUSE:
-                    packet.pts = packet.dts
-                if (packet.duration or 0) * packet.time_base > _LONGEST_PAUSE:
-                    packet.duration = lasts.get(index, 0)
-                lasts[index] = packet.duration or 0
-                shift, wanted = shift_of.get(index, Fraction(0)), due.get(index, time)
-                if not -back <= time + shift - wanted <= ahead:
-                    shift = _nearest(wanted - time, shifts)
-                    if abs(time + shift - wanted) > _SAME_JUMP:
-                        shift = wanted - time
-                        self.jumps.append(wanted)
-                    shifts.add(shift)
-                shift_of[index], due[index] = shift, time + shift + lasts[index] * packet.time_base
-                ticks = round(shift / packet.time_base)
-                packet.dts += ticks
-                packet.pts = None if packet.pts is None else packet.pts + ticks
-            yield packet
+@dataclass
+class _Part:
+    """What is known of a stream from the packets before."""
+
+    due: Fraction  # when its next packet is, in seconds as moved
+    shift: Fraction = Fraction(0)  # seconds that it is moved by
+    last: int = 0  # ticks that the last packet took
 
 
 def _demuxed(container: InputContainer, streams: Iterable[Stream]) -> Iterator[Packet]:
@@ -179,10 +158,6 @@ def _demuxed(container: InputContainer, streams: Iterable[Stream]) -> Iterator[P
         yield from container.demux(*streams)
     except IndexError:  # PyAV's own, at the end of a damaged file in which streams appeared that its head does not name
         return
-
-
-def _nearest(wanted: Fraction, known: Iterable[Fraction]) -> Fraction:
-    return min(known, key=lambda each: abs(each - wanted))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,15 +182,11 @@ class Track:
     origin: Fraction
     has_audio: bool
     can_seek: bool
-    faults: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        return len(self.clock.times)
+    faults: list[str]
 
 
 def measure(path: Path, *, take_cut_off: bool = False) -> Track:
-    """Read the packets of a file (16 bytes of memory a frame, 40 in Matroska), and find the clock of its video.
+    """Read the packets of a file (16 bytes of memory a frame), and find the clock of its video.
 
     Args:
         path: the file.
@@ -241,8 +212,8 @@ def measure(path: Path, *, take_cut_off: bool = False) -> Track:
             times = (ticks - ticks[0]) * float(time_base)
             clock = Clock.measured(times, found.last_duration * float(time_base), stated)
             origin = int(ticks[0]) * time_base
-        faults = ((f"is damaged or cut off, {missing}",) if missing else ()) + found.faults(clock.variable)
         has_audio = any(audio.codec_context is not None for audio in container.streams.audio)
+        faults = ([f"is damaged or cut off, {missing}"] if missing else []) + found.faults(clock.variable)
         return Track(stream.index, ticks, time_base, clock, origin, has_audio, not found.jumps, faults)
 
 
@@ -255,30 +226,29 @@ class _Found:
     place: array[int] = field(default_factory=lambda: array("q"))  # which ones these are, in the file's order
     first_key: int | None = None
     last_duration: int = 0
-    corrupt: int = 0  # packets of the video that the container knows to be damaged
     end: Fraction = Fraction(0)  # of the last packet of any stream
     broken_off: str = ""
-    jumps: tuple[Fraction, ...] = ()
-    places: array[int] = field(default_factory=lambda: array("q"))  # in Matroska: first byte, byte after, milliseconds
+    jumps: list[Fraction] = field(default_factory=list)
+    skipped: list[Fraction] = field(default_factory=list)  # when bytes of Matroska were left out that make no sense
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream) -> _Found:
-        found, last, packets = cls(), -(2**63), Packets(container)
-        # FFmpeg says this of Matroska in its log only, which PyAV hands on under Python's lock: decoders in other threads
-        # could wait for ever. Packets with transparency may have any number of bytes between them.
+        found, last, place = cls(), -(2**63), 2**63
+        # Between packets with transparency there may be any number of bytes.
         dense = container.format.name.startswith("matroska") and stream.metadata.get("alpha_mode") != "1"
         try:
-            for packet in packets:
+            for packet in packets_of(container, jumps=found.jumps):
                 if packet.size == 0:
                     continue
+                if dense and packet.pos is not None:
+                    if packet.pos > place + _MATROSKA_HEAD:
+                        found.skipped.append(found.end)
+                    place = packet.pos + packet.size
                 if packet.pts is not None and packet.time_base is not None:
                     found.end = max(found.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-                if dense and packet.pos is not None:
-                    found.places.extend((packet.pos, packet.pos + packet.size, round(1000 * found.end)))
                 if packet.stream.index != stream.index or packet.is_discard:
                     continue
                 found.count += 1
-                found.corrupt += packet.is_corrupt
                 if packet.pts is None:
                     continue
                 if found.first_key is None and packet.is_keyframe:
@@ -289,7 +259,6 @@ class _Found:
                     last, found.last_duration = packet.pts, packet.duration or 0
         except av.FFmpegError as error:
             found.broken_off = f", cannot be read beyond {float(found.end):.2f} s ({error.strerror})"
-        found.jumps = tuple(packets.jumps)
         return found
 
     def ticks(self) -> np.ndarray | None:
@@ -308,27 +277,18 @@ class _Found:
         origin = sum(self.shown) * time_base / known - Fraction(sum(self.place), known) / rate
         return Fraction(round(origin * 1000), 1000)
 
-    def skipped(self) -> list[float]:
-        """When FFmpeg skipped bytes that it could make no sense of, in seconds."""
-        packets = np.array(self.places, np.int64).reshape(-1, 3)
-        begin, end, time = packets[np.argsort(packets[:, 0])].T
-        apart = begin[1:] - np.maximum.accumulate(end)[:-1] > _MATROSKA_HEAD
-        return [float(each) / 1000 for each in time[:-1][apart]]
-
-    def faults(self, variable: bool) -> tuple[str, ...]:
+    def faults(self, variable: bool) -> list[str]:
         """What is wrong, to be said after the file's name; `variable`: whether frames are not in steady time."""
         found = [self.broken_off.removeprefix(", ")] if self.broken_off else []
-        if self.corrupt:
-            found.append(f"damaged packets of its video: {self.corrupt}")
-        if variable and (skipped := self.skipped()):
-            found.append(f"its structure is broken at {_listed(skipped)} s, and pictures may be missing there")
+        if self.skipped and variable:
+            found.append(f"its structure is broken at {_listed(self.skipped)} s, and pictures may be missing there")
         if self.jumps:
             times = _listed(self.jumps)
             found.append(f"its time stamps jump at {times} s, and what follows is shown right after what came before")
-        return tuple(found)
+        return found
 
 
-def _listed(times: Sequence[Fraction | float]) -> str:
+def _listed(times: list[Fraction]) -> str:
     return ", ".join(f"{float(time):.2f}" for time in times[:5])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from av.video.stream import VideoStream
 
 from ..errors import InputError
-from .containers import Packets, Track, measure, open_container
+from .containers import Track, measure, open_container, packets_of
 from .paths import FileStamp
 from .pictures import WHITE, blend, check_size
 from .readers import FrameReader
@@ -50,10 +50,6 @@ class _SeekError(Exception):
     """Seeking did not get to a decodable frame at or before the one that is wanted."""
 
 
-class _DamageError(Exception):
-    """A packet cannot be decoded. Decoders that work on several frames at once lose others with it."""
-
-
 class ContainerReader(FrameReader):
     """A video file. Each call of `frames_from` opens it anew and closes it when done or abandoned.
 
@@ -73,21 +69,13 @@ class ContainerReader(FrameReader):
         for fault in self.track.faults:
             logger.warning("%s: %s", path, fault)
         self.clock, self.has_audio, self.origin = self.track.clock, self.track.has_audio, self.track.origin
-        self._careful = False  # decode one packet after the other
-        try:
-            converter = self._converter()
-        except _DamageError:
-            self._careful = True
-            converter = self._converter()
+        with closing(self._decoded(None)) as frames:
+            first = next(frames, None)
+            if first is None:
+                raise InputError(f"{path}: must have frames that can be decoded, but has none")
+            converter = _Converter(*first[1:])
         self.size: tuple[int, int] = converter.size
         self.rotation: int = converter.rotation
-
-    def _converter(self) -> _Converter:
-        """The converter for the first frame. The file is open meanwhile: what a stream says is read from there."""
-        with closing(self._decoded(None)) as frames:
-            for _, frame, stream in frames:
-                return _Converter(frame, stream)
-        raise InputError(f"{self.path}: must have frames that can be decoded, but has none")
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a frame is damaged.
@@ -95,47 +83,39 @@ class ContainerReader(FrameReader):
         Damage that is met on the way to `index` comes first: what follows may show traces of it.
         """
         self._stamp.check()
-        seek = index >= _SEEK_FROM and self.track.ticks is not None and self.track.can_seek
-        while True:
+        can_seek = index >= _SEEK_FROM and self.track.ticks is not None and self.track.can_seek
+        for seek in (True, False) if can_seek else (False,):
             try:
-                for number, found in self._converted(index, seek):
-                    yield number, found
-                    index = max(index, number + 1)
-            except _SeekError:
-                seek = False  # an open group of pictures, or no index: decode from the start instead
-            except _DamageError:
-                self._stamp.check()
-                self._careful = True
+                yield from self._converted(index, seek=seek)
+                break
+            except _SeekError:  # an open group of pictures, or no index: decode from the start instead
+                continue
             except InputError:
                 self._stamp.check()  # if the file has changed, that is why
                 raise
-            else:
-                break
         self._stamp.check()
 
-    def _converted(self, first: int, seek: bool) -> Iterator[tuple[int, np.ndarray | InputError]]:
+    def _converted(self, first: int, *, seek: bool) -> Iterator[tuple[int, np.ndarray | InputError]]:
         converter: _Converter | None = None
-        previous: int | None = None
+        previous = -1
         for index, frame, stream in self._decoded(first if seek else None):
-            if previous is None and seek and index > first:
-                raise _SeekError
-            if previous is None and (seek or not self._careful):
+            if converter is None and seek:
+                if index > first:
+                    raise _SeekError
                 previous = index - 1  # what leads up to the first key frame is no damage
-            for missing in range(0 if previous is None else previous + 1, index):
+            converter = converter or _Converter(frame, stream)
+            for missing in range(previous + 1, index):
                 yield missing, self._damage(missing, "is missing")
-            if previous is not None and index <= previous:
+            if index <= previous:
                 continue
             previous = index
-            if frame.is_corrupt and not self._careful:
-                raise _DamageError
             if frame.is_corrupt:
                 yield index, self._damage(index, "is damaged")
             elif index >= first:
-                converter = converter or _Converter(frame, stream)
                 yield index, converter(frame, self.size)
-        if seek and (previous is None or previous < first):
+        if seek and previous < first:
             raise _SeekError  # some formats without an index seek past the end
-        for missing in range(first if previous is None else previous + 1, self.track.count):
+        for missing in range(max(first, previous + 1), self.count):
             yield missing, self._damage(missing, "is missing")
 
     def _damage(self, index: int, what: str) -> InputError:
@@ -144,45 +124,42 @@ class ContainerReader(FrameReader):
 
     def _decoded(self, seek_to: int | None) -> Generator[tuple[int, VideoFrame, VideoStream], None, None]:
         """Yield (frame number, frame, stream) in the order in which they are shown."""
-        ticks = self.track.ticks
+        ticks, time_base = self.track.ticks, self.track.time_base
         with open_container(self.path) as container:
             stream = cast(VideoStream, container.streams[self.track.index])
-            stream.thread_type = "SLICE" if self._careful else "AUTO"
+            stream.thread_type = "SLICE"  # a decoder of several frames at once loses others with a damaged one
             if seek_to is not None and ticks is not None:
                 try:
                     container.seek(int(ticks[seek_to]), stream=stream)
                 except av.FFmpegError as error:
                     raise _SeekError from error
-            frames = _frames_of(container, stream, self._careful)
-            for count, frame in enumerate(_deinterlaced(_sized(frames, stream, self._max_pixels, self.name))):
+            for count, frame in enumerate(_deinterlaced(_frames_of(container, stream, self._max_pixels, self.name))):
                 if ticks is None:
                     yield count, frame, stream
                 elif frame.pts is not None:
-                    tick = round(frame.pts * (frame.time_base or self.track.time_base) / self.track.time_base)
+                    tick = round(frame.pts * (frame.time_base or time_base) / time_base)
                     index = int(np.searchsorted(ticks, tick, side="right")) - 1
                     if index >= 0:
                         yield index, frame, stream
 
 
-def _frames_of(container: InputContainer, stream: VideoStream, careful: bool) -> Iterator[VideoFrame]:
-    """Decode; what cannot be decoded is left out if `careful`, and raises _DamageError otherwise."""
+def _frames_of(container: InputContainer, stream: VideoStream, max_pixels: int, name: str) -> Iterator[VideoFrame]:
+    """Decode packet by packet; what cannot be decoded is left out, what is too large is refused."""
+    check_size(max(1, stream.height), max(1, stream.width), max_pixels, name)  # 0: not known before decoding
     decoder = _decoder_of(stream)
     for packet in chain(_readable(container, stream), (None,)):  # None: what the decoder still holds
-        try:
-            yield from decoder.decode(packet)
-        except av.FFmpegError as error:
-            if not careful:
-                raise _DamageError from error
+        with suppress(av.FFmpegError):
+            for frame in decoder.decode(packet):
+                check_size(frame.height, frame.width, max_pixels, name)
+                yield frame
 
 
 def _readable(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     """The packets up to where the file cannot be read, which `measure` has told."""
-    try:
-        for packet in Packets(container, stream):
+    with suppress(av.FFmpegError):
+        for packet in packets_of(container, stream):
             if packet.size:
                 yield packet
-    except av.FFmpegError:
-        return
 
 
 def _decoder_of(stream: VideoStream) -> VideoCodecContext:
@@ -195,22 +172,17 @@ def _decoder_of(stream: VideoStream) -> VideoCodecContext:
     return decoder
 
 
-def _sized(frames: Iterator[VideoFrame], stream: VideoStream, max_pixels: int, name: str) -> Iterator[VideoFrame]:
-    """Pass frames through, and refuse those that are too large."""
-    check_size(max(1, stream.height), max(1, stream.width), max_pixels, name)  # 0: not known before decoding
-    for frame in frames:
-        check_size(frame.height, frame.width, max_pixels, name)
-        yield frame
-
-
 def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
     """Pass frames through; from the first interlaced one on, through a filter that rebuilds the missing lines."""
     graph: Graph | None = None
     size: tuple[int, int] | None = None
-    for frame in frames:
-        if graph is not None and (frame.width, frame.height) != size:
-            yield from _rest(graph)
+    for frame in chain(frames, (None,)):
+        if graph is not None and (frame is None or (frame.width, frame.height) != size):
+            graph.push(None)
+            yield from ready(graph)
             graph = None
+        if frame is None:
+            return
         if graph is None and frame.interlaced_frame:
             graph, size = _deinterlacer(frame), (frame.width, frame.height)
         if graph is None:
@@ -218,13 +190,6 @@ def _deinterlaced(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         else:
             graph.push(frame)
             yield from ready(graph)
-    if graph is not None:
-        yield from _rest(graph)
-
-
-def _rest(graph: Graph) -> Iterator[VideoFrame]:
-    graph.push(None)
-    return ready(graph)
 
 
 def _deinterlacer(frame: VideoFrame) -> Graph:
@@ -252,18 +217,16 @@ class _Converter:
 
     def __init__(self, frame: VideoFrame, stream: VideoStream) -> None:
         self._reformatter = VideoReformatter()
-        aspect = stream.sample_aspect_ratio or Fraction(1)
-        self._aspect = aspect if aspect > 0 else Fraction(1)
+        aspect = max(stream.sample_aspect_ratio or 0, 0) or 1
         self._matrix = _display_matrix(frame)
         self.rotation = frame.rotation % 360  # degrees, counter-clockwise
         self._turned = abs(self._matrix[1]) > abs(self._matrix[0])
-        height, width = frame.height, self._width(frame)
+        height, width = frame.height, max(1, round(frame.width * aspect))
         self.size = (width, height) if self._turned else (height, width)
 
     def __call__(self, frame: VideoFrame, size: tuple[int, int]) -> np.ndarray:
-        """Return a frame at `size`, (h, w); one of another shape is fitted into it, on white."""
-        within = size[::-1] if self._turned else size  # (h, w), as it is stored
-        height, width = fitted((frame.height, self._width(frame)), within)
+        """Return a frame at `size`, (h, w); one of another shape is stretched, as FFmpeg's own program does."""
+        height, width = size[::-1] if self._turned else size  # as it is stored
         has_alpha = any(component.is_alpha for component in frame.format.components)
         is_hdr = frame.color_trc in (_PQ, _HLG)
         rgb = self._reformatter.reformat(
@@ -281,25 +244,7 @@ class _Converter:
         pixels = rgb.to_ndarray()
         if has_alpha:
             pixels = blend(pixels, WHITE)
-        pixels = np.ascontiguousarray(_upright(pixels, self._matrix))
-        return pixels if pixels.shape[:2] == size else _amid(pixels, size)
-
-    def _width(self, frame: VideoFrame) -> int:
-        return max(1, round(frame.width * self._aspect))
-
-
-def fitted(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
-    """The (h, w) at which a frame of `size` fits into `within`, its aspect kept."""
-    scale = min(Fraction(within[0], size[0]), Fraction(within[1], size[1]))
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _amid(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3) in the middle of (H, W, 3)."""
-    frame = np.full((*size, 3), WHITE, np.uint8)
-    top, left = (size[0] - pixels.shape[0]) // 2, (size[1] - pixels.shape[1]) // 2
-    frame[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return frame
+        return np.ascontiguousarray(_upright(pixels, self._matrix))
 
 
 def _matrix_of(frame: VideoFrame) -> Colorspace | None:

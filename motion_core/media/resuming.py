@@ -292,7 +292,7 @@ class SegmentedWriter:
         output = final_path(self.path)
         if self.kind == FRAMES:
             return len(_numbered(output if self.finished else self._frames, "png"))
-        return sum(measure(video).count for video in ([output] if self.finished else self._segments()))
+        return sum(len(measure(video).clock.times) for video in ([output] if self.finished else self._segments()))
 
     def _load_job(self) -> dict[str, Any]:
         try:

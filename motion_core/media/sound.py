@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, takewhile
+from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, cast
@@ -26,7 +26,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import Packets, main_audio_stream, open_container
+from .containers import main_audio_stream, open_container, packets_of
 from .decoding import ContainerReader
 from .paths import existing_file
 from .sources import VideoSource
@@ -203,12 +203,17 @@ class _Track:
     damaged: int = 0  # packets
     broken_off: str = ""
 
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds a tick."""
+        return self.stream.time_base or Fraction(1)
+
     def packets(self) -> Iterator[Packet]:
         if self.can_seek and self.origin > 1:
             with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
-                self.container.seek(round((self.origin - 1) / self.stream.time_base), stream=self.stream)
+                self.container.seek(round((self.origin - 1) / self.time_base), stream=self.stream)
         try:
-            for packet in Packets(self.container):  # of all tracks: where time stamps jump, they do so together
+            for packet in packets_of(self.container):  # of all tracks: where time stamps jump, they do so together
                 if packet.stream.index == self.stream.index and packet.size:
                     yield packet
         except av.FFmpegError as error:
@@ -216,9 +221,9 @@ class _Track:
 
     def time(self, of: Packet | AudioFrame) -> Fraction | None:
         """When it begins in the output, in seconds; None where that is not known."""
-        return None if of.pts is None else of.pts * (of.time_base or self.stream.time_base) - self.origin
+        return None if of.pts is None else of.pts * (of.time_base or self.time_base) - self.origin
 
-    def frames(self) -> Iterator[AudioFrame]:
+    def frames(self, until: Fraction) -> Iterator[AudioFrame]:
         """Decoded sound, whose time stamps are set: it follows on, also where they go back, but for gaps that they state."""
         end, late = Fraction(0), Fraction(0)  # late: how much later than its time stamps say it is
         for stamp, frame in _trusted((self.time(frame), frame) for frame in self._decoded()):
@@ -231,6 +236,8 @@ class _Track:
                 start = stamp + late
             elif end:
                 start = end
+            if start >= until:
+                return
             frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
             end = start + Fraction(frame.samples, frame.sample_rate)
             yield frame
@@ -278,7 +285,7 @@ def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCo
     target = output.add_stream_from_template(track.stream)
     kinds, end = set(), Fraction(0)
     for packet in track.packets():
-        start, length = track.time(packet), (packet.duration or 0) * packet.time_base
+        start, length = track.time(packet), (packet.duration or 0) * track.time_base
         if start is None or start > end + 1:  # seconds: more than decoders hold back
             raise InputError("its time stamps jump, or are missing")
         if start >= parts[-1][1]:
@@ -300,7 +307,7 @@ def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCo
 
 def _encode(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
     """Write the sound encoded, with silence where there is none. Raises InputError if there is none at all."""
-    frames = takewhile(lambda frame: frame.pts * frame.time_base < parts[-1][1], track.frames())
+    frames = track.frames(parts[-1][1])
     first = next(frames, None)
     if first is None:
         raise InputError("none of it can be decoded")

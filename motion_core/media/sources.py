@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
-from .containers import SoundTrack, main_audio_stream, open_container, sound_tracks
+from .containers import main_audio_stream, open_container, sound_tracks
 from .decoding import ContainerReader
 from .paths import existing_file, reading
 from .pictures import MAX_PIXELS, ImageSource
@@ -87,9 +87,9 @@ class VideoSource:
         return self.reader.has_audio
 
     @property
-    def sound_tracks(self) -> tuple[SoundTrack, ...]:
-        """Of the file, in its order."""
-        return sound_tracks(self.reader.path) if self.reader.has_audio and self.reader.path is not None else ()
+    def sound_tracks(self) -> list[str]:
+        """A line about each sound track of the file, in the order of their numbers."""
+        return sound_tracks(self.reader.path) if self.reader.has_audio and self.reader.path is not None else []
 
     @property
     def rotation(self) -> int:
