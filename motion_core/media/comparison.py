@@ -1,13 +1,12 @@
-"""Videos side by side under captions, composed with moviepy, and frames of two in one picture.
+"""Videos side by side under captions, and frames of two in one picture.
 
-moviepy's own reader and writer drop and repeat frames, so only its layout and text are used; frames come from and go to this
-package's own files.
+moviepy's own reader and writer drop and repeat frames, so it sets the captions only.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,6 @@ _SMALLEST = 12  # pixels of type
 _BACKGROUND = (16, 16, 16)
 _TILE, _TYPE = 256, 14  # pixels of a still frame's longer side, and of type above it
 _CHECKS = 12, (255, 255, 255), (204, 204, 204)  # side and colours of the pattern that stands for transparency
-_ENDLESS = 1e9  # seconds of moviepy's, which are numbers of frames here
 
 
 def compose_comparison(
@@ -66,10 +64,15 @@ def compose_comparison(
     rate = videos[-1].frame_rate
     shown = [replace(each, frame_rate=rate) if isinstance(each, VideoSource) else each for each in opened]
     count = max(round(video.duration * rate) for video in videos)
-    clip = _layout(shown, captions, height or _size_of(shown[-1])[0])
+    height = height or _size_of(shown[-1])[0]
+    widths = [max(1, round(width * height / tall)) for tall, width in map(_size_of, shown)]
+    players = [_played(each, (height, width)) for each, width in zip(shown, widths, strict=True)]
+    header = _captions(captions, widths, max(_SMALLEST, height // 16))  # (h, W, 3)
+    gap = np.full((height, _GAP, 3), _BACKGROUND, np.uint8)
     with VideoWriter(output, rate, audio_from=audio_from, metadata=metadata) as writer:
-        for index in range(count):
-            writer.write(clip.get_frame(index))
+        for _ in range(count):
+            row = [part for player in players for part in (gap, next(player))]
+            writer.write(np.concatenate([header, np.concatenate(row[1:], axis=1)]))
 
 
 def _opened(source: VideoSource | ImageSource) -> VideoSource | np.ndarray:
@@ -85,65 +88,42 @@ def _size_of(shown: VideoSource | np.ndarray) -> tuple[int, int]:
     return shown.size if isinstance(shown, VideoSource) else (shown.shape[0], shown.shape[1])
 
 
-def _layout(shown: Sequence[VideoSource | np.ndarray], captions: Sequence[str], height: int) -> VideoClip:
-    """A clip whose frames are asked for one after the other, each once; its seconds are their numbers."""
+def _played(source: VideoSource | np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Frames ``(h, w, 3)`` uint8 of a size (h, w); after the end, the last one for ever."""
+    for frame in source if isinstance(source, VideoSource) else [source]:
+        if frame.shape[:2] != size:
+            frame = np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.LANCZOS))
+        yield frame
+    while True:
+        yield frame
+
+
+def _captions(captions: Sequence[str], widths: Sequence[int], type_size: int) -> np.ndarray:
+    """Lines of type above videos of these widths, ``(2 type_size, W, 3)`` uint8."""
     try:
-        from moviepy import CompositeVideoClip, VideoClip
+        from moviepy import CompositeVideoClip
     except ImportError as error:
         raise InputError("comparison: needs moviepy; install it: pip install moviepy") from error
 
-    type_size = max(_SMALLEST, height // 16)
-    clips, left, top = [], 0, 2 * type_size
-    for source, caption in zip(shown, captions, strict=True):
-        size = _size_of(source)
-        width = max(1, round(size[1] * height / size[0]))
-        video = VideoClip(_player(source, width, height), duration=_ENDLESS)
-        clips += [
-            video.with_position((left, top)),
-            _caption(caption, width, top, type_size).with_position((left, 0)),
-        ]
+    clips, left = [], 0
+    for caption, width in zip(captions, widths, strict=True):
+        clip = _caption(caption, width, type_size)
+        clips.append(clip.with_position((left + max(0, (width - clip.w) // 2), -type_size // 2)))
         left += width + _GAP
-    return CompositeVideoClip(clips, size=(left - _GAP, top + height), bg_color=_BACKGROUND)
+    return CompositeVideoClip(clips, size=(left - _GAP, 2 * type_size), bg_color=_BACKGROUND).get_frame(0)
 
 
-def _player(source: VideoSource | np.ndarray, width: int, height: int) -> Callable[[float], np.ndarray]:
-    """Gives the frame of each number ``(height, width, 3)`` uint8; after the end, the last one."""
-    frames = iter(source) if isinstance(source, VideoSource) else iter([source])
-    shown, number = next(frames), 0
-
-    def frame_at(wanted: float) -> np.ndarray:
-        nonlocal shown, number
-        while number < wanted:
-            shown, number = next(frames, shown), number + 1
-        if shown.shape[:2] == (height, width):
-            return shown
-        return np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.LANCZOS))
-
-    return frame_at
-
-
-def _caption(text: str, width: int, height: int, type_size: int) -> VideoClip:
-    """Return one line of text, made smaller until it fits."""
-    from moviepy import ImageClip, TextClip
+def _caption(text: str, width: int, type_size: int) -> VideoClip:
+    """One line of type, made smaller until it fits."""
+    from moviepy import TextClip
 
     line = " ".join(text.split()) or " "
-    while True:
-        # The margin is for moviepy 2.2, which cuts letters off at the bottom.
-        clip = TextClip(
-            None,
-            line,
-            font_size=type_size,
-            margin=(0, type_size),
-            color="white",
-            bg_color=_BACKGROUND,
-            vertical_align="top",
-        )
-        if clip.w <= width or type_size <= _SMALLEST // 2:
+    for size in range(type_size, 0, -1):
+        margin = (0, (3 * type_size - size) // 2)  # above and below: moviepy 2.2 cuts letters off at the bottom
+        clip = TextClip(None, line, font_size=size, margin=margin, color="white", bg_color=_BACKGROUND)
+        if clip.w <= width or size <= _SMALLEST // 2:
             break
-        type_size = max(_SMALLEST // 2, min(type_size - 1, type_size * width // clip.w))
-    picture = Image.new("RGB", (width, height), _BACKGROUND)
-    picture.paste(Image.fromarray(clip.get_frame(0)), (max(0, (width - clip.w) // 2), (height - 3 * type_size) // 2))
-    return ImageClip(np.asarray(picture), duration=_ENDLESS)
+    return clip.with_duration(1)
 
 
 def reduced(frame: np.ndarray, longest: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def open_container(path: Path) -> Iterator[InputContainer]:
 
 
 def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Return the video track that a player shows: not cover art; the default track, or else the largest."""
+    """Return the video track that a player shows: not cover art; the default track, or else one that moves, the largest."""
     covers = Disposition.attached_pic | Disposition.timed_thumbnails
     moving = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not moving:
@@ -65,7 +65,8 @@ def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
     playable = [stream for stream in moving if stream.codec_context is not None]
     if not playable:
         raise InputError(f"{path}: its video is in a format that this FFmpeg cannot decode")
-    return max(playable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    default = Disposition.default
+    return max(playable, key=lambda s: (bool(s.disposition & default), s.frames != 1, s.width * s.height))
 
 
 def main_audio_stream(container: InputContainer, path: Path, number: int | None = None) -> AudioStream | None:

@@ -89,7 +89,6 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
         with _pillow_takes(max_pixels):
             image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError as error:
-        _check_stated_size(file)
         kinds = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF and the like, of 1 to 4 channels"
         raise InputError(f"{file}: must be a picture ({kinds}), but it is not one, or it is damaged") from error
     except Image.DecompressionBombError as error:
@@ -112,19 +111,6 @@ def _pillow_takes(pixels: int) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-
-
-def _check_stated_size(file: Path) -> None:
-    """Raise InputError if it is a PNG, GIF or BMP without pixels; Pillow takes those for no pictures at all."""
-    with file.open("rb") as handle:
-        head = handle.read(26)
-    if len(head) < 26:
-        return
-    for magic, place, numbers in ((b"\x89PNG", 16, ">II"), (b"GIF8", 6, "<HH"), (b"BM", 18, "<II")):
-        if head.startswith(magic):
-            width, height = struct.unpack_from(numbers, head, place)
-            if not width * height:
-                check_size(height, width, MAX_PIXELS, str(file))
 
 
 def check_size(height: int, width: int, max_pixels: int, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import numpy as np
 from PIL import Image, features
 
 from ..errors import InputError
-from .containers import open_container
 from .paths import FileStamp, reading
-from .pictures import BAD_DATA, WHITE, ImageSource, flatten, load_image, open_picture, picture_size
+from .pictures import BAD_DATA, WHITE, ImageSource, check_size, flatten, load_image, open_picture, picture_size
 from .timing import DEFAULT_RATE, Clock
 
 _NEAR = 32  # frames; to go on decoding this far is as quick as to open the file and seek again
@@ -100,7 +98,7 @@ class PictureReader(FrameReader):
         folder: whose files they are.
         rate: of the frames.
         max_pixels: larger ones are refused.
-        check: look at the size of each file now, and for the first that is not damaged; else files are opened when wanted.
+        check: look at the size of each file now; else they are opened when wanted.
     """
 
     independent = True
@@ -120,20 +118,14 @@ class PictureReader(FrameReader):
         self.kind = "folder of frames" if folder else "frames"
         self._pictures, self._max_pixels = pictures, max_pixels
         self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
-        if not check:
-            self.size = picture_size(pictures[0])  # type: ignore[arg-type]  # a path
-            return
-        first = self._first_good()
-        self.size = (first.shape[0], first.shape[1])
-        for index, picture in enumerate(pictures if folder else ()):
-            self._check_size(index, picture_size(picture))  # type: ignore[arg-type]  # a folder has paths only
+        self.size = self._size(0)
+        check_size(*self.size, max_pixels, str(pictures[0]) if folder else self.name)
+        for number in range(len(pictures) if folder and check else 0):
+            self._check_size(number, self._size(number))
 
-    def _first_good(self) -> np.ndarray:
-        """The first frame (H, W, 3) uint8; in a folder, the first that is not damaged."""
-        for number in range(len(self._pictures) if self.path else 0):
-            with suppress(InputError):
-                return self._frame(number)
-        return self._frame(0)
+    def _size(self, number: int) -> tuple[int, int]:
+        """(h, w), without decoding what is in a file."""
+        return picture_size(self._pictures[number]) if self.path else self._frame(number).shape[:2]  # type: ignore[arg-type, return-value]
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a file is damaged."""
@@ -201,12 +193,12 @@ def is_picture(path: Path) -> bool:
     """Say whether a file begins like a picture that Pillow reads, animated or not."""
     with path.open("rb") as handle:
         head = handle.read(12)
-    is_avif = head[4:] in (b"ftypavif", b"ftypavis") and bool(features.check("avif"))
+    is_avif = head[4:] == b"ftypavif" and bool(features.check("avif"))  # an animated one is a video to FFmpeg
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP") or is_avif
 
 
 class AnimationReader(FrameReader):
-    """An animated GIF, WebP, PNG or AVIF, or a still picture. Frames are laid on white where they are transparent.
+    """An animated GIF, WebP or PNG, or a still picture. Frames are laid on white where they are transparent.
 
     Args:
         path: the file, which exists.
@@ -237,18 +229,7 @@ class AnimationReader(FrameReader):
             self.clock = Clock.steady(1, rate or DEFAULT_RATE)
         else:
             times = np.cumsum([0.0, *milliseconds]) / 1000
-            self.clock = Clock.measured(times[:-1], milliseconds[-1] / 1000, self._stated_rates())
-
-    def _stated_rates(self) -> list[Fraction | None]:
-        """The rates that an AVIF file states; Pillow rounds the time of each of its frames to milliseconds."""
-        with self.path.open("rb") as handle:
-            if handle.read(12)[4:] != b"ftypavis":
-                return []
-        try:
-            with open_container(self.path) as container:
-                return [stream.average_rate for stream in container.streams.video if stream.frames > 1]
-        except InputError:
-            return []  # FFmpeg does not know this one
+            self.clock = Clock.measured(times[:-1], milliseconds[-1] / 1000)
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on."""

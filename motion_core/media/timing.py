@@ -66,7 +66,7 @@ class Clock:
         return cls(np.arange(count) / float(rate), rate, count / rate, variable=False)
 
     @classmethod
-    def measured(cls, times: np.ndarray, last_duration: float, stated: Iterable[Fraction | None]) -> Clock:
+    def measured(cls, times: np.ndarray, last_duration: float, stated: Iterable[Fraction | None] = ()) -> Clock:
         """Find the constant rate behind time stamps, if there is one.
 
         times (n,) seconds, ascending, first 0; last_duration seconds, 0 if unknown; stated: rates the file claims.
