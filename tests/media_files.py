@@ -167,6 +167,12 @@ def first_beep(path: Path) -> float:
     return float(np.flatnonzero(np.abs(ffmpeg_sound(path)) > 0.1)[0]) / 48000
 
 
+def sound_packets(path: Path) -> list[bytes]:
+    """What is stored of the first sound track."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
+
+
 def damage(path: Path, share: float, size: int = 200) -> Path:
     """Overwrite `size` bytes in the middle of a file with noise."""
     data = bytearray(path.read_bytes())

@@ -214,15 +214,23 @@ def test_another_size_in_the_middle_becomes_that_of_the_first(tmp_path):
     assert np.abs(frames[-1].astype(int) - 100).max() <= 3
 
 
-@each_case(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")])
-def test_of_a_file_that_was_cut_off_what_is_there_can_be_had(tmp_path, name, codec):
+@each_case(
+    ("name", "codec", "missing"),
+    [
+        ("a.mp4", "libx264", r"\d+ of its 60 pictures are missing"),
+        ("a.mkv", "libx264", r"it ends at \d.\d\d s of 2.40 s"),
+        ("a.webm", "libvpx", r"it ends at \d.\d\d s of 2.40 s"),
+        ("a.avi", "mpeg4", r"\d+ of its 60 pictures are missing"),
+    ],
+)
+def test_of_a_file_that_was_cut_off_what_is_there_can_be_had(tmp_path, name, codec, missing):
     front = {"movflags": "+faststart"} if name == "a.mp4" else {}
     path = files.write_video(tmp_path / name, 60, frame=files.textured, codec=codec, container=front)
     files.cut(path, 0.5)
-    with pytest.raises(InputError, match=r"is damaged or cut off, .*on_damage='skip' uses what is there"):
-        media.open_video(path)
-    with pytest.raises(InputError, match="is damaged or cut off"):
-        media.open_frames(path)
+    for read in (media.open_video, media.open_frames):
+        message = rf"{path}: is damaged or cut off, {missing} \(on_damage='skip' uses what is there\)"
+        with pytest.raises(InputError, match=message):
+            read(path)
     assert 3 < len(list(media.open_video(path, on_damage="skip"))) < 50
 
 
@@ -261,7 +269,7 @@ def test_an_animated_avif_has_its_exact_rate(tmp_path, rate):
     path = files.write_video(tmp_path / "a.avif", 12, rate=rate, codec="libsvtav1", options={"preset": "12"})
     source = media.open_video(path)
     assert (source.frame_count, source.frame_rate, source.is_variable) == (12, rate, False)
-    assert numbers(source) == list(range(12))
+    assert len(list(source)) == 12
 
 
 @each_case("given", ["https://example.com/a.mp4", Path("https://example.com/a.mp4")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import struct
 import subprocess
@@ -678,20 +677,6 @@ def test_a_bad_frame_in_a_list_is_named():
         list(source)
 
 
-@each_case(
-    ("name", "codec", "message"),
-    [
-        ("a.mkv", "libx264", "it ends at \\d.\\d\\d s of 2.00 s"),
-        ("a.webm", "libvpx", "it ends at \\d.\\d\\d s of 2.00 s"),
-        ("a.avi", "mpeg4", "\\d+ of its 50 pictures are missing"),
-    ],
-)
-def test_videos_that_are_cut_off_are_refused(tmp_path, name, codec, message):
-    path = files.cut(files.write_video(tmp_path / name, 50, frame=files.textured, codec=codec), 0.7)
-    with refused(f"{path}: is damaged or cut off, {message}"):
-        media.open_video(path)
-
-
 @each_case("text", ["ffconcat version 1.0\nfile secret.mp4\n", "#EXTM3U\n#EXTINF:10,\nsecret.mp4\n#EXT-X-ENDLIST\n"])
 def test_lists_of_other_files_are_no_videos(tmp_path, text):
     """FFmpeg would open whatever is named in them."""
@@ -926,85 +911,6 @@ def test_provenance_is_in_every_kind_of_output(tmp_path):
         assert image.text["model"] == "toy-model"
 
 
-def packets(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
-
-
-def first_sound(path: Path) -> float:
-    """When the first packet of sound begins, in seconds; before 0 it is decoded and not played."""
-    with av.open(str(path)) as container:
-        packet = next(container.demux(container.streams.audio[0]))
-        return float(packet.pts * packet.time_base)
-
-
-def track_ends(path: Path) -> dict[str, float]:
-    with av.open(str(path)) as container:
-        return {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
-
-
-@each_case(
-    ("name", "codec", "tone", "kept", "start", "end"),
-    [
-        ("a.mp4", "libx264", "aac", "aac", None, None),
-        ("a.mp4", "libx264", "aac", "aac", 0.48, None),
-        ("a.ts", "libx264", "aac", "aac", 0.96, 2.0),
-        ("a.mkv", "libx264", "libmp3lame", "mp3float", 0.96, 2.0),
-        ("a.webm", "libvpx", "libopus", "opus", 0.96, 2.0),
-        ("b.mkv", "libx264", "flac", "flac", 0.96, 2.0),
-        ("c.mkv", "libx264", "ac3", "ac3", 0.96, 2.0),
-        ("a.avi", "mpeg4", "pcm_s16le", None, 0.96, 2.0),
-    ],
-)
-def test_sound_is_copied_in_time_with_the_frames(tmp_path, name, codec, tone, kept, start, end):
-    driving = files.write_video(tmp_path / name, 75, codec=codec, tone=tone)  # beeps at 0, 1 and 2 s
-    source = media.open_video(driving, start=start, end=end)
-    assert source.has_audio
-    path = tmp_path / "out.mp4"
-    with media.VideoWriter(path, source.frame_rate, audio_from=source) as writer:
-        for frame in source:
-            writer.write(frame)
-    with av.open(str(path)) as container:
-        assert container.streams.audio[0].codec_context.name == (kept or "aac")
-    if kept:
-        assert set(packets(path)) <= set(packets(driving)) | {p[7:] for p in packets(driving)}  # .ts has 7-byte headers
-    expected = {None: 0.0, 0.48: 0.52, 0.96: 0.04}[start]
-    assert abs(files.first_beep(path) - expected) < 0.004
-    assert first_sound(path) > -0.1  # no more than a decoder needs to warm up
-    ends = track_ends(path)
-    assert ends["audio"] <= ends["video"]
-    assert ends["audio"] > ends["video"] - 0.15
-
-
-def test_sound_ends_with_a_video_that_is_stopped_early(tmp_path):
-    source = media.open_video(files.write_video(tmp_path / "a.mp4", 75, tone="aac"))
-    path = write(tmp_path / "out.mp4", 30, audio_from=source)
-    assert track_ends(path)["audio"] <= track_ends(path)["video"] == 1.2
-    assert track_ends(path)["audio"] > 1.1
-    late = write(tmp_path / "late.mp4", 100, audio_from=source.path)  # and may end before it
-    assert 2.9 < track_ends(late)["audio"] <= 3.0 < track_ends(late)["video"]
-
-
-def test_without_sound_there_is_no_sound_track(tmp_path):
-    silent = files.write_video(tmp_path / "silent.mp4", 20)
-    (tmp_path / "text.mp4").write_text("no video" * 50)
-    media.save_image(tmp_path / "a.png", gradient())
-    for source in (silent, media.open_video(silent), media.open_video(tmp_path / "a.png"), None):
-        with av.open(str(write(tmp_path / "out.mp4", audio_from=source))) as container:
-            assert not container.streams.audio
-
-
-def test_unusable_sound_is_left_out_with_a_warning(tmp_path, caplog):
-    (tmp_path / "text.mp4").write_text("no video" * 50)
-    caplog.set_level(logging.WARNING)
-    with av.open(str(write(tmp_path / "out.mp4", audio_from=tmp_path / "text.mp4"))) as container:
-        assert not container.streams.audio
-        assert container.streams.video[0].frames == 20
-    assert "text.mp4: its sound cannot be used" in caplog.text
-    with refused("gone.mp4: no such file, a file with sound is needed"):
-        write(tmp_path / "out.mp4", audio_from=tmp_path / "gone.mp4")
-
-
 class StopError(Exception):
     """Something that goes wrong in the caller's code."""
 
@@ -1219,7 +1125,7 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
     whole, resumed = (files.ffmpeg_frames(tmp_path / name, 64, 96) for name in ("whole.mp4", "a.mp4"))
     assert np.array_equal(whole, resumed)
     assert [files.number_of(frame) for frame in resumed] == list(range(47))
-    assert packets(tmp_path / "whole.mp4") == packets(tmp_path / "a.mp4")
+    assert files.sound_packets(tmp_path / "whole.mp4") == files.sound_packets(tmp_path / "a.mp4")
     source = media.open_video(tmp_path / "a.mp4")
     assert (source.frame_rate, source.frame_count) == (NTSC, 47)
     assert boxes(tmp_path / "a.mp4").index("moov") < boxes(tmp_path / "a.mp4").index("mdat")

@@ -132,6 +132,83 @@ def heard(out: Path, caplog: pytest.LogCaptureFixture) -> tuple[str | None, list
     return codec_of(out), [record.getMessage().partition(": its sound ")[2] for record in caplog.records]
 
 
+def first_sound(path: Path) -> float:
+    """When the first packet of sound begins, in seconds; before 0 it is decoded and not played."""
+    with av.open(str(path)) as container:
+        packet = next(container.demux(container.streams.audio[0]))
+        return float(packet.pts * packet.time_base)
+
+
+def track_ends(path: Path) -> dict[str, float]:
+    with av.open(str(path)) as container:
+        return {stream.type: float(stream.duration * stream.time_base) for stream in container.streams}
+
+
+def written(path: Path, count: int, sound) -> Path:
+    """A video of numbered frames with the sound of something."""
+    with media.VideoWriter(path, 25, audio_from=sound) as writer:
+        for k in range(count):
+            writer.write(files.numbered(k))
+    return path
+
+
+@each_case(
+    ("name", "codec", "tone", "kept", "start", "end"),
+    [
+        ("a.mp4", "libx264", "aac", "aac", None, None),
+        ("a.mp4", "libx264", "aac", "aac", 0.48, None),
+        ("a.ts", "libx264", "aac", "aac", 0.96, 2.0),
+        ("a.mkv", "libx264", "libmp3lame", "mp3float", 0.96, 2.0),
+        ("a.webm", "libvpx", "libopus", "opus", 0.96, 2.0),
+        ("b.mkv", "libx264", "flac", "flac", 0.96, 2.0),
+        ("c.mkv", "libx264", "ac3", "ac3", 0.96, 2.0),
+        ("a.avi", "mpeg4", "pcm_s16le", None, 0.96, 2.0),
+    ],
+)
+def test_sound_is_copied_in_time_with_the_frames(tmp_path, name, codec, tone, kept, start, end):
+    driving = files.write_video(tmp_path / name, 75, codec=codec, tone=tone)  # beeps at 0, 1 and 2 s
+    assert media.open_video(driving).has_audio
+    path = render(driving, tmp_path / "out.mp4", start=start, end=end)
+    assert codec_of(path) == (kept or "aac")
+    if kept:
+        given = files.sound_packets(driving)
+        assert set(files.sound_packets(path)) <= set(given) | {packet[7:] for packet in given}  # .ts has 7-byte headers
+    expected = {None: 0.0, 0.48: 0.52, 0.96: 0.04}[start]
+    assert abs(files.first_beep(path) - expected) < 0.004
+    assert first_sound(path) > -0.1  # no more than a decoder needs to warm up
+    ends = track_ends(path)
+    assert ends["audio"] <= ends["video"]
+    assert ends["audio"] > ends["video"] - 0.15
+
+
+def test_sound_ends_with_a_video_that_is_stopped_early(tmp_path):
+    source = media.open_video(files.write_video(tmp_path / "a.mp4", 75, tone="aac"))
+    path = written(tmp_path / "out.mp4", 30, source)
+    assert track_ends(path)["audio"] <= track_ends(path)["video"] == 1.2
+    assert track_ends(path)["audio"] > 1.1
+    late = written(tmp_path / "late.mp4", 100, source.path)  # and may end before it
+    assert 2.9 < track_ends(late)["audio"] <= 3.0 < track_ends(late)["video"]
+
+
+def test_without_sound_there_is_no_sound_track(tmp_path):
+    silent = files.write_video(tmp_path / "silent.mp4", 20)
+    (tmp_path / "text.mp4").write_text("no video" * 50)
+    media.save_image(tmp_path / "a.png", files.numbered(0))
+    for source in (silent, media.open_video(silent), media.open_video(tmp_path / "a.png"), None):
+        with av.open(str(written(tmp_path / "out.mp4", 20, source))) as container:
+            assert not container.streams.audio
+
+
+def test_unusable_sound_is_left_out_with_a_warning(tmp_path, caplog):
+    (tmp_path / "text.mp4").write_text("no video" * 50)
+    with av.open(str(written(tmp_path / "out.mp4", 20, tmp_path / "text.mp4"))) as container:
+        assert not container.streams.audio
+        assert container.streams.video[0].frames == 20
+    assert "text.mp4: its sound cannot be used" in caplog.text
+    with pytest.raises(InputError, match=r"gone\.mp4: no such file, a file with sound is needed"):
+        written(tmp_path / "out.mp4", 20, tmp_path / "gone.mp4")
+
+
 @each_case(
     ("name", "codec", "rate", "layout", "kept"),
     [
