@@ -173,6 +173,15 @@ def sound_packets(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size]
 
 
+def boxes(path: Path) -> list[str]:
+    """The top-level boxes of an MP4 file, in order."""
+    data, names, start = path.read_bytes(), [], 0
+    while start < len(data):
+        names.append(data[start + 4 : start + 8].decode())
+        start += int.from_bytes(data[start : start + 4], "big")
+    return names
+
+
 def damage(path: Path, share: float, size: int = 200) -> Path:
     """Overwrite `size` bytes in the middle of a file with noise."""
     data = bytearray(path.read_bytes())

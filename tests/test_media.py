@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import struct
 import subprocess
@@ -848,15 +847,6 @@ def write(path: str | Path, count: int = 20, rate=25, frame=files.numbered, **op
     return Path(path)
 
 
-def boxes(path: Path) -> list[str]:
-    """The top-level boxes of an MP4 file, in order."""
-    data, names, start = path.read_bytes(), [], 0
-    while start < len(data):
-        names.append(data[start + 4 : start + 8].decode())
-        start += int.from_bytes(data[start : start + 4], "big")
-    return names
-
-
 @each_case("rate", [NTSC, Fraction(24000, 1001), 25, 60, "12.5", 29.97, Fraction(1, 3), Fraction(1000, 83)])
 def test_mp4_has_every_frame_at_the_exact_rate(tmp_path, rate):
     path = write(tmp_path / "a.mp4", 31, rate)
@@ -870,7 +860,7 @@ def test_mp4_has_every_frame_at_the_exact_rate(tmp_path, rate):
         assert (context.name, context.pix_fmt, context.color_range) == ("h264", "yuv420p", 1)
         assert (context.colorspace, context.color_primaries, context.color_trc) == (1, 1, 1)
     assert [files.number_of(frame) for frame in files.ffmpeg_frames(path, 64, 96)] == list(range(31))
-    order = boxes(path)
+    order = files.boxes(path)
     assert order.index("moov") < order.index("mdat")
     assert os.listdir(tmp_path) == ["a.mp4"]
 
@@ -1096,108 +1086,6 @@ def test_folder_of_frames_is_exact(tmp_path):
     write(tmp_path / "there", 2)  # an empty folder that exists
     assert sorted(os.listdir(tmp_path / "there")) == ["000001.png", "000002.png"]
     assert sorted(os.listdir(tmp_path)) == ["frames", "there"]
-
-
-# Long jobs
-
-
-def segmented(path, count: int, stop: int | None = None, **options) -> int:
-    """Write frames with numbers, and return how many were there already; `stop` interrupts before that frame."""
-    settings = {"fingerprint": "inputs", "segment_frames": 10} | options
-    with media.SegmentedWriter(path, NTSC, **settings) as writer:
-        for k in range(writer.frames_done, count):
-            if k == stop:
-                raise KeyboardInterrupt
-            writer.write(files.numbered(k, 63, 95))
-    return writer.frames_done
-
-
-@each_case("stop", [0, 10, 33])
-def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
-    driving = media.open_video(files.write_video(tmp_path / "driving.mp4", 47, rate=NTSC, tone="aac"))
-    metadata = media.provenance("toy")
-    segmented(tmp_path / "whole.mp4", 47, audio_from=driving, metadata=metadata)
-    with pytest.raises(KeyboardInterrupt):
-        segmented(tmp_path / "a.mp4", 47, stop, audio_from=driving, metadata=metadata)
-    assert not (tmp_path / "a.mp4").exists()
-    assert segmented(tmp_path / "a.mp4", 47, resume=True, audio_from=driving, metadata=metadata) == stop // 10 * 10
-    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "driving.mp4", "whole.mp4"]
-    whole, resumed = (files.ffmpeg_frames(tmp_path / name, 64, 96) for name in ("whole.mp4", "a.mp4"))
-    assert np.array_equal(whole, resumed)
-    assert [files.number_of(frame) for frame in resumed] == list(range(47))
-    assert files.sound_packets(tmp_path / "whole.mp4") == files.sound_packets(tmp_path / "a.mp4")
-    source = media.open_video(tmp_path / "a.mp4")
-    assert (source.frame_rate, source.frame_count) == (NTSC, 47)
-    assert boxes(tmp_path / "a.mp4").index("moov") < boxes(tmp_path / "a.mp4").index("mdat")
-    assert abs(files.first_beep(tmp_path / "a.mp4")) < 0.004
-    with av.open(str(tmp_path / "a.mp4")) as container:
-        assert "toy" in container.metadata["comment"]
-
-
-@each_case("length", [1, 2, 3, 7])
-def test_segments_of_any_length_join_without_a_gap(tmp_path, length):
-    for count in (1, 7, 15):
-        segmented(tmp_path / "a.mp4", count, segment_frames=length)
-        check_order(tmp_path / "a.mp4", count)
-
-
-def test_a_job_may_be_resumed_with_segments_of_another_length(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        segmented(tmp_path / "a.mp4", 30, 5, segment_frames=1)  # without reordered frames, unlike longer segments
-    assert segmented(tmp_path / "a.mp4", 30, resume=True) == 5
-    check_order(tmp_path / "a.mp4", 30)
-
-
-def check_order(path: Path, count: int) -> None:
-    """Every frame is there once, and what is decoded first comes first."""
-    assert numbers(media.open_video(path)) == list(range(count))
-    with av.open(str(path)) as container:
-        found = [(packet.pts, packet.dts) for packet in container.demux(video=0) if packet.size]
-    decoding = [dts for _, dts in found]
-    assert decoding == sorted(set(decoding))
-    assert all(dts <= pts for pts, dts in found)
-
-
-def test_folder_of_frames_is_resumed(tmp_path):
-    target = f"{tmp_path / 'frames'}/"
-    with pytest.raises(KeyboardInterrupt):
-        segmented(target, 12, 7)
-    assert os.listdir(tmp_path) == ["frames.parts"]
-    assert segmented(target, 12, resume=True) == 7
-    assert os.listdir(tmp_path) == ["frames"]
-    assert numbers(media.open_video(tmp_path / "frames")) == list(range(12))
-
-
-def test_what_cannot_be_resumed_is_refused(tmp_path):
-    path = tmp_path / "a.mp4"
-    with pytest.raises(KeyboardInterrupt):
-        segmented(path, 40, 20)
-    with refused("a.mp4.parts: holds an unfinished job; resume it, or remove the folder"):
-        segmented(path, 40)
-    with refused("a.mp4.parts: cannot be resumed, it was made from other inputs or settings$"):
-        segmented(path, 40, resume=True, fingerprint="other inputs")
-    with refused("other inputs or settings \\(frame_rate 30000/1001 there, 25 now\\)"):
-        media.SegmentedWriter(path, 25, fingerprint="inputs", resume=True).__enter__()
-    resumed = media.SegmentedWriter(path, NTSC, fingerprint="inputs", resume=True)
-    with refused("must have the \\(h, w\\) of the first one, \\(63, 95\\), got \\(64, 96\\)"), resumed as writer:
-        writer.write(files.numbered(20))
-    (tmp_path / "a.mp4.parts" / "job.json").write_text("{")
-    with refused("a.mp4.parts: cannot be resumed, it has no readable job.json"):
-        segmented(path, 40, resume=True)
-    with refused("a.gif: only .mp4 and folders of frames can be resumed, got .gif"):
-        segmented(tmp_path / "a.gif", 10)
-    with refused("segment_frames: must be a whole number of at least 1, got 0"):
-        segmented(tmp_path / "b.mp4", 10, segment_frames=0)
-    with refused("b.mp4: a video needs at least one frame"):
-        segmented(tmp_path / "b.mp4", 0)
-
-
-def test_the_manifest_says_what_the_job_is(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        segmented(tmp_path / "a.mp4", 40, 15)
-    job = json.loads((tmp_path / "a.mp4.parts" / "job.json").read_text())
-    assert job == {"fingerprint": "inputs", "frame_rate": "30000/1001", "size": [63, 95]}
-    assert sorted(os.listdir(tmp_path / "a.mp4.parts")) == ["000001.mp4", "job.json", "lock"]
 
 
 # Descriptions and comparisons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -19,8 +20,7 @@ from subcases import each_case
 
 from motion_core import InputError, atomic, media
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in the midst of its work")
-
+NTSC = Fraction(30000, 1001)
 COUNT, LENGTH = 14, 4  # frames, of them in a segment
 TARGETS = ["a.mp4", "a/"]
 
@@ -55,6 +55,8 @@ def content(path: str) -> list[bytes]:
 
 def in_a_process(work: Callable[[], object]) -> int:
     """Begin work in a copy of this process; returns its id."""
+    if not hasattr(os, "fork"):
+        pytest.skip("a process is killed in the midst of its work")
     child = os.fork()
     if child == 0:
         try:
@@ -297,3 +299,104 @@ def test_the_output_is_in_place_before_the_block_ends(tmp_path):
         with media.SegmentedWriter(path, 25, **options) as writer:
             assert writer.frames_done == 1
     assert sorted(os.listdir(tmp_path)) == ["a", "a.mp4"]
+
+
+# Interrupted by the caller
+
+
+def refused(message: str):
+    """Expect an InputError of one line that matches."""
+    return pytest.raises(InputError, match=rf"(?s)\A[^\n]*{message}[^\n]*\Z")
+
+
+def numbers(source) -> list[int]:
+    return [files.number_of(frame) for frame in source]
+
+
+def segmented(path, count: int, stop: int | None = None, **options) -> int:
+    """Write frames with numbers, and return how many were there already; `stop` interrupts before that frame."""
+    settings = {"fingerprint": "inputs", "segment_frames": 10} | options
+    with media.SegmentedWriter(path, NTSC, **settings) as writer:
+        for k in range(writer.frames_done, count):
+            if k == stop:
+                raise KeyboardInterrupt
+            writer.write(files.numbered(k, 63, 95))
+    return writer.frames_done
+
+
+@each_case("stop", [0, 10, 33])
+def test_interrupted_and_resumed_is_the_same_as_uninterrupted(tmp_path, stop):
+    driving = media.open_video(files.write_video(tmp_path / "driving.mp4", 47, rate=NTSC, tone="aac"))
+    metadata = media.provenance("toy")
+    segmented(tmp_path / "whole.mp4", 47, audio_from=driving, metadata=metadata)
+    with pytest.raises(KeyboardInterrupt):
+        segmented(tmp_path / "a.mp4", 47, stop, audio_from=driving, metadata=metadata)
+    assert not (tmp_path / "a.mp4").exists()
+    assert segmented(tmp_path / "a.mp4", 47, resume=True, audio_from=driving, metadata=metadata) == stop // 10 * 10
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "driving.mp4", "whole.mp4"]
+    whole, resumed = (files.ffmpeg_frames(tmp_path / name, 64, 96) for name in ("whole.mp4", "a.mp4"))
+    assert np.array_equal(whole, resumed)
+    assert [files.number_of(frame) for frame in resumed] == list(range(47))
+    assert files.sound_packets(tmp_path / "whole.mp4") == files.sound_packets(tmp_path / "a.mp4")
+    source = media.open_video(tmp_path / "a.mp4")
+    assert (source.frame_rate, source.frame_count) == (NTSC, 47)
+    assert files.boxes(tmp_path / "a.mp4").index("moov") < files.boxes(tmp_path / "a.mp4").index("mdat")
+    assert abs(files.first_beep(tmp_path / "a.mp4")) < 0.004
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert "toy" in container.metadata["comment"]
+
+
+@each_case("length", [1, 2, 3, 7])
+def test_segments_of_any_length_join_without_a_gap(tmp_path, length):
+    for count in (1, 7, 15):
+        segmented(tmp_path / "a.mp4", count, segment_frames=length)
+        check_order(tmp_path / "a.mp4", count)
+
+
+def test_a_job_may_be_resumed_with_segments_of_another_length(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        segmented(tmp_path / "a.mp4", 30, 5, segment_frames=1)  # without reordered frames, unlike longer segments
+    assert segmented(tmp_path / "a.mp4", 30, resume=True) == 5
+    check_order(tmp_path / "a.mp4", 30)
+
+
+def check_order(path: Path, count: int) -> None:
+    """Every frame is there once, and what is decoded first comes first."""
+    assert numbers(media.open_video(path)) == list(range(count))
+    with av.open(str(path)) as container:
+        found = [(packet.pts, packet.dts) for packet in container.demux(video=0) if packet.size]
+    decoding = [dts for _, dts in found]
+    assert decoding == sorted(set(decoding))
+    assert all(dts <= pts for pts, dts in found)
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path):
+    path = tmp_path / "a.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        segmented(path, 40, 20)
+    with refused("a.mp4.parts: holds an unfinished job; resume it, or remove the folder"):
+        segmented(path, 40)
+    with refused("a.mp4.parts: cannot be resumed, it was made from other inputs or settings$"):
+        segmented(path, 40, resume=True, fingerprint="other inputs")
+    with refused("other inputs or settings \\(frame_rate 30000/1001 there, 25 now\\)"):
+        media.SegmentedWriter(path, 25, fingerprint="inputs", resume=True).__enter__()
+    resumed = media.SegmentedWriter(path, NTSC, fingerprint="inputs", resume=True)
+    with refused("must have the \\(h, w\\) of the first one, \\(63, 95\\), got \\(64, 96\\)"), resumed as writer:
+        writer.write(files.numbered(20))
+    (tmp_path / "a.mp4.parts" / "job.json").write_text("{")
+    with refused("a.mp4.parts: cannot be resumed, it has no readable job.json"):
+        segmented(path, 40, resume=True)
+    with refused("a.gif: only .mp4 and folders of frames can be resumed, got .gif"):
+        segmented(tmp_path / "a.gif", 10)
+    with refused("segment_frames: must be a whole number of at least 1, got 0"):
+        segmented(tmp_path / "b.mp4", 10, segment_frames=0)
+    with refused("b.mp4: a video needs at least one frame"):
+        segmented(tmp_path / "b.mp4", 0)
+
+
+def test_the_manifest_says_what_the_job_is(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        segmented(tmp_path / "a.mp4", 40, 15)
+    job = json.loads((tmp_path / "a.mp4.parts" / "job.json").read_text())
+    assert job == {"fingerprint": "inputs", "frame_rate": "30000/1001", "size": [63, 95]}
+    assert sorted(os.listdir(tmp_path / "a.mp4.parts")) == ["000001.mp4", "job.json", "lock"]

@@ -125,7 +125,7 @@ class PictureReader(FrameReader):
 
     def _size(self, number: int) -> tuple[int, int]:
         """(h, w), without decoding what is in a file."""
-        return picture_size(self._pictures[number]) if self.path else self._frame(number).shape[:2]  # type: ignore[arg-type, return-value]
+        return picture_size(self._pictures[number]) if self.path else self._frame(number).shape[:2]  # type: ignore[arg-type]
 
     def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
         """Yield (frame number, (H, W, 3) uint8) from frame `index` on, or the error where a file is damaged."""

@@ -1,4 +1,4 @@
-"""Where one scene of a video ends and the next begins."""
+"""Where one scene of a video ends and the next begins. PySceneDetect would need OpenCV, which nothing else here does."""
 
 from __future__ import annotations
 
