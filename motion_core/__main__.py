@@ -432,7 +432,7 @@ def _add_benchmark(subparsers: Any) -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the images")
     parser.add_argument("--frames", type=int, default=8, help="driving frames whose accuracy is compared")
     parser.add_argument(
-        "--memory", action="store_true", help="instead, print the peak memory of an animation of 100 and of 2000 frames"
+        "--memory", action="store_true", help="instead, print the peak memory of a short and of a longer animation"
     )
     parser.add_argument(
         "--variants",

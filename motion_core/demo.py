@@ -22,15 +22,17 @@ from .settings import Variant
 
 @dataclass(frozen=True)
 class Widths:
-    """Sizes of a pipeline: keypoint groups, and widths of the two convolutional networks."""
+    """Sizes of a pipeline: keypoint groups, widths of the two convolutional networks, and what the detector reduces images by."""
 
     num_splines: int
     motion: int
     motion_max: int
     generator: int
     generator_max: int
+    shrink: int = 1
 
 
+TINY = Widths(2, 4, 16, 4, 16, shrink=4)
 SMALL = Widths(5, 8, 64, 8, 32)
 PUBLISHED = Widths(10, 64, 1024, 64, 512)
 
@@ -42,7 +44,7 @@ def random_pipeline(
     splines = widths.num_splines
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = KeypointDetector(splines)
+        detector = KeypointDetector(splines, shrink=widths.shrink)
         pipeline = MotionInterpPipeline(
             detector,
             DenseMotionNetwork(splines, block_expansion=widths.motion, max_features=widths.motion_max),

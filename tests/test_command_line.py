@@ -173,13 +173,13 @@ def test_info_warns_of_scene_cuts(tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # 2,100 frames, on a machine that may be busy
+@pytest.mark.timeout(600)  # on a machine that may be busy
 def test_memory_does_not_grow_with_the_length_of_the_video(capsys):
     assert run("benchmark", "--memory") == 0
 
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith("MB")]
-    assert [row[0] for row in rows] == ["100", "1000", "difference"]
-    assert float(rows[2][-2]) < 40  # the frames in bytes alone would be 44
+    assert [row[0] for row in rows] == ["60", "260", "difference"]
+    assert float(rows[2][-2]) < 30  # the frames in bytes alone would be 39
 
 
 def test_without_a_model_it_takes_the_one_that_comes_with_the_package(tmp_path):
