@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import preloaded
 import pytest
 import yaml
 from PIL import Image
@@ -154,9 +157,10 @@ def test_the_configurations_that_come_along_can_be_used(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_whole_ablation_at_toy_size(tmp_path, capsys):
+def test_a_whole_ablation_at_toy_size(tmp_path, capsys, monkeypatch):
     from eval.rendered_people import render
 
+    monkeypatch.setattr(ablation, "subprocess", SimpleNamespace(run=preloaded.run, STDOUT=subprocess.STDOUT))
     root = tmp_path / "root"
     for split in ("train", "test"):
         arguments = ["--out", str(root), "--split", split, "--identities", "2", "--clips", "1", "--seed", "1"]

@@ -1,17 +1,14 @@
 """`python -m eval.reconstruct` and `eval.animate`: what they write, and that they go on where they were."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 from evaluation_drawings import draw_dots, write_clip
 
@@ -20,7 +17,6 @@ from eval.landmarks import DETECTORS
 from eval.videos import FrameSequence, first_frame
 from motion_core import MotionInterpPipeline, demo, media
 
-ROOT = Path(__file__).parents[2]
 VIDEOS = ("ann#1.mp4", "ann#2.gif", "bob#1", "cat.png")
 
 
@@ -172,35 +168,32 @@ def test_what_cannot_be_used_is_an_error_in_one_line(model, data, tmp_path, caps
         assert not (tmp_path / "out").exists()
 
 
-def start(command, **environment):
-    variables = os.environ | {"OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)], cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
-    )
-
-
 @pytest.mark.slow
 def test_two_processes_share_the_videos_and_a_killed_one_leaves_nothing_half_done(model, data, tmp_path):
     assert run(model, data, tmp_path / "alone") == 0
-    command = ["eval.reconstruct", "--model", model, "--data", data, "--out", tmp_path / "out"]
-    process = start(command)
+    command = ["-m", "eval.reconstruct", "--model", model, "--data", data, "--out", tmp_path / "out"]
+    process = preloaded.start(command, tmp_path / "killed.log")
     videos = tmp_path / "out" / "videos"
     deadline = time.monotonic() + 120
     while not (videos / "ann#1").is_dir() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert 1 <= len([path for path in videos.iterdir() if not path.name.startswith(".")]) <= 4
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [start(command, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in range(2)]
-    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    logs = [tmp_path / f"{rank}.log" for rank in range(2)]
+    processes = [
+        preloaded.start(command, log, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank, log in enumerate(logs)
+    ]
+    for process in processes:
+        process.join(200)
 
-    assert [process.returncode for process in processes] == [0, 0]
-    assert all(f"process {rank} of 2: " in output for rank, output in enumerate(outputs))
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert all(f"process {rank} of 2: " in log.read_text() for rank, log in enumerate(logs))
     assert len(list((tmp_path / "out").rglob("*.png"))) == 14
     assert without_times(read(tmp_path / "out")) == without_times(read(tmp_path / "alone"))
 
