@@ -116,14 +116,13 @@ def render_examples(folder: Path, size: int, clip_size: int, sources: Sources) -
 
 def render(folder: Path, shots: Sequence[Shot], size: int, sources: Sources) -> None:
     """Let the benchmark's own command render shots under the names of their items; the app does not import it."""
-    for captured in (False, True):
-        items = [shot.item for shot in shots if shot.captured == captured]
-        motion = sources.motion if captured else None
+    for motion in {sources.motion if shot.captured else None: None for shot in shots}:
+        items = [shot.item for shot in shots if (sources.motion if shot.captured else None) == motion]
         plan = {"split": "test", "seed": _SEED, "frames": _FRAMES, "rate": _RATE, "size": size}
         plan |= {name: path for name, path in (("body", sources.body), ("motion", motion)) if path is not None}
         options = [text for name, value in plan.items() for text in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "eval.rendered_people.stills", "--out", str(folder), "--near", *options]
-        if items and subprocess.run([*command, *items], cwd=HERE.parent).returncode:
+        if subprocess.run([*command, *items], cwd=HERE.parent).returncode:
             raise InputError("the examples could not be rendered, see above")
 
 

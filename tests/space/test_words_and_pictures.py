@@ -17,7 +17,7 @@ from space_files import DRIVING, PICTURE
 from subcases import each_case
 
 from motion_core import media
-from space import drawing, push, zerogpu
+from space import drawing, make_examples, push, zerogpu
 from space.insight import Explanation
 from space.limits import Limits
 from space.make_banner import banner, rows_of
@@ -171,8 +171,7 @@ def test_the_banner_has_a_row_for_each_person(variant_pipeline):
 
 @pytest.mark.slow
 def test_the_examples_are_made_by_their_script(tmp_path):
-    command = [sys.executable, "-m", "space.make_examples", "--out", str(tmp_path), "--size", "48", "--clip-size", "32"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert make_examples.main(["--out", str(tmp_path), "--size", "48", "--clip-size", "32"]) == 0
     made, shipped = (json.loads((folder / "index.json").read_text()) for folder in (tmp_path, EXAMPLES))
     assert made == shipped
     assert len(read_examples(tmp_path).pictures) == len(shipped["pictures"])
