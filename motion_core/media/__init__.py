@@ -8,7 +8,7 @@ Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `mot
     decoding    their frames                    resuming    SegmentedWriter, for long jobs
     readers     of all other kinds              sound       of the driving video, made before the frames
     sources     open_video -> VideoSource       scenes      where they change
-    comparison  side by side, by moviepy        layouts     folders of videos, pairs
+    comparison  side by side, under captions    layouts     folders of videos, pairs
 """
 
 from __future__ import annotations

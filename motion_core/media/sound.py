@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -102,45 +102,6 @@ class Sound:
         self._file.close()
 
 
-_Parts = Sequence[tuple[Fraction, Fraction]]  # (begin, end) in seconds of the output's time, ascending
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What sound of a file to take.
-
-    Attributes:
-        path: the file.
-        number: of the sound track; None is the default one.
-        origin: the time in the file, in seconds, that is time 0 of the output.
-        can_seek: whether a time stands for one place in the file.
-        parts: all else is left out.
-        length: seconds of sound in the output.
-    """
-
-    path: Path
-    number: int | None
-    origin: Fraction
-    can_seek: bool
-    parts: _Parts
-    length: Fraction
-
-    @classmethod
-    def of(cls, source: AudioSource) -> _Wanted | None:
-        """None if there can be no sound."""
-        if not isinstance(source, VideoSource):
-            path, start = existing_file(source, "a file with sound"), Fraction(0)
-            return cls(path, None, start, True, [(start, _ENDLESS)], _ENDLESS)
-        reader = source.reader
-        if not isinstance(reader, ContainerReader):
-            return None
-        parts = source.parts()
-        first = parts[0][0]
-        shifted = [(begin - first, end - first) for begin, end in parts]
-        origin = reader.origin + first
-        return cls(reader.path, source.audio_track, origin, reader.track.can_seek, shifted, source.duration)
-
-
 def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs = IN_MP4) -> Sound | None:
     """Return the sound of a video, or of a file with sound, ready to be written, or None if there is none.
 
@@ -155,53 +116,78 @@ def prepare_sound(source: AudioSource | None, folder: Path, codecs: SoundCodecs 
         InputError: there is no such file.
         OSError: the disk is full.
     """
-    wanted = None if source is None else _Wanted.of(source)
-    if wanted is None:
+    track = None if source is None else _Track.of(source)
+    if track is None:
         return None
     reason: Exception | None = None
     for write in (_copy, _encode):
         try:
-            return _written(wanted, write, codecs, folder)
+            return _written(replace(track), write, codecs, folder)
         except (InputError, av.FFmpegError, ValueError) as error:
-            logger.debug("%s: its sound cannot be written by %s: %s", wanted.path, write.__name__, error)
+            logger.debug("%s: its sound cannot be written by %s: %s", track.path, write.__name__, error)
             reason = error
-    logger.warning("%s: its sound cannot be used, the output has none: %s", wanted.path, reason)
+    logger.warning("%s: its sound cannot be used, the output has none: %s", track.path, reason)
     return None
 
 
-_Writing = Callable[["_Track", OutputContainer, _Parts, SoundCodecs], None]
-
-
-def _written(wanted: _Wanted, write: _Writing, codecs: SoundCodecs, folder: Path) -> Sound | None:
+def _written(
+    track: _Track, write: Callable[[_Track, OutputContainer, SoundCodecs], None], codecs: SoundCodecs, folder: Path
+) -> Sound | None:
     """Write the sound as a file of its own, and open that; None if there is no sound."""
     with ExitStack() as opened:
         file = opened.enter_context(SpooledTemporaryFile(_IN_MEMORY, dir=str(folder)))
-        with open_container(wanted.path) as container:
-            stream = main_audio_stream(container, wanted.path, wanted.number)
+        with open_container(track.path) as container:
+            stream = main_audio_stream(container, track.path, track.number)
             if stream is None:
                 return None
-            track = _Track(container, stream, wanted.origin, wanted.can_seek)
+            track.container, track.stream = container, stream
             with av.open(file, "w", format=codecs.container) as output:
-                write(track, output, wanted.parts, codecs)
+                write(track, output, codecs)
         file.seek(0)
-        sound = Sound(file, wanted.length)
+        sound = Sound(file, sum((end - begin for begin, end in track.parts), Fraction(0)))
         for fault in track.faults():
-            logger.warning("%s: its sound %s", wanted.path, fault)
+            logger.warning("%s: its sound %s", track.path, fault)
         opened.pop_all()  # the file is closed with the sound
         return sound
 
 
 @dataclass
 class _Track:
-    """A sound track from a second before `origin` on, a time in the file, in seconds; that is time 0 of the output."""
+    """A sound track of a file.
 
-    container: InputContainer
-    stream: AudioStream
+    Attributes:
+        path: the file.
+        number: of the track; None is the default one.
+        origin: the time in the file, in seconds, that is time 0 of the output.
+        can_seek: whether a time stands for one place in the file.
+        parts: (begin, end) in seconds of the output's time, ascending, if nothing were left out; all else is.
+        steps_back, damaged, broken_off: what was wrong so far.
+        container, stream: once it is open.
+    """
+
+    path: Path
+    number: int | None
     origin: Fraction
-    can_seek: bool  # whether a time stands for one place in the file
+    can_seek: bool
+    parts: Sequence[tuple[Fraction, Fraction]]
     steps_back: int = 0
     damaged: int = 0  # packets
     broken_off: str = ""
+    container: InputContainer = field(init=False)
+    stream: AudioStream = field(init=False)
+
+    @classmethod
+    def of(cls, source: AudioSource) -> _Track | None:
+        """None if there can be no sound."""
+        if not isinstance(source, VideoSource):
+            return cls(existing_file(source, "a file with sound"), None, Fraction(0), True, [(Fraction(0), _ENDLESS)])
+        reader = source.reader
+        if not isinstance(reader, ContainerReader):
+            return None
+        parts = source.parts()
+        first = parts[0][0]
+        shifted = [(begin - first, end - first) for begin, end in parts]
+        return cls(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
 
     @property
     def time_base(self) -> Fraction:
@@ -209,6 +195,7 @@ class _Track:
         return self.stream.time_base or Fraction(1)
 
     def packets(self) -> Iterator[Packet]:
+        """From a second before time 0 on."""
         if self.can_seek and self.origin > 1:
             with suppress(av.FFmpegError):  # what cannot seek is read from its beginning
                 self.container.seek(round((self.origin - 1) / self.time_base), stream=self.stream)
@@ -223,7 +210,7 @@ class _Track:
         """When it begins in the output, in seconds; None where that is not known."""
         return None if of.pts is None else of.pts * (of.time_base or self.time_base) - self.origin
 
-    def frames(self, until: Fraction) -> Iterator[AudioFrame]:
+    def frames(self) -> Iterator[AudioFrame]:
         """Decoded sound, whose time stamps are set: it follows on, also where they go back, but for gaps that they state."""
         end, late = Fraction(0), Fraction(0)  # late: how much later than its time stamps say it is
         for stamp, frame in _trusted((self.time(frame), frame) for frame in self._decoded()):
@@ -236,7 +223,7 @@ class _Track:
                 start = stamp + late
             elif end:
                 start = end
-            if start >= until:
+            if start >= self.parts[-1][1]:
                 return
             frame.pts, frame.time_base = round(start * frame.sample_rate), Fraction(1, frame.sample_rate)
             end = start + Fraction(frame.samples, frame.sample_rate)
@@ -277,10 +264,10 @@ def _trusted(
         yield before
 
 
-def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
+def _copy(track: _Track, output: OutputContainer, codecs: SoundCodecs) -> None:
     """Write the packets as they are. Raises an error unless all can be decoded, and that as sound of one kind without gaps."""
     codec = track.stream.codec_context
-    if codec.name not in codecs.copied or len(parts) > 1:
+    if codec.name not in codecs.copied or len(track.parts) > 1:
         raise InputError(f"{codec.name} cannot be copied, or parts of it are left out")
     target = output.add_stream_from_template(track.stream)
     kinds, end = set(), Fraction(0)
@@ -288,7 +275,7 @@ def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCo
         start, length = track.time(packet), (packet.duration or 0) * track.time_base
         if start is None or start > end + 1:  # seconds: more than decoders hold back
             raise InputError("its time stamps jump, or are missing")
-        if start >= parts[-1][1]:
+        if start >= track.parts[-1][1]:
             break
         if start < 0 and start + length <= -Fraction(codecs.copied[codec.name]):
             continue
@@ -305,9 +292,9 @@ def _copy(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCo
         raise InputError("it has no packets that can be decoded")
 
 
-def _encode(track: _Track, output: OutputContainer, parts: _Parts, codecs: SoundCodecs) -> None:
+def _encode(track: _Track, output: OutputContainer, codecs: SoundCodecs) -> None:
     """Write the sound encoded, with silence where there is none. Raises InputError if there is none at all."""
-    frames = track.frames(parts[-1][1])
+    frames = track.frames()
     first = next(frames, None)
     if first is None:
         raise InputError("none of it can be decoded")
@@ -315,12 +302,12 @@ def _encode(track: _Track, output: OutputContainer, parts: _Parts, codecs: Sound
     layout = "mono" if first.layout.nb_channels == 1 else "stereo"
     target = cast(AudioStream, output.add_stream(codecs.encoder, rate=rate, layout=layout, bit_rate=_BIT_RATE))
     blocks = _aligned(chain([first], frames), rate, layout)
-    for block in _cut(blocks, parts, rate) if len(parts) > 1 else blocks:
+    for block in _cut(blocks, track.parts, rate) if len(track.parts) > 1 else blocks:
         output.mux(target.encode(block))
     output.mux(target.encode(None))
 
 
-def _cut(blocks: Iterable[AudioFrame], parts: _Parts, rate: int) -> Iterator[AudioFrame]:
+def _cut(blocks: Iterable[AudioFrame], parts: Sequence[tuple[Fraction, Fraction]], rate: int) -> Iterator[AudioFrame]:
     """Yield what is in the parts (begin, end), in seconds, one after the other from time 0 on."""
     edges = np.array([round(edge * rate) for part in parts for edge in part])  # samples: a part begins, ends, ...
     count = 0
