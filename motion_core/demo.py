@@ -22,7 +22,14 @@ from .settings import Variant
 
 @dataclass(frozen=True)
 class Widths:
-    """Sizes of a pipeline: keypoint groups, widths of the two convolutional networks, and what the detector reduces images by."""
+    """Sizes of a pipeline.
+
+    Attributes:
+        num_splines: keypoint groups.
+        motion, motion_max, generator, generator_max: widths of the two convolutional networks.
+        shrink: what the detector reduces images by.
+        architecture: timm's network in the detector and the background predictor.
+    """
 
     num_splines: int
     motion: int
@@ -30,10 +37,11 @@ class Widths:
     generator: int
     generator_max: int
     shrink: int = 1
+    architecture: str = "resnet18"
 
 
 TINY = Widths(2, 4, 16, 4, 16, shrink=4)
-SMALL = Widths(5, 8, 64, 8, 32)
+SMALL = Widths(5, 8, 64, 8, 32, architecture="regnetx_002")
 PUBLISHED = Widths(10, 64, 1024, 64, 512)
 
 
@@ -44,13 +52,13 @@ def random_pipeline(
     splines = widths.num_splines
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = KeypointDetector(splines, shrink=widths.shrink)
+        detector = KeypointDetector(num_splines=splines, architecture=widths.architecture, shrink=widths.shrink)
         pipeline = MotionInterpPipeline(
             detector,
             DenseMotionNetwork(splines, block_expansion=widths.motion, max_features=widths.motion_max),
             ImageGenerator(block_expansion=widths.generator, max_features=widths.generator_max),
             AVDNetwork(splines),
-            BackgroundPredictor(),
+            BackgroundPredictor(architecture=widths.architecture),
             image_size,
             None if variant == "tpsmm" else OptimalInterpolationSelector(),
             ViewFusion(widths.generator, widths.generator_max) if variant == "v2" else None,

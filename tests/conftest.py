@@ -120,8 +120,28 @@ def hop_case(golden: Case, golden_networks: ConvertedNetworks) -> HopCase:
 
 
 @pytest.fixture(scope="session")
-def variant_pipeline(golden_networks: ConvertedNetworks) -> Callable[..., motion_core.MotionInterpPipeline]:
-    """Makes a pipeline of the golden networks in a variant; `fusion` are arguments of the view fusion, for "v2".
+def light_networks(golden_networks: ConvertedNetworks) -> dict[str, torch.nn.Module]:
+    """The golden networks with small ones in place of their ResNets, which move as much; not to be changed either."""
+    config = golden_networks.keypoint_detector.config
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        detector = motion_core.KeypointDetector(
+            num_splines=config["num_splines"],
+            points_per_spline=config["points_per_spline"],
+            architecture="regnetx_002",
+        )
+        background = motion_core.BackgroundPredictor(architecture="regnetx_002")
+        head = detector.backbone.get_classifier()
+        torch.nn.init.normal_(head.weight, std=0.04)
+        torch.nn.init.normal_(head.bias, std=0.7)
+        torch.nn.init.normal_(background.backbone.get_classifier().weight, std=2e-4)
+    light = {"keypoint_detector": detector.eval(), "background_predictor": background.eval()}
+    return vars(golden_networks) | light
+
+
+@pytest.fixture(scope="session")
+def variant_pipeline(light_networks: dict[str, torch.nn.Module]) -> Callable[..., motion_core.MotionInterpPipeline]:
+    """Makes a pipeline of the light networks in a variant; `fusion` are arguments of the view fusion, for "v2".
 
     Its selector's last layer is random, so that the learned scores differ.
     """
@@ -133,10 +153,10 @@ def variant_pipeline(golden_networks: ConvertedNetworks) -> Callable[..., motion
                 torch.manual_seed(1)
                 selector = motion_core.OptimalInterpolationSelector(num_candidates=4, features=4)
                 torch.nn.init.normal_(selector.get_parameter("head.2.weight"))
-        config = golden_networks.image_generator.config
+        config = light_networks["image_generator"].config
         widths = {name: config[name] for name in ("block_expansion", "max_features", "num_down_blocks")}
         pipeline = motion_core.MotionInterpPipeline(
-            **copy.deepcopy(vars(golden_networks)),  # the Space's service changes the dtype of what it opens
+            **copy.deepcopy(light_networks),  # the Space's service changes the dtype of what it opens
             image_size=128,
             selector=selector,
             view_fusion=motion_core.ViewFusion(**widths, **fusion) if variant == "v2" else None,

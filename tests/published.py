@@ -44,6 +44,11 @@ class Case:
         """The published scale factor as a whole number."""
         return round(1 / self.config["dense_motion_params"]["scale_factor"])
 
+    def required(self) -> StateDicts:
+        """The networks that every checkpoint has: a third of the weights."""
+        optional = ("avd_network", "bg_predictor")
+        return {name: network for name, network in self.state_dicts().items() if name not in optional}
+
     def state_dicts(self) -> StateDicts:
         """The networks of this case under their published names; the loss's VGG-19 is not part of a checkpoint."""
         return state_dicts(

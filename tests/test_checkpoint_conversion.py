@@ -464,7 +464,11 @@ NETWORKS: list[tuple[str, Change, str]] = [
 
 
 @each_case(("network", "change", "message"), NETWORKS)
-def test_a_network_that_fits_no_configuration_is_refused_with_a_sentence(networks, network, change, message):
+def test_a_network_that_fits_no_configuration_is_refused_with_a_sentence(
+    networks, network, change, message, monkeypatch
+):
+    for draw in ("kaiming_normal_", "kaiming_uniform_", "normal_"):  # of weights that are then read
+        monkeypatch.setattr(nn.init, draw, lambda weight, *_, **__: weight)
     kept = {name: state for name, state in networks.items() if name in (*REQUIRED, network)}
     kept[network] = change(kept[network])
     with pytest.raises(InputError, match=message) as caught:

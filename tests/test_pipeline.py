@@ -1,5 +1,6 @@
 """The pipeline as a user calls it, with real networks at toy size."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +11,12 @@ from subcases import each_case
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, OneEuro, demo, media
 
 SIZE = 128
+RESNETS = replace(demo.SMALL, architecture="resnet18")  # which are also computed by packed convolutions
 
 
 @pytest.fixture(scope="module")
 def pipe():
-    pipeline = demo.random_pipeline(image_size=SIZE)
+    pipeline = demo.random_pipeline(RESNETS, image_size=SIZE)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -279,7 +281,7 @@ def test_interruption_keeps_the_frames_made_so_far(pipe, picture, video):
 
 
 def test_bfloat16_frames_are_close_to_fp32(pipe, picture, video):
-    fast = demo.random_pipeline(image_size=SIZE)
+    fast = demo.random_pipeline(RESNETS, image_size=SIZE)
     fast.set_progress_bar_config(disable=True)
     fast.to(torch.bfloat16)
 
@@ -326,7 +328,7 @@ def test_unknown_settings_are_refused(pipe, picture, video):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @each_case("dtype", [torch.float32, torch.bfloat16])
 def test_cuda_frames_are_close_to_those_of_the_cpu(pipe, picture, video, dtype):
-    fast = demo.random_pipeline(image_size=SIZE)
+    fast = demo.random_pipeline(RESNETS, image_size=SIZE)
     fast.set_progress_bar_config(disable=True)
     fast.to("cuda", dtype)
 

@@ -12,6 +12,7 @@ import shutil
 import socket
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import diffusers.utils.logging
@@ -50,6 +51,14 @@ def saved(pipeline, tmp_path_factory) -> Path:
     """Its folder; not to be changed either."""
     folder = tmp_path_factory.mktemp("saved") / "model"
     save_whole(pipeline, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved_resnets(tmp_path_factory) -> Path:
+    """The folder of a pipeline whose regressors are the published ones."""
+    folder = tmp_path_factory.mktemp("resnets") / "model"
+    save_whole(demo.random_pipeline(replaced(demo.SMALL, architecture="resnet18"), image_size=128), folder)
     return folder
 
 
@@ -166,13 +175,13 @@ def read(file: Path) -> dict:
     return content
 
 
-def test_files_of_a_saved_pipeline_are_the_format(saved):
-    files = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()}
+def test_files_of_a_saved_pipeline_are_the_format(saved_resnets):
+    files = {path.relative_to(saved_resnets).as_posix() for path in saved_resnets.rglob("*") if path.is_file()}
     assert files == {"model_index.json"} | {
         f"{part}/{file}" for part in CONFIGURATIONS for file in ("config.json", "diffusion_pytorch_model.safetensors")
     }
-    assert read(saved / INDEX) == INDEX_CONTENT
-    assert {name: read(saved / name / "config.json") for name in CONFIGURATIONS} == CONFIGURATIONS
+    assert read(saved_resnets / INDEX) == INDEX_CONTENT
+    assert {name: read(saved_resnets / name / "config.json") for name in CONFIGURATIONS} == CONFIGURATIONS
     for cls in (AVDNetwork, BackgroundPredictor, DenseMotionNetwork, ImageGenerator, KeypointDetector):
         assert [cls.__module__, cls.__name__] in INDEX_CONTENT.values(), "found by whoever reads the index"
 
@@ -195,8 +204,8 @@ def described(file: Path) -> tuple[int, str]:
     return len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def test_names_and_shapes_of_weights_are_the_format(saved):
-    assert {name: described(saved / name / WEIGHTS) for name in CONFIGURATIONS} == {
+def test_names_and_shapes_of_weights_are_the_format(saved_resnets):
+    assert {name: described(saved_resnets / name / WEIGHTS) for name in CONFIGURATIONS} == {
         "keypoint_detector": (122, "aa66e8a3bad2cf03"),
         "dense_motion_network": (58, "a4d2ff9cfa58e7c0"),
         "image_generator": (78, "f9389d70286ca576"),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from torch import nn
+import hashlib
+from typing import Any
+
+from torch import Tensor, nn
 
 from motion_core import LayerPainter, LayoutNetwork, PersonDetector
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
+
+_seen: dict[tuple[Any, ...], Any] = {}
 
 
 def toy_people() -> tuple[PersonDetector, LayoutNetwork, LayerPainter]:
@@ -14,4 +19,19 @@ def toy_people() -> tuple[PersonDetector, LayoutNetwork, LayerPainter]:
     painter = LayerPainter(size=32, widths=(8, 12), background_widths=(8, 12))
     for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
         nn.init.normal_(head.weight, std=0.05)
-    return PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(), layout.eval(), painter.eval()
+    return remembering(PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval()), layout.eval(), painter.eval()
+
+
+def remembering(detector: PersonDetector) -> PersonDetector:
+    """The same detector, which looks once at a region of a picture; tests show it the same few pictures many times."""
+    look = detector._look
+
+    def remembered(images: Tensor, region: Tensor, masks: bool = False) -> Any:
+        shown = hashlib.sha1(images.cpu().contiguous().numpy()).digest()
+        key = (images.shape, shown, region.shape, region.cpu().numpy().tobytes(), masks)
+        if key not in _seen:
+            _seen[key] = look(images, region, masks)
+        return _seen[key]
+
+    detector._look = remembered  # type: ignore[method-assign]
+    return detector

@@ -68,10 +68,9 @@ def finished(model, data, tmp_path_factory):
     return out
 
 
-def check(model, data, out, video, **settings):
+def check(pipeline, data, out, video, **settings):
     """Compare a reconstruction of two frames with what the pipeline makes of these."""
     frames = list(FrameSequence(media.open_frames(data / "test" / video), 2))
-    pipeline = MotionInterpPipeline.from_pretrained(model)
     expected = pipeline(first_frame(data / "test" / video), frames, mode="standard", diagnose=True, **settings)
     folder = out / "videos" / video.removesuffix(Path(video).suffix)
     made = np.stack(list(FrameSequence(media.open_frames(folder / "frames"))))
@@ -83,8 +82,9 @@ def check(model, data, out, video, **settings):
 
 
 def test_videos_are_what_the_pipeline_makes_of_their_first_frames(model, data, finished, tmp_path):
+    pipeline = MotionInterpPipeline.from_pretrained(model)
     for video in VIDEOS:
-        check(model, data, finished, video, background="predicted")
+        check(pipeline, data, finished, video, background="predicted")
     about = json.loads((finished / "run.json").read_text())
     assert (about["model"], about["variant"], about["settings"]["mode"]) == ("full", "full", "standard")
 
@@ -92,7 +92,7 @@ def test_videos_are_what_the_pipeline_makes_of_their_first_frames(model, data, f
     (tmp_path / "test" / "bob#1").symlink_to(data / "test" / "bob#1")
     options = ("--t", "0.5", "--size", "128", "256", "--background", "identity", "--limit", "2", "--batch-size", "2")
     assert run(model, tmp_path, tmp_path / "out", *options) == 0
-    check(model, data, tmp_path / "out", "bob#1", t=0.5, size=(128, 256), batch_size=2)
+    check(pipeline, data, tmp_path / "out", "bob#1", t=0.5, size=(128, 256), batch_size=2)
 
 
 def test_what_is_finished_is_not_done_again_and_other_results_are_refused(model, data, finished, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from space_files import DRIVING, PICTURE
+from space_files import DRIVING, LITTLE_PICTURE, slow_frames
 
 gradio_client = pytest.importorskip("gradio_client", reason="the app's tests need gradio: pip install gradio")
 
@@ -18,10 +18,11 @@ from space.serving import serving  # noqa: E402
 
 def animate(client: Client, longest: float):
     given = {"start": 0, "end": 0, "longest": longest}
-    return client.submit(handle_file(PICTURE), handle_file(DRIVING), **given, api_name="/animate")
+    return client.submit(handle_file(LITTLE_PICTURE), handle_file(DRIVING), **given, api_name="/animate")
 
 
-def test_who_comes_when_too_many_wait_is_told_so(variant_pipeline):
+def test_who_comes_when_too_many_wait_is_told_so(variant_pipeline, monkeypatch):
+    slow_frames(monkeypatch)
     limits = Limits(waiting=1)
     with serving(limits, lambda limits: Models(limits, lambda: (variant_pipeline("v2"), ""))) as small:
         client = Client(small.url, verbose=False, analytics_enabled=False)

@@ -12,8 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from published import write_checkpoint
-from space_files import DRIVING, OTHER_PICTURE, PICTURE, SILENT, bad_pictures, bad_videos
+from space_files import (
+    DRIVING,
+    LITTLE_PICTURE,
+    OTHER_LITTLE_PICTURE,
+    PICTURE,
+    SILENT,
+    bad_pictures,
+    bad_videos,
+)
 from subcases import each_case
+from toy_people import remembering
 
 from motion_core import AnimationSettings, InputError, MotionInterpPipeline, media
 from space import compute
@@ -73,7 +82,7 @@ def test_missing_and_too_large_files_are_refused_with_a_sentence():
     with pytest.raises(InputError, match="not there any more"):
         read_picture("/nowhere/at-all.png", Limits())
     with pytest.raises(InputError, match="may have at most 0 MB"):
-        read_picture(PICTURE, Limits(picture_megabytes=0))
+        read_picture(LITTLE_PICTURE, Limits(picture_megabytes=0))
 
 
 def test_a_driving_video_keeps_to_the_limits():
@@ -168,30 +177,30 @@ def test_an_animation_has_all_that_is_shown_and_leaves_no_file(service, tmp_path
 
 def test_the_frames_are_those_of_the_library(service, tmp_path):
     choices = replace(SHORT, selector="fixed", t=0.5, paste_back=False)
-    for update in service.animate(PICTURE, DRIVING, choices, Stop()):
+    for update in service.animate(LITTLE_PICTURE, DRIVING, choices, Stop()):
         if update.result is not None:
             made = np.stack(list(media.open_video(update.result.video)))
     expected = tmp_path / "expected.mp4"
-    service.model().pipeline(PICTURE, DRIVING, t=0.5, end=0.12).save(expected)
+    service.model().pipeline(LITTLE_PICTURE, DRIVING, t=0.5, end=0.12).save(expected)
     assert np.array_equal(made, np.stack(list(media.open_video(expected))))
 
 
 def test_the_frame_of_the_largest_displacement_is_explained(service):
     choices = replace(SHORT, selector="fixed", t=0.5, mode="standard", longest=0.08, paste_back=False)
-    update = last(service.animate(PICTURE, SILENT, choices, Stop()))
+    update = last(service.animate(LITTLE_PICTURE, SILENT, choices, Stop()))
     displacements = [moment.displacement for moment in update.result.moments]
     pipeline = service.model().pipeline
-    frames = pipeline(PICTURE, SILENT, mode="standard", t=0.5, end=0.08, diagnose=True)
+    frames = pipeline(LITTLE_PICTURE, SILENT, mode="standard", t=0.5, end=0.08, diagnose=True)
     assert displacements == pytest.approx([each.displacement for each in frames.diagnoses], rel=1e-4)
     index = int(np.argmax(displacements))
     why = compute.explain(
-        service._chosen("shipped"), media.load_image(PICTURE), [], AnimationSettings(mode="standard"),
+        service._chosen("shipped"), media.load_image(LITTLE_PICTURE), [], AnimationSettings(mode="standard"),
         frames.animation.placement, frames.keypoints, [0.5, 0.5],
     )  # fmt: skip
     (_, between, result, origins), texts = zip(*why.pictures, strict=True)
     assert np.abs(result.astype(int) - frames.frames[index]).max() <= 2
     driving = next(iter(media.open_video(SILENT)))  # the key frame of both
-    assert np.abs(between.astype(int) - pipeline.interpolate(PICTURE, driving, [0.5]).images[0]).max() <= 2
+    assert np.abs(between.astype(int) - pipeline.interpolate(LITTLE_PICTURE, driving, [0.5]).images[0]).max() <= 2
     assert origins.shape == result.shape
     assert texts[1].endswith(": used")
     assert sum(why.shares.values()) == pytest.approx(1, abs=0.02)
@@ -199,22 +208,22 @@ def test_the_frame_of_the_largest_displacement_is_explained(service):
 
 
 def test_where_the_picture_itself_is_animated_a_frame_is_explained_all_the_same(service):
-    update = last(service.animate(PICTURE, SILENT, replace(SHORT, selector="none", longest=0.08), Stop()))
+    update = last(service.animate(LITTLE_PICTURE, SILENT, replace(SHORT, selector="none", longest=0.08), Stop()))
     assert update.result.sentences[0].startswith("Made straight from the picture, without an interpolated image")
     assert update.result.used[1][1] == "The interpolated image, t = 0.50: tried, not used"
 
 
 def test_inputs_are_looked_at_before_a_run(tmp_path, variant_pipeline, service):
-    seen = service.check(PICTURE, DRIVING, SHORT)
+    seen = service.check(LITTLE_PICTURE, DRIVING, SHORT)
     assert seen.works
     assert seen.limbs == (None, None)  # a model that does not look for people
     assert seen.sentences[0].startswith("The video: 2.0 s, 256 x 256 pixels, with sound")
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
-    seen = service.check(PICTURE, str(cut), SHORT)
+    seen = service.check(LITTLE_PICTURE, str(cut), SHORT)
     assert not seen.works
     assert "cut.mp4" in seen.sentences[-1]
-    assert service.check(PICTURE, None, SHORT).driving is None
+    assert service.check(LITTLE_PICTURE, None, SHORT).driving is None
 
 
 def test_a_bust_a_dog_and_a_black_video_are_refused_before_a_run(tmp_path):
@@ -227,9 +236,11 @@ def test_a_bust_a_dog_and_a_black_video_are_refused_before_a_run(tmp_path):
     for left in (105, 130, 195, 220):
         draw.rectangle((left, 190, left + 14, 270), fill="saddlebrown")
     with media.VideoWriter(tmp_path / "black.mp4", 25) as writer:
-        for _ in range(4):
+        for _ in range(2):
             writer.write(np.zeros((128, 128, 3), np.uint8))
-    service = Service(tmp_path / "work", Limits())
+    shipped = MotionInterpPipeline.from_pretrained()
+    remembering(shipped.keypoint_detector)
+    service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (shipped, "")))
     for name, picture in (("bust", bust), ("dog", dog)):
         picture.save(tmp_path / f"{name}.png")
         seen = service.check(str(tmp_path / f"{name}.png"), None, SHORT)
@@ -238,16 +249,19 @@ def test_a_bust_a_dog_and_a_black_video_are_refused_before_a_run(tmp_path):
     seen = service.check(PICTURE, str(tmp_path / "black.mp4"), SHORT)
     assert not seen.works
     assert (seen.limbs[0] is None, seen.limbs[1] is None) == (False, True)
-    assert "none of 3 frames" in seen.warning == seen.sentences[-1]
+    assert "none of 2 frames" in seen.warning == seen.sentences[-1]
 
 
 def test_parts_of_picture_and_video_are_used(service):
     choices = replace(SHORT, picture_box=(0, 0, 0.5, 1), driving_box=(0.25, 0, 0.75, 0.5))
-    update = last(service.animate(PICTURE, DRIVING, choices, Stop()))
-    assert update.rendered.size == (224, 448)
+    update = last(service.animate(LITTLE_PICTURE, DRIVING, choices, Stop()))
+    assert update.rendered.size == (56, 112)
     assert update.rendered.driving.size == (192, 128)
     assert pixels_of((0.99, 0, 0.001, 1), (100, 10)) == (84, 0, 16, 10)
-    assert service._placed(replace(choices, subject=(0.5, 0.25)), media.load_image(PICTURE)).subject == (223.5, 111.75)
+    assert service._placed(replace(choices, subject=(0.5, 0.25)), media.load_image(LITTLE_PICTURE)).subject == (
+        55.5,
+        27.75,
+    )
 
 
 def test_a_run_does_not_mind_that_its_file_is_uploaded_again(service, tmp_path):
@@ -255,7 +269,7 @@ def test_a_run_does_not_mind_that_its_file_is_uploaded_again(service, tmp_path):
     driving = tmp_path / "shared.mp4"
     driving.write_bytes(Path(DRIVING).read_bytes())
     finished = []
-    for update in service.animate(PICTURE, str(driving), SHORT, Stop()):
+    for update in service.animate(LITTLE_PICTURE, str(driving), SHORT, Stop()):
         driving.write_bytes(Path(DRIVING).read_bytes())
         finished.append(update.result is not None)
     assert finished[-1]
@@ -263,7 +277,7 @@ def test_a_run_does_not_mind_that_its_file_is_uploaded_again(service, tmp_path):
 
 def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
     for driving, choices in ((SILENT, SHORT), (DRIVING, replace(SHORT, keep_audio=False))):
-        for update in service.animate(PICTURE, driving, choices, Stop()):
+        for update in service.animate(LITTLE_PICTURE, driving, choices, Stop()):
             if update.result is not None:
                 assert not media.open_video(update.result.video).has_audio
 
@@ -271,7 +285,7 @@ def test_without_sound_where_there_is_none_or_it_is_not_wanted(service):
 def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
     stop = Stop()
     updates = []
-    for update in service.animate(PICTURE, DRIVING, Choices(), stop):
+    for update in service.animate(LITTLE_PICTURE, DRIVING, Choices(), stop):
         updates.append(update)
         if update.frame is not None:
             stop()
@@ -285,12 +299,12 @@ def test_a_stop_ends_the_run_and_keeps_what_is_made(service, tmp_path):
 def test_a_run_that_is_stopped_before_its_turn_makes_nothing(service, tmp_path):
     stop = Stop()
     stop()
-    (update,) = service.animate(PICTURE, DRIVING, SHORT, stop)
+    (update,) = service.animate(LITTLE_PICTURE, DRIVING, SHORT, stop)
     assert (update.stopped, update.done, update.result) == (True, 0, None)
 
 
 def test_a_visitor_who_leaves_in_the_middle_leaves_no_file(service, tmp_path):
-    run = service.animate(PICTURE, DRIVING, Choices(), Stop())
+    run = service.animate(LITTLE_PICTURE, DRIVING, Choices(), Stop())
     assert next(run).done == 0
     assert next(run).done == 1
     assert left_in(tmp_path / "work")
@@ -302,10 +316,10 @@ def test_a_failing_job_does_not_hurt_the_next(service, tmp_path):
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(Path(DRIVING).read_bytes()[:9000])
     with pytest.raises(InputError):
-        last(service.animate(PICTURE, str(cut), SHORT, Stop()))
+        last(service.animate(LITTLE_PICTURE, str(cut), SHORT, Stop()))
     with pytest.raises(InputError, match="variant must be one of"):
-        last(service.animate(PICTURE, DRIVING, replace(SHORT, variant="nonsense"), Stop()))
-    assert last(service.animate(PICTURE, DRIVING, SHORT, Stop())).result is not None
+        last(service.animate(LITTLE_PICTURE, DRIVING, replace(SHORT, variant="nonsense"), Stop()))
+    assert last(service.animate(LITTLE_PICTURE, DRIVING, SHORT, Stop())).result is not None
     assert left_in(tmp_path / "work") == []
 
 
@@ -313,10 +327,10 @@ def test_a_failing_job_does_not_hurt_the_next(service, tmp_path):
 
 
 def test_preview_and_description(service):
-    pixels, words = service.preview(PICTURE, Choices(fit="crop"))
-    assert pixels.shape == (448, 448, 3)
-    assert words == "all of the 448 x 448 picture, as 128 x 128"
-    assert service.preview(PICTURE, Choices(crop="subject"))[0].shape == (448, 448, 3)
+    pixels, words = service.preview(LITTLE_PICTURE, Choices(fit="crop"))
+    assert pixels.shape == (112, 112, 3)
+    assert words == "all of the 112 x 112 picture, as 128 x 128"
+    assert service.preview(LITTLE_PICTURE, Choices(crop="subject"))[0].shape == (112, 112, 3)
     text = service.describe(DRIVING, Choices(longest=1))
     assert text == "2.0 s, 256 x 256 pixels, with sound; 1.0 s of it is used: 25 frames."
     assert "all of it is used: 50 frames" in service.describe(SILENT, Choices())
@@ -324,23 +338,23 @@ def test_preview_and_description(service):
 
 def test_interpolated_images_are_those_of_the_library(service):
     times = [0.0, 0.37, 1.0]
-    views = service.interpolate(PICTURE, OTHER_PICTURE, times)
-    expected = service.model().pipeline.interpolate(PICTURE, OTHER_PICTURE, times)
+    views = service.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, times)
+    expected = service.model().pipeline.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, times)
     for index, view in enumerate(views):
         assert np.abs(view.image.astype(int) - expected.images[index]).max() <= 1
         assert np.allclose(view.keypoints, expected.keypoints[index], atol=1e-5)  # a square picture has no padding
         for drawn in (view.deformation, view.contributions, view.occlusion):
             assert drawn.shape == view.image.shape
     with pytest.raises(InputError, match="at most 24 images"):
-        service.interpolate(PICTURE, OTHER_PICTURE, [0.5] * 25)
+        service.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, [0.5] * 25)
     with pytest.raises(InputError, match="times must be"):
-        service.interpolate(PICTURE, OTHER_PICTURE, [1.5])
+        service.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, [1.5])
     with pytest.raises(InputError, match="needs a video"):
-        service.interpolate(PICTURE, OTHER_PICTURE, [0.5], mode="relative")
+        service.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, [0.5], mode="relative")
 
 
 def test_exports(service, tmp_path):
-    views = service.interpolate(PICTURE, OTHER_PICTURE, [0, 0.5, 1])
+    views = service.interpolate(LITTLE_PICTURE, OTHER_LITTLE_PICTURE, [0, 0.5, 1])
     for kind in ("GIF", "MP4"):
         assert media.open_video(service.export(views, kind, tmp_path)).frame_count == 3
     assert says_synthetic(tmp_path / "interpolated.mp4")
@@ -357,7 +371,7 @@ def test_exports(service, tmp_path):
 def test_compare_shows_the_backbone_beside_the_method(tmp_path, variant_pipeline, variant, second):
     service = Service(tmp_path / "work", Limits(), Models(Limits(), lambda: (variant_pipeline(variant), "")))
     done = []
-    for update, videos, both in service.compare(PICTURE, DRIVING, SHORT, Stop()):
+    for update, videos, both in service.compare(LITTLE_PICTURE, DRIVING, SHORT, Stop()):
         done.append((update.video, update.done))
         if both is not None:
             assert [name for _, name in videos] == ["Straight from the picture", second]
@@ -403,7 +417,7 @@ def test_variants_share_the_weights_and_say_what_is_missing(variant_pipeline):
 
 def test_a_checkpoint_and_a_folder_become_models(tmp_path, golden, variant_pipeline):
     models = Models(Limits(), lambda: (variant_pipeline("v2"), ""), backend="int8")
-    file = write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts())
+    file = write_checkpoint(tmp_path / "tiny.pth.tar", golden.required())
     converted = models.load("checkpoint", checkpoint=str(file), size=128)
     assert converted.title == "tiny.pth.tar, converted"
     assert converted.pipeline.backend == "int8"
@@ -434,7 +448,7 @@ def test_what_is_no_model_is_refused_with_a_sentence(tmp_path, variant_pipeline)
         ("folder", {"name": " "}, "name is missing"),
         ("hub", {"name": "../../etc"}, "not a Hub id"),
         ("hub", {"name": "/etc"}, "not a Hub id"),
-        ("checkpoint", {"checkpoint": PICTURE}, "not a checkpoint"),
+        ("checkpoint", {"checkpoint": LITTLE_PICTURE}, "not a checkpoint"),
         ("checkpoint", {}, "the checkpoint is missing"),
         ("pickle", {}, "must be one of"),
     ):
@@ -452,7 +466,7 @@ def test_on_a_space_no_folder_can_be_loaded(tmp_path):
 def test_the_last_models_are_kept_and_the_shipped_one_always(tmp_path, golden, variant_pipeline):
     models = Models(Limits(models=2), lambda: (variant_pipeline("v2"), ""))
     models.get()
-    file = str(write_checkpoint(tmp_path / "tiny.pth.tar", golden.state_dicts()))
+    file = str(write_checkpoint(tmp_path / "tiny.pth.tar", golden.required()))
     first, second = (models.load("checkpoint", checkpoint=file, size=size) for size in (128, 256))
     assert models.get(second.key) is second
     assert models.get().key == "shipped"

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from space_files import DRIVING, PICTURE
+from space_files import DRIVING, LITTLE_PICTURE
 from subcases import each_case
 
 from motion_core import media
@@ -253,8 +253,8 @@ def test_on_zerogpu_all_that_goes_to_the_gpu_and_back_can_be_pickled(monkeypatch
     monkeypatch.setattr(compute, "preview_of_subject", zerogpu.on_gpu(compute.preview))
     service = Service(tmp_path, Limits(), Models(Limits(), lambda: (variant_pipeline("v2"), "")))
     choices = Choices(longest=0.12, selector="fixed", crop="subject")
-    *_, last = service.animate(PICTURE, DRIVING, choices, Stop())
+    *_, last = service.animate(LITTLE_PICTURE, DRIVING, choices, Stop())
     assert last.result is not None
-    assert len(service.interpolate(PICTURE, PICTURE, [0, 1])) == 2
-    assert service.preview(PICTURE, choices)[1]
-    assert service.check(PICTURE, DRIVING, choices).works
+    assert len(service.interpolate(LITTLE_PICTURE, LITTLE_PICTURE, [0, 1])) == 2
+    assert service.preview(LITTLE_PICTURE, choices)[1]
+    assert service.check(LITTLE_PICTURE, DRIVING, choices).works
