@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from subcases import each_case
 from torch import nn
-from toy_people import toy_people
+from toy_people import remembering, toy_people
 
 from motion_core import (
     AnimationSettings,
@@ -40,6 +40,7 @@ def pipe():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         networks = toy_people()
+        remembering(networks[0])
         predictor = BackgroundPredictor()
         nn.init.normal_(predictor.backbone.get_classifier().weight, std=0.02)
         made = MotionInterpPipeline(

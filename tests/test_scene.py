@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from subcases import each_case
 from test_layered import standing
-from toy_people import toy_people
+from toy_people import remembering, toy_people
 
 from motion_core import (
     AnimationSettings,
@@ -45,6 +45,7 @@ def pipe():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = MotionInterpPipeline(*toy_people(), image_size=64)
+    remembering(made.keypoint_detector)
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -19,11 +19,11 @@ def toy_people() -> tuple[PersonDetector, LayoutNetwork, LayerPainter]:
     painter = LayerPainter(size=32, widths=(8, 12), background_widths=(8, 12))
     for head in (layout.part_net.head, layout.layout_net.head, painter.figure_head, painter.background_head):
         nn.init.normal_(head.weight, std=0.05)
-    return remembering(PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval()), layout.eval(), painter.eval()
+    return PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval(), layout.eval(), painter.eval()
 
 
 def remembering(detector: PersonDetector) -> PersonDetector:
-    """The same detector, which looks once at a region of a picture; tests show it the same few pictures many times."""
+    """The same detector, which looks once at a region of a picture: for tests that show it the same few many times."""
     look = detector._look
 
     def remembered(images: Tensor, region: Tensor, masks: bool = False) -> Any:
