@@ -64,7 +64,7 @@ def test_its_card_says_what_it_was_trained_on():
 
 
 def test_it_moves_people_it_never_saw(pipe, tmp_path):
-    render_split(Plan("test", SEED, frames=5, rate=2, near=True), tmp_path, 2, 1, pairs=2)
+    render_split(Plan("test", SEED, frames=8, rate=3, near=True), tmp_path, 3, 1, pairs=2)
     pairs = read_pairs(folder_of(tmp_path, "test") / "pairs.csv")
     detector = open_detector("benchmark", "cpu")
 
