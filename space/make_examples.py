@@ -116,8 +116,10 @@ def render_examples(folder: Path, size: int, clip_size: int, sources: Sources) -
 
 def render(folder: Path, shots: Sequence[Shot], size: int, sources: Sources) -> None:
     """Let the benchmark's own command render shots under the names of their items; the app does not import it."""
-    for motion in {sources.motion if shot.captured else None: None for shot in shots}:
-        items = [shot.item for shot in shots if (sources.motion if shot.captured else None) == motion]
+    items_of: dict[Path | None, list[str]] = {}  # by the file with the motion; None: a movement of the benchmark's own
+    for shot in shots:
+        items_of.setdefault(sources.motion if shot.captured else None, []).append(shot.item)
+    for motion, items in items_of.items():
         plan = {"split": "test", "seed": _SEED, "frames": _FRAMES, "rate": _RATE, "size": size}
         plan |= {name: path for name, path in (("body", sources.body), ("motion", motion)) if path is not None}
         options = [text for name, value in plan.items() for text in (f"--{name}", str(value))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -48,6 +50,13 @@ def run(command: Sequence[object], stdout: Any = None, **_: Any) -> subprocess.C
     return subprocess.CompletedProcess(list(map(str, command)), process.exitcode)
 
 
+def free_port() -> int:
+    """Of this machine, for processes to meet at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @cache
 def _start_server() -> None:
     """Start the process that all others are forked from. It looks for modules on PYTHONPATH alone.
@@ -56,14 +65,8 @@ def _start_server() -> None:
     """
     forkserver.set_forkserver_preload(PRELOADED)
     wanted = {"PYTHONPATH": os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")])), "OMP_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ |= wanted
-    forkserver.ensure_running()
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+    with patch.dict(os.environ, wanted):
+        forkserver.ensure_running()
 
 
 def _run(work: Callable[..., object], given: Sequence[Any], log: str, environment: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import time
 from pathlib import Path
 
@@ -181,10 +180,7 @@ def test_two_processes_share_the_videos_and_a_killed_one_leaves_nothing_half_don
     process.join()
     assert 1 <= len([path for path in videos.iterdir() if not path.name.startswith(".")]) <= 4
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(preloaded.free_port())}
     logs = [tmp_path / f"{rank}.log" for rank in range(2)]
     processes = [
         preloaded.start(command, log, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank, log in enumerate(logs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +20,7 @@ class Training:
         processes: int = 1,
         instead: Callable[[list[str]], int] | None = None,
     ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = preloaded.free_port()
         self.logs = [folder / f"process-{rank}.log" for rank in range(processes)]
         self.processes = [
             preloaded.start_work(instead or _train, log, list(arguments), **_place(rank, processes, port))
