@@ -132,6 +132,7 @@ def go_to(page: Page, name: str) -> None:
         page.get_by_label("More tabs").click()
         tab = page.locator(".overflow-dropdown button", has_text=name)
     tab.click()
+    settle(page)
 
 
 def unfold(page: Page, name: str) -> None:
@@ -139,6 +140,12 @@ def unfold(page: Page, name: str) -> None:
     button = page.get_by_role("button", name=name).locator("visible=true")
     if "open" not in (button.get_attribute("class") or "").split():
         button.click()
+        settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait as a person does: Gradio sets the values of parts again just after it has shown them, over what was typed by then."""
+    page.evaluate("() => new Promise(done => setTimeout(() => requestIdleCallback(done), 200))")
 
 
 def shorten(page: Page, seconds: str) -> None:
