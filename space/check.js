@@ -42,4 +42,4 @@ const warn = () => {
   const place = document.querySelector('#animate-warning'), warning = element.querySelector('[data-warning]');
   if (place) { place.textContent = warning ? warning.textContent : ''; place.hidden = !warning; }
 };
-new MutationObserver(warn).observe(element, {childList: true, subtree: true});
+new MutationObserver(warn).observe(element, {childList: true, characterData: true, subtree: true});  // texts are changed in place

@@ -190,7 +190,11 @@ def test_one_click_animates_an_example_and_the_result_plays(page: Page):
     expect(video).not_to_be_visible()  # it belongs to inputs that are gone
 
 
-def test_a_huge_picture_is_refused_with_a_message(page: Page, tmp_path: Path):
+def test_a_huge_picture_is_refused_with_a_message_in_place_of_the_broken_video_s(page: Page, tmp_path: Path):
+    text, words = bad_videos(tmp_path)["text as mp4"]
+    page.get_by_label("Clear").locator("visible=true").last.click()
+    page.locator("input[type=file][accept*=video]").first.set_input_files(text)
+    expect(page.locator("#animate-warning")).to_contain_text(words)
     huge, words = bad_pictures(tmp_path)["100 megapixels"]
     page.get_by_label(re.compile("Remove|Clear")).locator("visible=true").first.click()
     page.locator("input[type=file][accept*=image]").first.set_input_files(huge)
