@@ -62,6 +62,7 @@ def score_pairs(
     detector_size: int | None = None,
     cache: str | Path | None = None,
     second_detector: LandmarkDetector | None = None,
+    photos: int = 0,
 ) -> PairReport:
     """Measure what a model makes of pairs of frames.
 
@@ -77,6 +78,8 @@ def score_pairs(
         detector_size: bring the longer side of all images to this for the detector and the embedder; None is as they are.
         cache: a folder that keeps what these find in real frames, for other runs.
         second_detector: whose figures stand beside the first one's in the rows, with "_second" after their names.
+        photos: how many frames of the clip a model with a fusion gets as further photos of the subject, see
+            `eval.pairs.frames.photo_frames`.
 
     Raises:
         InputError: something given cannot be used; nothing is measured then.
@@ -87,6 +90,8 @@ def score_pairs(
         raise InputError(f"batch must be 1 or more, got {batch}")
     if interpolation and pipeline is None:
         raise InputError("interpolation needs a model: a copy of the source has nothing between")
+    if photos < 0 or (photos > 0 and (pipeline is None or pipeline.view_fusion is None)):
+        raise InputError(f"photos must be 0, or more with a model that fuses views (v2), got {photos}")
     model, size = None, _size(image_size)
     if pipeline is not None:
         model = PairModel(pipeline, pair_settings(pipeline, size, strategy, t, background))
@@ -102,7 +107,9 @@ def score_pairs(
     rows: list[Record] = []
     others: list[Record] = []
     between: list[Record] = []
-    read = tqdm(read_frames(clips, pairs, size), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty())
+    read = tqdm(
+        read_frames(clips, pairs, size, photos), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty()
+    )
     for numbered in _in_batches(read, batch):
         # 1. The sources in the driving poses
         batched = [frames for _, frames in numbered]
@@ -136,6 +143,7 @@ def score_pairs(
         "split": split,
         "pairs": len(pairs),
         "pairs_digest": hashlib.sha256(repr(list(pairs)).encode()).hexdigest()[:16],
+        "photos": photos,
         "image_size": "each picture's own" if size is None else list(size),
         **_measured_by(instruments, flows, detector_size),
         "seconds": round(time.perf_counter() - began, 3),
@@ -206,6 +214,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--image-size", type=int, metavar="SIDE", help="of the networks; by default the model's")
     add_animation(parser)
     parser.add_argument("--interpolation", action="store_true", help="measure interpolated images too")
+    parser.add_argument(
+        "--photos", type=int, default=0, metavar="N", help="further frames of the clip that v2 models get"
+    )
+    parser.add_argument(
+        "--composed-view", choices=["on", "off"], help="whether v2 models have it; by default as trained"
+    )
     add_device(parser)
     return parser.run(_run, arguments)
 
@@ -213,8 +227,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     pairs = read_pairs(options.pairs or folder_of(options.data, options.split) / "pairs.csv")
     device = str(choose_device(options.device))
+    pipeline = None if options.model == COPY else load_pipeline(options.model, device, options.dtype)
+    if options.composed_view is not None:
+        if pipeline is None or pipeline.view_fusion is None:
+            raise InputError(f"--composed-view needs a model that fuses views (v2), {options.model} does not")
+        pipeline.view_fusion.composed_view = options.composed_view == "on"
     report = score_pairs(
-        None if options.model == COPY else load_pipeline(options.model, device, options.dtype),
+        pipeline,
         options.data,
         options.split,
         evenly(pairs, options.limit),
@@ -227,6 +246,7 @@ def _run(options: argparse.Namespace) -> None:
         background=options.background,
         detector_size=options.detector_size,
         cache=options.cache,
+        photos=options.photos,
     )
     write_json(options.out, report.as_json())
     print(report.table())

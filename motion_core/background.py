@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from .framing import Box, Size, place_in, to_network
@@ -41,6 +43,11 @@ def background_between(
         person = person[..., top : top + height, left : left + width]
     people = _left_out(person, own, content, first), _left_out(silhouettes, around.network_size, around.content, images)
     return predictor(*pair, people[0].expand(count, -1, -1, -1), people[1])
+
+
+def linked(links: Sequence[Tensor | None], background: Tensor | None) -> list[Tensor | None]:
+    """Background transforms ``(B, 3, 3)`` from the driving poses to each source, over the first one; None: identity."""
+    return [background if link is None or background is None else link @ background for link in links]
 
 
 def _left_out(silhouette: Tensor | None, size: Size, content: Box, like: Tensor) -> Tensor:

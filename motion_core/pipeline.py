@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from . import media
 from .animation import AnimatedFrame, Animation, AnimationOutput, InterpolationOutput
 from .backbone import Source
+from .background import linked
 from .check import Check
 from .components import COMPONENTS, OPTIONAL, check_components
 from .diagnosis import diagnose
@@ -483,11 +484,6 @@ class MotionInterpPipeline(SavedPipeline):
         yield from tqdm(frames, total=video.frame_count, initial=done, **config)
         if video.damaged:
             logger.warning("%s: %s", video.name, video.describe_damage())
-
-
-def linked(links: Sequence[Tensor | None], background: Tensor | None) -> list[Tensor | None]:
-    """Background transforms ``(B, 3, 3)`` from the driving poses to each source, over the first one; None: identity."""
-    return [background if link is None or background is None else link @ background for link in links]
 
 
 def _name(given: media.ImageSource, argument: str) -> str:

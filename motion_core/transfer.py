@@ -19,7 +19,7 @@ from torch import Tensor
 from . import motion_modes
 from .backbone import Motion, Source, View
 from .backends import fast_backbone, fast_detector
-from .background import background_between
+from .background import background_between, linked
 from .errors import InputError
 from .framing import Box, Size
 from .geometry import identity_grid_like, sample
@@ -442,21 +442,26 @@ class MotionTransfer:
 
     # 1 to 4 for pairs
 
-    def move(self, sources: Tensor, driving: Tensor, settings: AnimationSettings) -> Moved:
+    def move(
+        self, sources: Tensor, driving: Tensor, settings: AnimationSettings, photos: Sequence[Tensor] = ()
+    ) -> Moved:
         """Take source images to the poses of as many driving images, both ``(B, 3, H, W)`` in [0, 1].
 
         What becomes of a pair does not depend on the others: each time is chosen as for the first frame of a video.
 
         Args:
             settings: `mode` ("standard" or "avd"), `strength` and `background`; `t`, `strategy`, `hysteresis` and `path`.
+            photos: with a fusion, further pictures of the sources' subjects, each ``(B, 3, H, W)``.
         """
-        source = self.encode(sources)
+        source, *_ = pictures = [self.encode(each) for each in (sources, *photos)]
         motion = self.analyse(source, driving, settings.background)
         poses = self.transfer(source.keypoints, motion.keypoints, settings)  # (B, K, N, 2)
         background = motion.background_transform  # (B, 3, 3)
         chosen = self.select(source, poses, background, settings, SteadyChoice(settings.hysteresis, one_video=False))
         t = poses.points.new_tensor([each.t for each in chosen])  # (B,)
-        return Moved(source, poses, background, t, self.generate([source], poses, [background], t, settings.path))
+        backgrounds = linked(self.links(pictures, settings.background), background)  # (B, 3, 3) each
+        generated = self.generate(pictures, poses, backgrounds, t, settings.path)
+        return Moved(source, poses, background, t, generated)
 
 
 def displacement(start: Keypoints, end: Keypoints) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,12 +27,14 @@ class PairFrames:
         pair: it.
         placement: how its pictures lie in the networks' image: all of them, with their aspect.
         network_source, network_driving: ``(1, 3, h, w)`` in [0, 1], of the networks' size, borders repeated around.
+        network_photos: likewise the clip's frames that stand for further photos of the subject.
     """
 
     pair: Pair
     placement: Placement
     network_source: Tensor
     network_driving: Tensor
+    network_photos: tuple[Tensor, ...] = ()
 
     @cached_property
     def source(self) -> np.ndarray:
@@ -86,23 +89,45 @@ def open_clips(root: Path, split: str, pairs: Sequence[Pair]) -> dict[str, Frame
     return clips
 
 
+def photo_frames(pair: Pair, count: int, photos: int) -> list[int]:
+    """The numbers of the frames that stand for further photos of a pair's subject, evenly spread over its clip of `count` frames.
+
+    None is within an eighth of the clip of the driving frame, which it would give away, or of the source, of which it would be a
+    copy.
+
+    Raises:
+        InputError: the clip has fewer such frames.
+    """
+    apart = math.ceil(count / 8)
+    free = [k for k in range(count) if min(abs(k - pair.source), abs(k - pair.driving)) >= apart]
+    if len(free) < photos:
+        raise InputError(f"photos: {pair.video} has {len(free)} frames to stand for them, {photos} are asked for")
+    return [free[(2 * k + 1) * len(free) // (2 * photos)] for k in range(photos)]
+
+
 def read_frames(
-    clips: dict[str, FrameReader], pairs: Sequence[Pair], network_size: tuple[int, int] | None
+    clips: dict[str, FrameReader], pairs: Sequence[Pair], network_size: tuple[int, int] | None, photos: int = 0
 ) -> Iterator[tuple[int, PairFrames]]:
     """The pairs with their frames, clip by clip, each with its place in the list.
 
     Args:
         network_size: ``(h, w)``; None leaves each picture at its own.
+        photos: how many further frames of the clip each gets.
 
     Raises:
-        InputError: a clip is damaged.
+        InputError: a clip is damaged, or has too few frames for the photos.
     """
     for video, access in clips.items():
         placement = place_in(access.size, network_size or access.size)
-        own = [(place, pair) for place, pair in enumerate(pairs) if pair.video == video]
-        wanted = {frame for _, pair in own for frame in (pair.source, pair.driving)}
+        own = [
+            (place, pair, photo_frames(pair, access.count, photos))
+            for place, pair in enumerate(pairs)
+            if pair.video == video
+        ]
+        wanted = {frame for _, pair, further in own for frame in (pair.source, pair.driving, *further)}
         fitted = {
             number: to_network(to_float(pixels[None]), placement) for number, pixels in access.frames_at(wanted)
         }  # each (1, 3, h, w)
-        for place, pair in own:
-            yield place, PairFrames(pair, placement, fitted[pair.source], fitted[pair.driving])
+        for place, pair, further in own:
+            pictures = tuple(fitted[number] for number in further)
+            yield place, PairFrames(pair, placement, fitted[pair.source], fitted[pair.driving], pictures)

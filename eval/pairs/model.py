@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,13 +15,16 @@ from torch import Tensor
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.benchmark import computed_by, gmacs_of
 from motion_core.hardware import synchronize
+from motion_core.networks.view_fusion import ViewFusion, ViewKind
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
+from motion_core.structures import WarpedView
 from motion_core.transfer import Moved, displacement
 
 from .frames import PairFrames, shown
 
 Background = Literal["auto", "predicted", "identity"]
+VIEWS = ("source", "photos", "interpolated", "composed")  # that a fusion has
 BETWEEN = tuple(step / 8 for step in range(1, 8))  # times at which interpolated images are measured
 
 
@@ -32,11 +36,13 @@ class Result:
         image: ``(h, w, 3)`` uint8, without padding.
         deformation: from the source, ``(h', w', 2)``, absolute backward grid of the networks' image; None where nothing moved.
         t: of the interpolated image that was animated; None where there is no model.
+        shares: of each of `VIEWS`, what a fusion took from it, averaged over the pixels; they sum to 1. None without one.
     """
 
     image: np.ndarray
     deformation: Tensor | None = None
     t: float | None = None
+    shares: dict[str, float] | None = None
 
 
 def copied(frames: PairFrames) -> Result:
@@ -77,27 +83,32 @@ class PairModel:
         pipeline.resolved(settings)
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._first: tuple[Tensor, Tensor] | None = None  # source and driving image of the first pair
+        self._shares: list[dict[str, float]] = []  # of the newest batch, see `Result`
 
     @torch.inference_mode()
     def move(self, pairs: Sequence[PairFrames]) -> Moved:
         """The sources in their driving poses. The result of a pair does not depend on the others."""
-        images = [[pair.network_source for pair in pairs], [pair.network_driving for pair in pairs]]
-        source, driving = (torch.cat(each).to(self._pipeline.device) for each in images)  # (B, 3, h, w)
+        each = zip(*((pair.network_source, pair.network_driving, *pair.network_photos) for pair in pairs), strict=True)
+        source, driving, *photos = (torch.cat(images).to(self._pipeline.device) for images in each)  # (B, 3, h, w)
         if self._first is None:
             self._first = source[:1], driving[:1]
             self._pipeline.method.move(*self._first, self._settings)  # warms up before the clock runs
         synchronize(self._pipeline.device)
         began = time.perf_counter()
-        moved = self._pipeline.method.move(source, driving, self._settings)
+        with _shares_of_views(self._pipeline.view_fusion, len(pairs)) as self._shares:
+            moved = self._pipeline.method.move(source, driving, self._settings, photos)
         synchronize(self._pipeline.device)
         self._seconds.append((len(pairs), time.perf_counter() - began))
         return moved
 
     def results(self, pairs: Sequence[PairFrames], moved: Moved) -> list[Result]:
-        """Each result by itself."""
+        """Each result by itself; of the batch that was moved last."""
         grids = self.deformation(moved)
-        images = [shown(moved.generated.image[k : k + 1], pair.placement) for k, pair in enumerate(pairs)]
-        return [Result(image, grid, float(t)) for image, grid, t in zip(images, grids, moved.t, strict=True)]
+        shares: Sequence[dict[str, float] | None] = self._shares or [None] * len(pairs)
+        return [
+            Result(shown(moved.generated.image[k : k + 1], pair.placement), grids[k], float(moved.t[k]), shares[k])
+            for k, pair in enumerate(pairs)
+        ]
 
     @torch.inference_mode()
     def deformation(self, moved: Moved) -> Tensor:
@@ -164,3 +175,30 @@ class PairModel:
             "milliseconds_per_pair": round(1e3 * seconds / sum(pairs for pairs, _ in self._seconds), 2),
             "gmacs": {name: round(count, 4) for name, count in self._counted(*self._first).items()},
         }
+
+
+@contextmanager
+def _shares_of_views(fusion: ViewFusion | None, count: int) -> Iterator[list[dict[str, float]]]:
+    """Gives a list that has, afterwards, what the fusion took from each of `VIEWS` for `count` samples; none without a fusion."""
+    shares: list[dict[str, float]] = []
+    if fusion is None:
+        yield shares
+        return
+    weights_of = fusion.weights
+    shares += [dict.fromkeys(VIEWS, 0.0) | {"source": 1.0} for _ in range(count)]  # a single view is not weighed
+
+    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None) -> list[Tensor]:
+        found = weights_of(views, kinds, present)
+        first = kinds.index("source")  # the pictures given: the source, then the photos
+        names = ["photos" if kind == "source" and view != first else kind for view, kind in enumerate(kinds)]
+        for own, sample in zip(shares, found[-1].mean(dim=(2, 3)).tolist(), strict=True):
+            own.update(dict.fromkeys(VIEWS, 0.0))
+            for name, weight in zip(names, sample, strict=True):
+                own[name] += weight
+        return found
+
+    fusion.weights = weights  # type: ignore[method-assign]
+    try:
+        yield shares
+    finally:
+        del fusion.weights

@@ -57,6 +57,8 @@ def pair_record(frames: PairFrames, made: Result, exact: Flow | None, instrument
     }
     if made.t is not None:
         record |= {"t": made.t, "hopped": float(made.t > 0)}
+    if made.shares is not None:
+        record |= {f"from_{view}": share for view, share in made.shares.items()}
     for prefix, result in (("", made), ("copy_", copied(frames))):
         record |= result_record(prefix, frames, result, exact, instruments)
     for name, column in COMPARED.items():

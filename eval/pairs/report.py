@@ -38,6 +38,10 @@ _LABELS = {
     "wins_epe": "wins by EPE",
     "hopped": "interpolated image used",
     "t": "t",
+    "from_source": "taken from the source",
+    "from_photos": "  from the photos",
+    "from_interpolated": "  from the interpolated",
+    "from_composed": "  from the composed view",
 }
 # Whose reasons are printed; the others follow from these.
 _EXPLAINED = {

@@ -19,8 +19,8 @@ from eval.evaluation import NOBODY_MADE, NOBODY_REAL, Instruments
 from eval.metric_functions import l1
 from eval.pair_scores import evenly, score_pairs
 from eval.pairs.exact_flow import in_picture
-from eval.pairs.frames import open_clips, read_frames
-from eval.pairs.model import PairModel, Result, copied, pair_settings
+from eval.pairs.frames import open_clips, photo_frames, read_frames
+from eval.pairs.model import VIEWS, PairModel, Result, copied, pair_settings
 from eval.pairs.records import UNSEEN, pair_record, rows_json
 from eval.pairs.report import summarise
 from eval.rendered_people import render
@@ -32,6 +32,7 @@ from motion_core import media
 from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
 from motion_core.geometry import identity_grid
+from motion_core.networks.view_fusion import START
 
 DATA_FRAMES, SIDE = 5, 64
 STEPS = ((0, 0), (3, 4), (6, 8), (0, 10), (0, 0))  # of all dots; 5, 10 and 10 pixels from the first frame
@@ -261,6 +262,24 @@ def test_the_results_of_a_batch_are_what_the_pipeline_makes_of_each_pair(rendere
     json.dumps(report.as_json(), allow_nan=False)
 
 
+def test_further_photos_are_frames_of_the_clip_and_what_is_taken_from_each_view_is_said(rendered, variant_pipeline):
+    """The fusion as it begins: pictures alike, each of the other views e^START times as much as they are together."""
+    pipeline, begin = variant_pipeline("v2", composed_view=True), math.exp(START)
+    one = replace(pairs_of(rendered)[0], source=0, driving=1)
+    row = score_pairs(pipeline, rendered, "test", [one], photos=2, t=0.5).rows.iloc[0]
+    shares = [row[f"from_{view}"] for view in VIEWS]
+    assert shares == pytest.approx([each / (1 + 2 * begin) for each in (1 / 3, 2 / 3, begin, begin)], rel=1e-4)
+
+    two = [number for number in range(DATA_FRAMES) if number not in (0, 1)]
+    assert photo_frames(one, DATA_FRAMES, 2) == two[::2]
+    assert all(min(abs(k - 3), abs(k - 15)) >= 2 for k in photo_frames(pair(3, 15), 16, 4))  # an eighth of the clip
+    with pytest.raises(InputError, match=r"dots#1 has 3 frames to stand for them, 4 are asked for"):
+        photo_frames(pair(0, 1), DATA_FRAMES, 4)
+
+    alone = score_pairs(pipeline, rendered, "test", [one], t=0.0).rows.iloc[0]
+    assert [alone[f"from_{view}"] for view in VIEWS] == [1, 0, 0, 0]
+
+
 def test_what_a_pair_costs_is_counted_alike_in_all_backends(rendered, variant_pipeline):
     pipeline = variant_pipeline("full")
     settings = pair_settings(pipeline, t=0.5)
@@ -369,6 +388,7 @@ def test_pairs_and_settings_that_cannot_be_used_are_refused(clips, variant_pipel
         (None, {"detector_size": 0}, "detector_size must be 1 pixel or more, got 0"),
         (None, {"interpolation": True}, "interpolation needs a model"),
         (None, {"image_size": 0}, "image_size must be 1 pixel or more, got 0"),
+        ("full", {"photos": 1}, r"photos must be 0, or more with a model that fuses views \(v2\), got 1"),
     ]:
         with pytest.raises(InputError, match=message):
             score_pairs(model and variant_pipeline(model), clips, "test", [pair(0, 1)], Dots(), **settings)
