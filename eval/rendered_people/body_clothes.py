@@ -41,6 +41,7 @@ def dressed(
     parts += [
         _painted(shell.vertices, shell.quads, shell.weights, shell.places, trunk=shell.trunk, two_sided=True)
         for shell in layers.shells
+        if len(shell.quads)  # a long coat that is closed hides all of the trousers
     ]
     parts += [placed(mesh) for mesh in layers.skirts]
     parts += [_eye(vertices, quads[name], weights) for name in ("eye_l", "eye_r")]
