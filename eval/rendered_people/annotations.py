@@ -15,7 +15,7 @@ from motion_core.media import FrameReader, open_frames
 
 from .camera import pixel_rays, project, to_camera
 from .clip import Plan, Shot
-from .figure import Figure, skin
+from .figure import skin
 from .places import Planes
 from .rasterizer import on_faces
 from .skeleton import BONES, JOINTS, PARTS, PARTS_AT_JOINT
@@ -26,7 +26,7 @@ HIDDEN, SEEN = 1, 2  # visibility of a joint that is in the picture; 0 is outsid
 _DEPTH = np.array(
     [0.05, 0.16, 0.16, 0.1, 0.08, 0.16, 0.1, 0.08, 0.2, 0.12, 0.1, 0.2, 0.12, 0.1, 0.05, 0.05, 0.06, 0.06]
 )
-_FIGURE = ("vertices", "normals", "weights", "faces", "two_sided", "parts")
+_SURFACE = ("vertices", "normals", "weights", "faces", "two_sided", "parts")
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,12 @@ def annotate(shot: Shot, seen: np.ndarray) -> Annotations:
         transforms=shot.transforms,
         camera=shot.camera.poses,
         focal=focal,
-        surface=surface_of(shot.figure),
+        surface={name: getattr(shot.figure, name) for name in _SURFACE},
         about=shot.about,
     )
     for frame in range(len(seen)):
         result.visibility[frame] = _visible_joints(result, frame)
     return result
-
-
-def surface_of(figure: Figure) -> dict[str, np.ndarray]:
-    """What of a figure is needed to place its surface."""
-    return {name: getattr(figure, name) for name in _FIGURE}
 
 
 def _visible_joints(clip: Annotations, frame: int) -> np.ndarray:

@@ -5,6 +5,7 @@ The file is an npz with the layout that `import_makehuman` writes (docs/benchmar
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from motion_core.errors import InputError
 
 from .body_clothes import dressed
 from .figure import Figure, figure_of
+from .motion import read_arrays
 from .outfit import Outfit, Shape
 from .painting import paint
 from .skeleton import BONE, BONES
@@ -23,6 +25,8 @@ _NEEDED = (
     *("target_names", *(f"faces_{name}" for name in SURFACES)),
 )
 # The file's bone whose head is the head of ours. Bones of the file that are not named follow their parents.
+_LIMBS = {"clavicle": "collar", "upperarm01": "upper_arm", "lowerarm01": "forearm", "wrist": "hand"}
+_LIMBS |= {"upperleg01": "thigh", "lowerleg01": "shin", "foot": "foot"}
 _OURS = {
     "root": "pelvis",
     "spine05": "pelvis",
@@ -30,19 +34,9 @@ _OURS = {
     "spine02": "chest",
     "neck01": "neck",
     "head": "head",
-    **{
-        f"{theirs}.{letter}": f"{side}_{ours}"
-        for letter, side in (("L", "left"), ("R", "right"))
-        for theirs, ours in (
-            ("clavicle", "collar"),
-            ("upperarm01", "upper_arm"),
-            ("lowerarm01", "forearm"),
-            ("wrist", "hand"),
-            ("upperleg01", "thigh"),
-            ("lowerleg01", "shin"),
-            ("foot", "foot"),
-        )
-    },
+}
+_OURS |= {
+    f"{theirs}.{side[0].upper()}": f"{side}_{ours}" for side in ("left", "right") for theirs, ours in _LIMBS.items()
 }
 
 
@@ -61,11 +55,7 @@ class BodyFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                self._arrays = {key: file[key] for key in file.files}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.path}: must be an npz file with a body, but cannot be read: {error}") from error
+        self._arrays = read_arrays(self.path, "a body")
         missing = [name for name in _NEEDED if name not in self._arrays]
         if missing:
             raise InputError(f"{self.path}: must have {', '.join(_NEEDED)}; {', '.join(missing)} is not there")
@@ -75,10 +65,10 @@ class BodyFile:
         lost = [name for name in _OURS if name not in names]
         if lost:
             raise InputError(f"{self.path}: bone_names must have {', '.join(_OURS)}; {', '.join(lost)} is not there")
+        heads = self._arrays["bone_head_vertices"].astype(np.int64)
         self._head_vertices = {
-            ours: self._arrays["bone_head_vertices"][names.index(theirs)] for theirs, ours in _OURS.items()
-        }
-        self._head_vertices["pelvis"] = self._arrays["bone_head_vertices"][names.index("spine05")]
+            ours: heads[names.index(theirs)] for theirs, ours in _OURS.items()
+        }  # of spine05, not root
         self.weights = self._weights(names)
         self._targets = {str(name): number for number, name in enumerate(self._arrays["target_names"])}
 
@@ -104,7 +94,7 @@ class BodyFile:
 
     def heads(self, vertices: np.ndarray) -> np.ndarray:
         """Where our bones begin, ``(J, 3)``, in a shaped body."""
-        return np.array([vertices[self._head_vertices[name].astype(np.int64)].mean(0) for name in BONES])
+        return np.array([vertices[self._head_vertices[name]].mean(0) for name in BONES])
 
 
 def shape_amounts(shape: Shape, random: np.random.Generator) -> dict[str, float]:
@@ -125,16 +115,11 @@ def shape_amounts(shape: Shape, random: np.random.Generator) -> dict[str, float]
     amounts = {f"{a}-{s}-{g}": ancestries[a] * sexes[s] * ages[g] for a in ancestries for s in sexes for g in ages}
     amounts |= {
         f"universal-{s}-{g}-{m}-{w}": sexes[s] * ages[g] * muscles[m] * weights[w]
-        for s in sexes
-        for g in ages
-        for m in muscles
-        for w in weights
+        for s, g, m, w in product(sexes, ages, muscles, weights)
     }
     return amounts | {
         f"{s}-{g}-averagemuscle-averageweight-{h}": sexes[s] * ages[g] * height[h]
-        for s in sexes
-        for g in ages
-        for h in height
+        for s, g, h in product(sexes, ages, height)
     }
 
 

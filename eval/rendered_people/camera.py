@@ -97,7 +97,8 @@ def draw_camera(
     trunk = (joints[:, _UPPER] if near else shown).mean(1)
     if move == "follow" or np.ptp(trunk[:, [0, 2]], axis=0).max() > roaming:
         level = centre[1]
-        move, centre = "follow", smoothed((shown.min(1) + shown.max(1)) / 2, round(rate))
+        middles = (shown.min(1) + shown.max(1)) / 2  # averaged over about a second, the ends repeated
+        move, centre = "follow", uniform_filter1d(middles, 2 * max(1, round(rate) // 2) + 1, axis=0, mode="nearest")
         if near and not half:
             centre[:, 1] = level
     if not near:
@@ -183,8 +184,3 @@ def swaying(random: np.random.Generator, time: np.ndarray) -> np.ndarray:
     for k in range(3):
         sway[:, k] = sum(0.02 / f * np.sin(2 * np.pi * f * time + random.uniform(0, 6.28)) for f in (0.4, 0.9, 1.7))
     return sway
-
-
-def smoothed(path: np.ndarray, width: int) -> np.ndarray:
-    """A path (T, 3) averaged over a window of about `width` frames, its ends repeated."""
-    return uniform_filter1d(path, 2 * max(1, width // 2) + 1, axis=0, mode="nearest")

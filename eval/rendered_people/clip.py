@@ -74,12 +74,6 @@ class Plan:
     def random(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, SPLITS.index(self.split), *stream))
 
-    def identity_name(self, identity: int) -> str:
-        return f"{self.split}{identity:04d}"
-
-    def clip_name(self, identity: int, clip: int) -> str:
-        return f"{self.identity_name(identity)}#{clip:03d}"
-
 
 @dataclass(frozen=True)
 class Shot:
@@ -148,8 +142,8 @@ class Studio:
         light = draw_light(random, facing)
         scene = self._photographed(scene, camera, plan.random(identity, _WHERE, clip))
         about = {"movement": motion.name, "camera_move": camera.move, **described(scene), **looks}
-        name = plan.clip_name(identity, clip)
-        return Shot(name, plan.identity_name(identity), figure, transforms, places, camera, scene, light, about)
+        name = f"{plan.split}{identity:04d}"
+        return Shot(f"{name}#{clip:03d}", name, figure, transforms, places, camera, scene, light, about)
 
     def _photographed(self, scene: Scene, camera: Camera, random: np.random.Generator) -> Scene:
         """The scene, or a photo in its place."""

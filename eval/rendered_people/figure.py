@@ -118,22 +118,14 @@ def pose(figure: Figure, motion: Motion) -> np.ndarray:
     return rounded(np.concatenate((turns, shift[..., None]), axis=-1))
 
 
-def skinned(figure: Figure, transforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear blend skinning of one frame.
-
-    Args:
-        transforms: ``(J, 3, 4)`` from `pose`.
+def skin(
+    vertices: np.ndarray, weights: np.ndarray, transforms: np.ndarray, normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Linear blend skinning of a `Figure`'s surface in one frame, by the transforms ``(J, 3, 4)`` of `pose`.
 
     Returns:
         Vertices ``(V, 3)`` in the world and normals ``(V, 3)`` of about length 1.
     """
-    return skin(figure.vertices, figure.weights, transforms, figure.normals)
-
-
-def skin(
-    vertices: np.ndarray, weights: np.ndarray, transforms: np.ndarray, normals: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """See `skinned`."""
     blended = (weights @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)  # (V, 3, 4)
     moved = (blended[..., :3] * vertices[:, None]).sum(-1) + blended[..., 3]
     turned = (blended[..., :3] * normals[:, None]).sum(-1)

@@ -115,24 +115,6 @@ def background_transform(clip: Annotations, i: int, j: int) -> np.ndarray:
     return np.concatenate((solution.T, ((0.0, 0.0, 1.0),)))
 
 
-def deformation_flow(deformation: Tensor, height: int, width: int) -> np.ndarray:
-    """The displacement in pixels that a deformation stands for.
-
-    Args:
-        deformation: ``(h, w, 2)`` absolute backward grid in [-1, 1], corner-aligned, of any size.
-        height, width: of the pictures.
-
-    Returns:
-        ``(height, width, 2)`` float64, (x, y): what belongs at pixel p of the driving frame is at p + this in the source.
-    """
-    if deformation.ndim != 3 or deformation.shape[-1] != 2:
-        raise InputError(f"deformation: must have the shape (h, w, 2), got {tuple(deformation.shape)}")
-    grid = resize_grid(deformation.detach().double().cpu()[None], height, width)[0].numpy()
-    x, y = np.meshgrid(np.arange(width), np.arange(height))
-    places = (grid + 1) / 2 * (np.array((width, height)) - 1)
-    return places - np.stack((x, y), axis=-1)
-
-
 def end_point_error(deformation: Tensor, exact: Flow) -> tuple[float, int]:
     """Mean distance in pixels between where a deformation points and where the surface really is in the source.
 
@@ -140,11 +122,14 @@ def end_point_error(deformation: Tensor, exact: Flow) -> tuple[float, int]:
     there is nothing right to point to.
 
     Args:
-        deformation: ``(h, w, 2)``, see `deformation_flow`.
+        deformation: ``(h, w, 2)`` absolute backward grid in [-1, 1], corner-aligned, of any size.
         exact: `flow.flow` from the driving frame to the source frame.
 
     Returns:
         The mean, NaN if there are no such pixels, and how many pixels there are.
+
+    Raises:
+        InputError: the deformation has another shape.
 
     Example:
         >>> import numpy as np, torch
@@ -154,7 +139,11 @@ def end_point_error(deformation: Tensor, exact: Flow) -> tuple[float, int]:
         >>> end_point_error(identity_grid(8, 8, torch.zeros(1).double()), exact)
         (5.0, 64)
     """
+    if deformation.ndim != 3 or deformation.shape[-1] != 2:
+        raise InputError(f"deformation: must have the shape (h, w, 2), got {tuple(deformation.shape)}")
     height, width = exact.visible.shape
-    error = deformation_flow(deformation, height, width)[exact.visible] - exact.displacement[exact.visible]
-    distance = np.linalg.norm(error, axis=-1)
+    grid = resize_grid(deformation.detach().double().cpu()[None], height, width)[0].numpy()
+    places = (grid + 1) / 2 * (np.array((width, height)) - 1)  # (H, W, 2)
+    moved = places - np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+    distance = np.linalg.norm(moved[exact.visible] - exact.displacement[exact.visible], axis=-1)
     return (float(distance.mean()) if len(distance) else float("nan")), len(distance)

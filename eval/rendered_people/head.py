@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .outfit import Outfit, Shape
 from .patterns import noise
-from .shapes import Mesh, along, ball, loft, smooth, weighted
+from .shapes import Mesh, along, ball, loft, smooth
 from .skeleton import BONE
 
 SEGMENTS, RINGS = 28, 22
@@ -70,9 +72,8 @@ def head_meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
     y = np.linspace(heads[BONE["head"]][1] + 0.02 * size, heads[BONE["neck"]][1] - 0.02 * size, 6)
     width = np.interp(y, (y[-1], y[2], y[0]), (0.036, 0.029, 0.03)) * size * (0.7 + 0.3 * shape.girth)
     neck = loft(np.stack((0 * y, y, 0 * y - 0.006 * size), 1), np.stack((width, width), 1), "neck", tile="neck")
-    neck = weighted(
-        neck, along(neck.vertices[:, 1], ("chest", "neck", "head"), (heads[BONE["neck"]][1], joint[1]), 0.05)
-    )
+    weights = along(neck.vertices[:, 1], ("chest", "neck", "head"), (heads[BONE["neck"]][1], joint[1]), 0.05)
+    neck = replace(neck, weights=weights)
     return [skull, *ears, neck, *(_glasses(joint, size) if outfit.glasses else [])]
 
 
@@ -248,4 +249,4 @@ def _tail(
     mesh = loft(centres, width[:, None] * np.array(half) * size, "head", segments=14, tile="hair")
     up = mesh.vertices[:, 1]
     weights = along(up, ("chest", "head"), (heads[BONE["neck"]][1] - 0.02,), 0.22)
-    return weighted(mesh, weights)
+    return replace(mesh, weights=weights)

@@ -20,8 +20,6 @@ from motion_core.errors import InputError
 
 from .motion import NEEDED
 
-_KEPT = tuple(NEEDED) + ("rButtock", "lButtock")
-
 
 @dataclass
 class Joint:
@@ -118,34 +116,22 @@ def import_bvh(files: Sequence[Path], out: Path, rate: float = 30.0) -> None:
     Raises:
         InputError: a file cannot be used, or two have one name.
     """
-    arrays: dict[str, np.ndarray] = {"frame_rate": np.array(rate), "joint_names": np.array(_KEPT)}
+    arrays: dict[str, np.ndarray] = {"frame_rate": np.array(rate), "joint_names": np.array(NEEDED)}
     for path in files:
         joints, values, original = read_bvh(path)
         names = [joint.name for joint in joints]
-        missing = [name for name in _KEPT if name not in names]
+        missing = [name for name in NEEDED if name not in names]
         if missing:
-            raise InputError(f"{path}: must have the joints {', '.join(_KEPT)}; {', '.join(missing)} is not there")
+            raise InputError(f"{path}: must have the joints {', '.join(NEEDED)}; {', '.join(missing)} is not there")
         if f"{path.stem}__rel" in arrays:
             raise InputError(f"{path}: clips must have different names, and there are two {path.stem}")
         moments = np.round(np.arange(0, len(values), original / rate)).astype(int)
         places = positions(joints, values[moments[moments < len(values)]])
-        kept = places[:, [names.index(name) for name in _KEPT]]
+        kept = places[:, [names.index(name) for name in NEEDED]]
         root = places[:, names.index("hip")][:, None]
         arrays[f"{path.stem}__root"] = root.astype(np.float32)
         arrays[f"{path.stem}__rel"] = (kept - root).astype(np.float32)
-        arrays["parents"] = _parents(joints, names)
     np.savez_compressed(out, allow_pickle=False, **arrays)
-
-
-def _parents(joints: Sequence[Joint], names: Sequence[str]) -> np.ndarray:
-    """The nearest kept ancestor of each kept joint."""
-    result = []
-    for name in _KEPT:
-        parent = joints[names.index(name)].parent
-        while parent >= 0 and names[parent] not in _KEPT:
-            parent = joints[parent].parent
-        result.append(_KEPT.index(names[parent]) if parent >= 0 else -1)
-    return np.array(result, np.int16)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,32 +28,20 @@ _GROUPS = {
 _TARGETS = ("targets/macrodetails/*.target", "targets/macrodetails/height/*.target")
 
 
-@dataclass(frozen=True)
-class BaseMesh:
-    """`vertices` (V, 3), `uvs` (U, 2), and by surface the quads' vertices and uvs, each (Q, 4)."""
-
-    vertices: np.ndarray
-    uvs: np.ndarray
-    quads: dict[str, tuple[np.ndarray, np.ndarray]]
-
-
-def read_base(path: Path) -> BaseMesh:
-    """Read the base mesh, a Wavefront file whose faces are quads in groups.
+def read_base(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Read the base mesh, a Wavefront file whose faces are quads in groups: vertices ``(V, 3)``, and ``(Q, 4)`` by surface.
 
     Raises:
         InputError: a group is missing, or a line cannot be read.
     """
     vertices: list[list[float]] = []
-    uvs: list[list[float]] = []
-    faces: dict[str, list[list[list[int]]]] = {name: [] for name in _GROUPS.values()}
+    faces: dict[str, list[list[int]]] = {name: [] for name in _GROUPS.values()}
     group = None
     for number, line in enumerate(_text(path).splitlines(), 1):
         kind, _, rest = line.partition(" ")
         try:
             if kind == "v":
                 vertices.append([float(word) for word in rest.split()[:3]])
-            elif kind == "vt":
-                uvs.append([float(word) for word in rest.split()[:2]])
             elif kind == "g":
                 group = _GROUPS.get(rest.strip())
             elif kind == "f" and group is not None:
@@ -64,13 +51,12 @@ def read_base(path: Path) -> BaseMesh:
     empty = [group for group, name in _GROUPS.items() if not faces[name]]
     if empty:
         raise InputError(f"{path}: must have faces in the groups {', '.join(_GROUPS)}; {', '.join(empty)} has none")
-    quads = {name: (np.array(found)[..., 0], np.array(found)[..., 1]) for name, found in faces.items()}
-    return BaseMesh(np.array(vertices), np.array(uvs), quads)
+    return np.array(vertices), {name: np.array(found) for name, found in faces.items()}
 
 
-def _face(text: str) -> list[list[int]]:
-    """Vertex and uv of four corners, counted from 0; a triangle repeats its last corner."""
-    corners = [[int(part) - 1 for part in (word.split("/") + ["1"])[:2]] for word in text.split()]
+def _face(text: str) -> list[int]:
+    """The vertices of four corners, counted from 0; a triangle repeats its last corner."""
+    corners = [int(word.split("/")[0]) - 1 for word in text.split()]
     if len(corners) not in (3, 4):
         raise ValueError("no quad")
     return corners + corners[-1:] * (4 - len(corners))
@@ -110,18 +96,15 @@ def read_rig(path: Path) -> dict[str, np.ndarray]:
                 raise InputError(f"{path}: parents of bones must not go round in a circle or be missing")
             names += ready
         parents = [names.index(bones[name]["parent"]) if bones[name]["parent"] else -1 for name in names]
-        ends = {end: [joints[bones[name][end]] for name in names] for end in ("head", "tail")}
+        heads = [joints[bones[name]["head"]] for name in names]
     except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: bones must have parent, head and tail, and joints their vertices: {error}"
-        ) from error
+        raise InputError(f"{path}: bones must have parent and head, and joints their vertices: {error}") from error
     rows = [(vertex, names.index(bone), value) for bone in names for vertex, value in weights.get(bone, [])]
     vertex, bone, value = zip(*rows, strict=True) if rows else ((), (), ())
     return {
         "bone_names": np.array(names),
         "bone_parents": np.array(parents, np.int16),
-        "bone_head_vertices": np.array(ends["head"], np.uint16),
-        "bone_tail_vertices": np.array(ends["tail"], np.uint16),
+        "bone_head_vertices": np.array(heads, np.uint16),
         "weight_vertex": np.array(vertex, np.uint16),
         "weight_bone": np.array(bone, np.uint8),
         "weight_value": np.array(value, np.float16),
@@ -134,21 +117,17 @@ def import_makehuman(data: Path, out: Path) -> int:
     Raises:
         InputError: something is not there, or cannot be read.
     """
-    base = read_base(data / "3dobjs" / "base.obj")
-    arrays: dict[str, np.ndarray] = {"vertices": base.vertices.astype(np.float32), "uvs": base.uvs.astype(np.float16)}
-    for name, (vertices, uvs) in base.quads.items():
-        arrays |= {f"faces_{name}": vertices.astype(np.uint16), f"uvs_of_{name}": uvs.astype(np.uint16)}
-    arrays |= read_rig(data / "rigs" / "default.mhskel")
+    vertices, quads = read_base(data / "3dobjs" / "base.obj")
+    arrays = {"vertices": vertices.astype(np.float32)} | read_rig(data / "rigs" / "default.mhskel")
+    arrays |= {f"faces_{name}": corners.astype(np.uint16) for name, corners in quads.items()}
     files = sorted(path for pattern in _TARGETS for path in data.glob(pattern))
     if not files:
         raise InputError(f"data: {data} must have targets in {', '.join(_TARGETS)}, but has none")
     arrays["target_names"] = np.array([path.stem for path in files])
     for number, path in enumerate(files):
-        vertices, offsets = read_target(path)
-        arrays |= {
-            f"target_{number}_vertices": vertices.astype(np.uint16),
-            f"target_{number}_offsets": offsets.astype(np.float16),
-        }
+        moved, offsets = read_target(path)
+        arrays[f"target_{number}_vertices"] = moved.astype(np.uint16)
+        arrays[f"target_{number}_offsets"] = offsets.astype(np.float16)
     np.savez_compressed(out, allow_pickle=False, **arrays)
     return len(files)
 

@@ -10,7 +10,7 @@ import numpy as np
 from motion_core.errors import InputError
 
 from .rotations import between, frame_of, rounded, turn, unit
-from .skeleton import ANGLE, ANGLES, BONE, BONES, HIGH, LOW, PARENTS
+from .skeleton import ANGLE, ANGLES, BONE, BONES, HIGH, LIMB_ANGLES, LOW, PARENTS
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,10 @@ def _local_turns(angles: np.ndarray) -> np.ndarray:
         for bone in bones:
             local[:, BONE[bone]] = turn("y", about) @ turn("x", bend) @ turn("z", -aside)
     for side, sign in (("right", -1), ("left", 1)):
-        get = {kind: angles[:, ANGLE[f"{side}_{kind}"]] for kind in _limb_kinds()}
+        get = {kind: angles[:, ANGLE[f"{side}_{kind}"]] for kind in LIMB_ANGLES}
         _turn_arm(local, side, sign, get)
         _turn_leg(local, side, sign, get)
     return local
-
-
-def _limb_kinds() -> list[str]:
-    return [name.removeprefix("left_") for name in ANGLES if name.startswith("left_")]
 
 
 def _turn_arm(local: np.ndarray, side: str, sign: int, get: dict[str, np.ndarray]) -> None:
@@ -106,6 +102,7 @@ def _turn_leg(local: np.ndarray, side: str, sign: int, get: dict[str, np.ndarray
 
 
 _SIDES = (("right", "r", -1.0), ("left", "l", 1.0))
+_FEET = ("rFoot_end", "lFoot_end", "rFoot", "lFoot")
 NEEDED = ("hip", "abdomen", "chest", "neck", "head") + tuple(
     f"{side}{name}"
     for side in "rl"
@@ -113,11 +110,20 @@ NEEDED = ("hip", "abdomen", "chest", "neck", "head") + tuple(
 )
 
 
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """All arrays of an npz file; raises InputError where it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: must be an npz file with {what}, but cannot be read: {error}") from error
+
+
 class MotionFile:
     """A motion file that is open: motion capture as joint positions.
 
-    It is an npz with `joint_names` (J,), `parents` (J,) and, for each clip, `CLIP__root` (T, 1, 3) and `CLIP__rel` (T, J, 3):
-    positions relative to the root, y up, in any unit; 30 frames a second, or what `frame_rate` says.
+    It is an npz with `joint_names` (J,) and, for each clip, `CLIP__root` (T, 1, 3) and `CLIP__rel` (T, J, 3): positions relative
+    to the root, y up, in any unit; 30 frames a second, or what `frame_rate` says.
 
     Raises:
         InputError: it is no such file, or joints are missing.
@@ -125,11 +131,7 @@ class MotionFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                self.arrays = {key: file[key] for key in file.files}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.path}: must be an npz file with motion, but cannot be read: {error}") from error
+        self.arrays = read_arrays(self.path, "motion")
         if "joint_names" not in self.arrays:
             raise InputError(f"{self.path}: must have the array joint_names, got {', '.join(self.arrays) or 'none'}")
         self.joints = {str(name): number for number, name in enumerate(self.arrays["joint_names"])}
@@ -147,12 +149,8 @@ class MotionFile:
         """Joints ``(T, J, 3)`` of a clip, in the file's unit."""
         relative = self.arrays[f"{clip}__rel"].astype(np.float64)
         root = self.arrays.get(f"{clip}__root")
-        if (
-            relative.ndim != 3
-            or relative.shape[1:] != (len(self.joints), 3)
-            or root is None
-            or root.size != 3 * len(relative)
-        ):
+        wanted = (*relative.shape[:1], len(self.joints), 3)
+        if relative.shape != wanted or root is None or root.size != 3 * len(relative):
             raise InputError(
                 f"{self.path}: {clip}__rel must be (T, {len(self.joints)}, 3) and {clip}__root (T, 1, 3), "
                 f"got {relative.shape} and {None if root is None else root.shape}"
@@ -170,41 +168,28 @@ class MotionFile:
         after = np.minimum(before + 1, len(positions) - 1)
         share = (moments - before)[:, None, None]
         stretch = positions[before] * (1 - share) + positions[after] * share
-        return self.motion(stretch, _floor(positions, self.joints), name)
+        # The floor is what the lowest foot is hardly ever below.
+        floor = float(np.percentile(positions[:, [self.joints[foot] for foot in _FEET], 1].min(1), 10))
+        return self.motion(stretch, floor, name)
 
     def motion(self, positions: np.ndarray, floor: float, name: str) -> Motion:
         """A motion from joint positions ``(T, J, 3)``; `floor` is its height, in the file's unit."""
         at = {joint: positions[:, number] for joint, number in self.joints.items()}
         facing = np.cross(at["lThigh"] - at["rThigh"], (0.0, 1.0, 0.0)).mean(0)  # left x up = forward
-        turned = _about_y(np.arctan2(-facing[0], facing[2]))
-        at = {
-            joint: (points - positions[:, self.joints["hip"]].mean(0) * (1, 0, 1)) @ turned.T
-            for joint, points in at.items()
-        }
-        leg = float(
-            np.mean(
-                [
-                    np.linalg.norm(at[f"{s}Thigh"] - at[f"{s}Shin"], axis=1)
-                    + np.linalg.norm(at[f"{s}Shin"] - at[f"{s}Foot"], axis=1)
-                    for s in "rl"
-                ]
-            )
-        )
+        angle = np.arctan2(-facing[0], facing[2])
+        cosine, sine = np.cos(angle), np.sin(angle)
+        turned = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+        middle = positions[:, self.joints["hip"]].mean(0) * (1, 0, 1)
+        at = {joint: (points - middle) @ turned.T for joint, points in at.items()}
+
+        def length(start: str, end: str) -> np.ndarray:
+            return np.linalg.norm(at[start] - at[end], axis=1)
+
+        leg = float(np.mean([length(f"{s}Thigh", f"{s}Shin") + length(f"{s}Shin", f"{s}Foot") for s in "rl"]))
         path = at["hip"] / leg
-        low = np.min([at[joint][:, 1] for joint in ("rFoot_end", "lFoot_end", "rFoot", "lFoot")], axis=0)
+        low = np.min([at[joint][:, 1] for joint in _FEET], axis=0)
         lift = np.clip((low - floor) / leg - 0.03, 0, None)  # what is less than a few centimetres is noise, not a jump
         return Motion(rounded(_turns(at)), rounded(np.stack((path[:, 0], lift, path[:, 2]), 1)), name)
-
-
-def _about_y(angle: float) -> np.ndarray:
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-
-
-def _floor(positions: np.ndarray, joints: dict[str, int]) -> float:
-    """Where the floor is: what the lowest foot is hardly ever below."""
-    feet = [joints[name] for name in ("rFoot_end", "lFoot_end", "rFoot", "lFoot")]
-    return float(np.percentile(positions[:, feet, 1].min(1), 10))
 
 
 def _turns(at: dict[str, np.ndarray]) -> np.ndarray:

@@ -16,8 +16,8 @@ _SKIN = (
     (0.78, 0.57, 0.42),
     (0.63, 0.44, 0.31),
     (0.46, 0.31, 0.22),
+    (0.33, 0.22, 0.16),
 )
-_SKIN_DARK = (0.33, 0.22, 0.16)
 _HAIR = (
     (0.09, 0.07, 0.06),
     (0.20, 0.13, 0.09),
@@ -131,9 +131,8 @@ def _contrasting(color: Color, random: np.random.Generator) -> Color:
 
 def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
     """Random looks that go with a body: skirts and long hair mostly with curves, beards without."""
-    tones = (*_SKIN, _SKIN_DARK)
-    place = random.uniform(0, len(tones) - 1.001)
-    skin = _mixed(tones[int(place)], tones[int(place) + 1], place % 1)
+    place = random.uniform(0, len(_SKIN) - 1.001)
+    skin = _mixed(_SKIN[int(place)], _SKIN[int(place) + 1], place % 1)
     feminine = shape.curves > 0.5
     usual = (
         ("bob", "long", "long", "bun", "ponytail", "curly", "parted")

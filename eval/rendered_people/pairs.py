@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +88,7 @@ def with_quartiles(pairs: Sequence[Pair], sides: Mapping[str, int] | None = None
     order = np.argsort([pair.displacement / (sides[pair.video] if sides else 1) for pair in pairs], kind="stable")
     rank = np.empty(len(pairs), int)
     rank[order] = np.arange(len(pairs))
-    return [
-        Pair(p.video, p.source, p.driving, p.displacement, int(4 * r // len(pairs)) + 1)
-        for p, r in zip(pairs, rank, strict=True)
-    ]
+    return [replace(pair, quartile=int(4 * r // len(pairs)) + 1) for pair, r in zip(pairs, rank, strict=True)]
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
@@ -120,19 +117,13 @@ def read_pairs(path: str | Path) -> list[Pair]:
         raise InputError(f"{path}: must be a csv file in UTF-8, but is not ({error})") from error
     if not rows or any(name not in rows[0] for name in COLUMNS):
         raise InputError(f"{path}: must have rows with the columns {', '.join(COLUMNS)}")
-    for row in rows:
-        if row["source"] != row["driving"]:
-            raise InputError(f"{path}: both frames must be of one clip, got {row['source']!r} and {row['driving']!r}")
-    try:
-        return [
-            Pair(
-                row["source"],
-                int(row["source_frame"]),
-                int(row["driving_frame"]),
-                float(row["displacement"]),
-                int(row["quartile"]),
-            )
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: frames, displacement and quartile must be numbers: {error}") from error
+    pairs = []
+    for source, driving, *numbers in ([row[name] for name in COLUMNS] for row in rows):
+        if source != driving:
+            raise InputError(f"{path}: both frames must be of one clip, got {source!r} and {driving!r}")
+        try:
+            first, second, displacement, quartile = numbers
+            pairs.append(Pair(source, int(first), int(second), float(displacement), int(quartile)))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: frames, displacement and quartile must be numbers: {error}") from error
+    return pairs

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from .camera import Camera, project, to_camera
-from .figure import Figure, skinned
+from .figure import Figure, skin
 from .rasterizer import Raster, barycentric, rasterize
 from .rotations import unit
 from .scene import Backdrop, Scene
@@ -85,7 +85,9 @@ class Shadows:
         _, inverse = barycentric(raster, numbers, columns, rows)
         self.distance = np.full((_TEXELS, _TEXELS), 1e3, np.float32)
         self.distance[rows, columns] = high[2] + 1 - 1 / inverse
-        self.cover = _blurred((raster.faces >= 0).astype(np.float32), light.softness)
+        self.cover = (raster.faces >= 0).astype(np.float32)
+        for _ in range(2):
+            self.cover = uniform_filter(self.cover, 2 * light.softness + 1, mode="constant")
 
     def on_surface(self, points: np.ndarray) -> np.ndarray:
         """The share ``(N,)`` of the lamp's light that reaches points ``(N, 3)`` of the figure."""
@@ -119,13 +121,6 @@ def _bilinear(places: np.ndarray, values: np.ndarray, beyond: np.ndarray | None)
     return upper + down * (lower - upper)
 
 
-def _blurred(values: np.ndarray, radius: int) -> np.ndarray:
-    """Two box blurs along each axis, zeros outside."""
-    for _ in range(2):
-        values = uniform_filter(values, 2 * radius + 1, mode="constant")
-    return values
-
-
 def seen_faces(
     vertices: np.ndarray, faces: np.ndarray, two_sided: np.ndarray, focal: float, size: tuple[int, int]
 ) -> Raster:
@@ -157,11 +152,11 @@ class Renderer:
     def frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the picture ``(H, W, 3)`` uint8 and the faces ``(H, W)`` int32 (-1: background) of one frame."""
         figure, camera = self.figure, self.camera
-        vertices, normals = skinned(figure, self.transforms[number])
+        vertices, normals = skin(figure.vertices, figure.weights, self.transforms[number], figure.normals)
         in_view = to_camera(camera.poses[number], vertices)
         raster = seen_faces(in_view, figure.faces, figure.two_sided, camera.focal, camera.size)
         shadows = Shadows(vertices, figure.faces, self.light)
-        picture = self._background(number, shadows)
+        picture = self._shadowed_backdrop(number, shadows)
         rows, columns = np.nonzero(raster.faces >= 0)
         if len(rows):
             colors = self._colors(raster, rows, columns, vertices, normals, shadows)
@@ -172,16 +167,14 @@ class Renderer:
         """Return the picture ``(H, W, 3)`` uint8 that the camera of a frame has without the figure and its shadow."""
         return _bytes(self.backdrop.at(number)[0])
 
-    def _background(self, number: int, shadows: Shadows) -> np.ndarray:
+    def _shadowed_backdrop(self, number: int, shadows: Shadows) -> np.ndarray:
         picture, floor, points = self.backdrop.at(number)
         picture = picture.copy()
-        if len(floor):
-            lamp = self.light.lamp * max(self.light.direction[1], 0.35)
-            lost = 0.8 * lamp / (lamp + self.light.sky * 0.7)
-            dark = shadows.on_floor(points)
-            hit = dark > 0
-            flat = picture.reshape(-1, 3)
-            flat[floor[hit]] *= 1 - dark[hit][:, None] * lost.astype(np.float32)
+        lamp = self.light.lamp * max(self.light.direction[1], 0.35)
+        lost = 0.8 * lamp / (lamp + self.light.sky * 0.7)
+        dark = shadows.on_floor(points)
+        hit = dark > 0
+        picture.reshape(-1, 3)[floor[hit]] *= 1 - dark[hit][:, None] * lost.astype(np.float32)
         return picture
 
     def _colors(

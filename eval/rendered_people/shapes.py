@@ -37,15 +37,9 @@ class Mesh:
 def joined(meshes: Sequence[Mesh]) -> Mesh:
     """All meshes as one."""
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    faces = np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)])
-    return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]),
-        np.concatenate([mesh.normals for mesh in meshes]),
-        np.concatenate([mesh.uvs for mesh in meshes]),
-        faces,
-        np.concatenate([mesh.weights for mesh in meshes]),
-        np.concatenate([mesh.two_sided for mesh in meshes]),
-    )
+    moved = [replace(mesh, faces=mesh.faces + start) for mesh, start in zip(meshes, starts, strict=False)]
+    names = ("vertices", "normals", "uvs", "faces", "weights", "two_sided")
+    return Mesh(*(np.concatenate([getattr(mesh, name) for mesh in moved]) for name in names))
 
 
 def smooth(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
@@ -148,11 +142,6 @@ def ball(centre: np.ndarray, radii: Sequence[float], bone: str, *, segments: int
     centres = np.asarray(centre) + np.stack((0 * angle, np.cos(angle) * radii[1], 0 * angle), axis=1)
     ring = np.stack((np.sin(angle) * radii[0], np.sin(angle) * radii[2]), axis=1)
     return loft(centres, ring, bone, segments=segments, tile=tile)
-
-
-def weighted(mesh: Mesh, weights: np.ndarray) -> Mesh:
-    """The mesh with other weights ``(V, J)``."""
-    return replace(mesh, weights=weights)
 
 
 def mirrored(mesh: Mesh, tile: str) -> Mesh:

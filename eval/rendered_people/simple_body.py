@@ -11,7 +11,7 @@ from .head import FACE_POINTS, hair_meshes, head_meshes
 from .loose import around_legs, drape_around, leg_weights
 from .outfit import COAT_SLEEVE, Outfit, Shape
 from .painting import paint, placed
-from .shapes import Mesh, along, joined, loft, mirrored, on_bone, smooth, weighted
+from .shapes import Mesh, along, joined, loft, mirrored, on_bone, smooth
 from .skeleton import BONE, BONES
 
 # Half-widths and half-depths of the trunk and its shift forwards by height, in shares of the body's height.
@@ -69,7 +69,7 @@ def _trunk(shape: Shape, inflate: np.ndarray | float, low: float, high: float, r
     centres = np.stack((0 * y, y, shift + (bust + belly) / 2), axis=1)
     mesh = loft(centres * shape.height, half * shape.height, "pelvis", segments=20, squareness=0.86, tile=tile)
     up = mesh.vertices[:, 1] / shape.height
-    return weighted(mesh, along(up, ("pelvis", "abdomen", "chest", "neck"), (0.575, 0.675, 0.838), 0.06))
+    return replace(mesh, weights=along(up, ("pelvis", "abdomen", "chest", "neck"), (0.575, 0.675, 0.838), 0.06))
 
 
 def _arm(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
@@ -94,7 +94,7 @@ def _arm(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     )
     uvs = mesh.uvs.copy()
     uvs[:, 1] = np.clip(share, 0, 1)
-    return replace(weighted(mesh, weights), uvs=uvs)
+    return replace(mesh, weights=weights, uvs=uvs)
 
 
 def _with_hem(s: np.ndarray, bare: np.ndarray, hem: float, cloth: float) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ def _leg(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     weights = along(share, ("pelvis", "left_thigh", "left_shin"), (0.0, (hip[1] - knee[1]) / length), 0.17)
     uvs = mesh.uvs.copy()
     uvs[:, 1] = np.clip(share, 0, 1)
-    return replace(weighted(mesh, weights), uvs=uvs)
+    return replace(mesh, weights=weights, uvs=uvs)
 
 
 def _shoe(shape: Shape, heads: np.ndarray) -> list[Mesh]:
@@ -203,7 +203,7 @@ def _skirt(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     )
     centres = np.stack((0 * y, y, 0 * y), 1) * height
     mesh = loft(centres, half * height, "pelvis", segments=24, two_sided=True, tile="skirt", push=folds * height)
-    return weighted(mesh, leg_weights(mesh.vertices, heads, on_bone(1, "pelvis")[0]))
+    return replace(mesh, weights=leg_weights(mesh.vertices, heads, on_bone(1, "pelvis")[0]))
 
 
 def _coat(shape: Shape, outfit: Outfit, heads: np.ndarray, inside: np.ndarray) -> list[Mesh]:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 _SIDES = ("right", "left")
 _SPINE = ("pelvis", "abdomen", "chest", "neck", "head")  # each the parent of the next one, upwards
 _ARM, _LEG = ("collar", "upper_arm", "forearm", "hand"), ("thigh", "shin", "foot")
-
-
-def _table() -> list[tuple[str, str, tuple[int, int, int]]]:
-    """Name, parent ("" for none) and direction in the rest pose, arms stretched out to the sides, of every bone."""
-    rows = [(name, above, (0, 1, 0)) for name, above in zip(_SPINE, ("", *_SPINE), strict=False)]
-    for side, out in zip(_SIDES, (-1, 1), strict=True):
-        arm = [f"{side}_{name}" for name in _ARM]
-        rows += [(name, above, (out, 0, 0)) for name, above in zip(arm, ("chest", *arm), strict=False)]
-    for side in _SIDES:
-        leg = [f"{side}_{name}" for name in _LEG]
-        directions = ((0, -1, 0), (0, -1, 0), (0, 0, 1))
-        rows += [(name, above, way) for name, above, way in zip(leg, ("pelvis", *leg), directions, strict=False)]
-    return rows
-
-
-_TABLE = _table()
-BONES = tuple(name for name, _, _ in _TABLE)
+_CHAINS = [("", _SPINE), *(("chest", tuple(f"{side}_{name}" for name in _ARM)) for side in _SIDES)]
+_CHAINS += [("pelvis", tuple(f"{side}_{name}" for name in _LEG)) for side in _SIDES]
+BONES = tuple(name for _, chain in _CHAINS for name in chain)
 BONE = {name: number for number, name in enumerate(BONES)}
-PARENTS = tuple(BONE.get(above, -1) for _, above, _ in _TABLE)
-DIRECTIONS = np.array([direction for _, _, direction in _TABLE], np.float64)  # (J, 3)
+PARENTS = tuple(BONE.get(name, -1) for above, chain in _CHAINS for name in (above, *chain[:-1]))
+# (J, 3) in the rest pose, with the arms stretched out to the sides
+DIRECTIONS = np.array([(0.0, 1, 0)] * 5 + [(-1, 0, 0)] * 4 + [(1, 0, 0)] * 4 + [(0, -1, 0), (0, -1, 0), (0, 0, 1)] * 2)
 
 # 0 is the background. Numbers are a file format.
 PARTS = ("background", "head", "torso", "pelvis") + tuple(
@@ -39,19 +24,11 @@ _PART_OF = {"abdomen": "torso", "chest": "torso", "neck": "head", "right_collar"
 PART_OF_BONE = np.array([PART[_PART_OF.get(name, name)] for name in BONES], np.uint8)
 
 # The eighteen joints in the order that OpenPose made usual. Bones whose head is the joint; the face's are points of the head.
-_BONE_AT = {
-    "shoulder": "upper_arm",
-    "elbow": "forearm",
-    "wrist": "hand",
-    "hip": "thigh",
-    "knee": "shin",
-    "ankle": "foot",
-}
 _JOINTS_OF_LIMBS = {
-    f"{side}_{joint}": f"{side}_{_BONE_AT[joint]}"
-    for limb in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+    f"{side}_{joint}": f"{side}_{bone}"
+    for names, bones in ((("shoulder", "elbow", "wrist"), _ARM[1:]), (("hip", "knee", "ankle"), _LEG))
     for side in _SIDES
-    for joint in limb
+    for joint, bone in zip(names, bones, strict=True)
 }
 _FACE = ("right_eye", "left_eye", "right_ear", "left_ear")
 JOINTS = ("nose", "neck", *_JOINTS_OF_LIMBS, *_FACE)
@@ -77,36 +54,28 @@ PARTS_AT_JOINT = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Angle:
-    """One degree of freedom, in degrees; 0 is upright with the arms hanging down and the legs straight."""
-
-    low: float
-    high: float
-    meaning: str
-
-
-_BODY = {
-    "spine_bend": Angle(-25, 80, "forward, shared by abdomen and chest"),
-    "spine_side": Angle(-35, 35, "to the left, shared by abdomen and chest"),
-    "spine_twist": Angle(-45, 45, "to the left, shared by abdomen and chest"),
-    "head_bend": Angle(-45, 50, "forward, shared by neck and head"),
-    "head_side": Angle(-35, 35, "to the left, shared by neck and head"),
-    "head_turn": Angle(-75, 75, "to the left, shared by neck and head"),
+# The least and the greatest of each angle, in degrees; at 0 a person is upright, the arms hang down, the legs are straight.
+_BODY = {  # shared by abdomen and chest, or by neck and head
+    "spine_bend": (-25, 80),  # forward
+    "spine_side": (-35, 35),  # to the left
+    "spine_twist": (-45, 45),  # to the left
+    "head_bend": (-45, 50),  # forward
+    "head_side": (-35, 35),  # to the left
+    "head_turn": (-75, 75),  # to the left
 }
 _LIMB = {
-    "arm_raise": Angle(0, 172, "upper arm: 0 hangs down, 90 is level, 180 would be straight up"),
-    "arm_front": Angle(-45, 125, "the plane in which it is raised: 0 to the side, 90 to the front"),
-    "arm_twist": Angle(-80, 80, "about its own length"),
-    "elbow": Angle(0, 145, "bent"),
-    "wrist": Angle(-60, 60, "bent towards the palm"),
-    "hip_bend": Angle(-30, 120, "thigh to the front"),
-    "hip_side": Angle(-20, 65, "thigh outwards"),
-    "hip_twist": Angle(-35, 45, "outwards about its own length"),
-    "knee": Angle(0, 145, "bent"),
-    "ankle": Angle(-45, 30, "toes up"),
+    "arm_raise": (0, 172),  # upper arm: 0 hangs down, 90 is level, 180 would be straight up
+    "arm_front": (-45, 125),  # the plane in which it is raised: 0 to the side, 90 to the front
+    "arm_twist": (-80, 80),  # about its own length
+    "elbow": (0, 145),  # bent
+    "wrist": (-60, 60),  # bent towards the palm
+    "hip_bend": (-30, 120),  # thigh to the front
+    "hip_side": (-20, 65),  # thigh outwards
+    "hip_twist": (-35, 45),  # outwards about its own length
+    "knee": (0, 145),  # bent
+    "ankle": (-45, 30),  # toes up
 }
-ANGLES = {**_BODY, **{f"{side}_{name}": angle for side in ("right", "left") for name, angle in _LIMB.items()}}
+ANGLES = {**_BODY, **{f"{side}_{name}": limits for side in _SIDES for name, limits in _LIMB.items()}}
+LIMB_ANGLES = tuple(_LIMB)  # without the side
 ANGLE = {name: number for number, name in enumerate(ANGLES)}
-LOW = np.array([angle.low for angle in ANGLES.values()])
-HIGH = np.array([angle.high for angle in ANGLES.values()])
+LOW, HIGH = np.array(list(ANGLES.values())).T
