@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .networks.base import MotionModel
+from .networks.base import MotionModel, Undrawn
 from .networks.tpsmm.avd_network import AVDNetwork
 from .networks.tpsmm.background_predictor import BackgroundPredictor
 from .networks.tpsmm.blocks import antialias_kernel
@@ -298,7 +298,7 @@ def _build(cls: type[Network], config: dict[str, Any], state: StateDict, name: s
     """The network of that configuration with these weights; every name and shape must fit."""
     state = {key: value for key, value in state.items() if (name, key) != ("dense_motion_network", _ANTIALIAS)}
     try:
-        with torch.device("meta"):  # shapes first: nothing is allocated for a file that does not fit
+        with torch.device("meta"), Undrawn():  # shapes first: nothing is allocated for a file that does not fit
             expected = {_published_name(key, name): value for key, value in cls(**config).state_dict().items()}
     except ValueError as error:
         raise InputError(f"{name}: its shapes fit no configuration: {error}") from None
@@ -316,7 +316,8 @@ def _build(cls: type[Network], config: dict[str, Any], state: StateDict, name: s
             raise InputError(f"{name}.{key} holds {state[key].dtype} where {expected[key].dtype} is wanted")
         if state[key].is_floating_point() and not torch.isfinite(state[key]).all():
             raise InputError(f"{name}.{key} holds values that are not finite")
-    network = cls(**config)
+    with Undrawn():
+        network = cls(**config)
     network.load_state_dict({_our_name(key, name): value for key, value in state.items()})
     return network.eval()
 

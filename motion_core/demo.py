@@ -98,9 +98,11 @@ def draw_figure(size: int, phase: float, colour: tuple[int, int, int], backgroun
     axis = (np.arange(size) + 0.5) / size
     canvas = np.ones((size, size, 3)) * np.array(background) * (0.7 + 0.3 * axis[:, None, None])
     for index, (centre, radius) in enumerate(discs):
-        distance = np.hypot(axis[None, :] - centre[0], axis[:, None] - centre[1])
+        first, end = (centre - radius) * size - 1, (centre + radius) * size + 2  # of what it touches, (x, y) in pixels
+        x, y = (slice(max(int(first[k]), 0), max(int(end[k]), 0)) for k in range(2))
+        distance = np.hypot(axis[None, x] - centre[0], axis[y, None] - centre[1])
         cover = np.clip((radius - distance) * size, 0, 1)[..., None]  # one pixel of soft edge
-        canvas = canvas * (1 - cover) + cover * np.array(colour) * (1 if index else 0.85)
+        canvas[y, x] = canvas[y, x] * (1 - cover) + cover * np.array(colour) * (1 if index else 0.85)
     return canvas.round().clip(0, 255).astype(np.uint8)
 
 

@@ -220,6 +220,7 @@ def test_help_explains(capsys):
         assert not command or len(text.split()) > 40
 
 
+@pytest.mark.slow
 def test_benchmark_prints_what_the_variants_cost(monkeypatch, files, capsys):
     kept = [
         row

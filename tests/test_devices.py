@@ -54,6 +54,7 @@ def test_compiled_blocks_compute_the_same(device, compiler, reference):
     assert psnr(compiled, reference) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_table_has_a_line_for_each_way(device, capsys):
     few = ["--small", "--size", "128", "--batches", "1", "--rounds", "1", "--compiler", "none", "--dtypes", "float32"]

@@ -807,6 +807,7 @@ def test_files_are_closed_when_done_or_abandoned(tmp_path, name):
     assert open_files() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_memory_does_not_grow_with_the_length(tmp_path):
     """A video of 2000 frames, 74 MB of them, is read and written in the memory that 100 frames take."""

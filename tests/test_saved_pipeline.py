@@ -315,8 +315,9 @@ def test_in_bfloat16_networks_of_coordinates_stay_fp32(pipeline, saved, tmp_path
     loaded = MotionInterpPipeline.from_pretrained(saved, dtype=torch.bfloat16)
     assert dtypes(loaded) == MIXED
     for name in COORDINATES:
+        expected = pipeline.components[name].state_dict()
         for key, value in loaded.components[name].state_dict().items():
-            assert value.equal(pipeline.components[name].state_dict()[key])
+            assert value.equal(expected[key])
 
     loaded.save_pretrained(tmp_path / "half")
     for name, network in networks(loaded).items():
@@ -334,8 +335,9 @@ def test_weights_saved_in_bfloat16_are_loaded_in_fp32_unless_asked_for(saved, tm
     full = MotionInterpPipeline.from_pretrained(tmp_path / "half", **options)
     assert set().union(*dtypes(full).values()) == {torch.float32}
     for name, network in networks(full).items():
+        expected = half.components[name].state_dict()
         for key, value in network.state_dict().items():
-            assert value.equal(half.components[name].state_dict()[key].to(value.dtype)), (name, key)
+            assert value.equal(expected[key].to(value.dtype)), (name, key)
 
 
 def test_a_pipeline_can_be_moved_to_bfloat16(saved, no_warnings):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ from eval.report import STILL, Report, clean_figures, totals
 from eval.similarity import Similarity
 
 CORNERS = ((10, 10), (40, 10), (40, 30), (10, 30))
-ALL = Instruments(Similarity(), Dots(), Dots())
+
+
+@cache
+def instruments() -> Instruments:
+    return Instruments(Similarity(), Dots(), Dots())
 
 
 def moved(points, x, y):
@@ -35,7 +40,9 @@ def walk(count=6):
 
 def measured(made, real, reference=None):
     """The frames of a video as a table, and its figures in the clean form."""
-    frames = pd.DataFrame([{"video": "v"} | each for each in evaluate(zip(made, real, strict=True), ALL, reference)])
+    frames = pd.DataFrame(
+        [{"video": "v"} | each for each in evaluate(zip(made, real, strict=True), instruments(), reference)]
+    )
     return frames, clean_figures(frames).loc["v"]
 
 
@@ -136,7 +143,7 @@ def report():
     records = []
     for name, count, shift in (("short", 2, (3, 4)), ("long", 6, (6, 8))):
         pairs = [(draw_dots(moved(points, *shift)), draw_dots(points)) for points in walk(count)]
-        records += [{"video": name} | record for record in evaluate(pairs, ALL)]
+        records += [{"video": name} | record for record in evaluate(pairs, instruments())]
     return Report("reconstruction", {"model": "m"}, pd.DataFrame(records), {"third": "has 1 frame"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -57,29 +58,21 @@ def served(variant_pipeline):
 
 
 def client_of(served, folder: Path) -> Client:
+    """Not closed: that would wait a second for its heartbeat, which ends with the server."""
     return Client(served.url, verbose=False, analytics_enabled=False, download_files=str(folder))
 
 
 @pytest.fixture
 def connect(served, tmp_path):
     """Makes clients, each a visitor of their own."""
-    made = []
-
-    def make() -> Client:
-        made.append(client_of(served, tmp_path / f"client{len(made)}"))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.close()
+    numbers = itertools.count()
+    return lambda: client_of(served, tmp_path / f"client{next(numbers)}")
 
 
 @pytest.fixture(scope="module")
 def client(served, tmp_path_factory):
     """One visitor of many tests, who stays with the first model."""
-    client = client_of(served, tmp_path_factory.mktemp("client"))
-    yield client
-    client.close()
+    return client_of(served, tmp_path_factory.mktemp("client"))
 
 
 def animate(client: Client, picture: str = LITTLE_PICTURE, driving: str = DRIVING, **choices):

@@ -294,6 +294,7 @@ def stop(training: Training, run: Path) -> int:
     return step
 
 
+@pytest.mark.slow
 def test_sigterm_saves_what_a_run_of_as_many_steps_has(settings, tmp_path):
     run, changes = tmp_path / "run", {"ema": 0.9, "data__workers": 1}
     training = Training(tmp_path, command(tmp_path, settings(**changes, schedule__steps=100_000)))
@@ -352,6 +353,7 @@ def with_still_batchnorm(arguments: list[str]) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_gradients_of_two_processes_are_those_of_one_with_the_joint_batch(settings, tmp_path):
     """And of two accumulated batches those of one."""
     changes = {
