@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from motion_core.media import open_frames, to_float
 from motion_core.networks.layered.camera_aligner import CameraAligner
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
+from .evaluation import Record
 from .people_pairs import around
 from .rendered_people.annotations import open_scene, read_annotations
 from .rendered_people.clip import SPLITS
@@ -40,23 +40,6 @@ from .videos import FrameSequence, find_videos
 STILL = "static"
 LEAST = 0.01  # of a picture's pixels must show the background in both frames
 WORSE = 0.05  # of 255: by how much a clip is worse before it counts as worse
-
-
-@dataclass(frozen=True)
-class ClipErrors:
-    """The mean errors of a clip's background, 0 to 255, with three transforms.
-
-    Attributes:
-        name: of the clip.
-        move: of its camera.
-        identity, found, exact: without a transform, with the one found in the pictures, with the camera's own.
-    """
-
-    name: str
-    move: str
-    identity: float
-    found: float
-    exact: float
 
 
 def background_errors(source: Tensor, driving: Tensor, known: Tensor, transform: Tensor) -> Tensor:
@@ -87,8 +70,12 @@ def shown_in_both(source_figure: Tensor, driving_figure: Tensor, exact: Tensor) 
 @torch.inference_mode()
 def measure_clip(
     root: Path, split: str, name: str, video: Path, detector: PersonDetector, aligner: CameraAligner
-) -> ClipErrors | None:
-    """The errors of one clip; None where its first frame and no other show the same background.
+) -> Record | None:
+    """The mean errors of one clip's background, 0 to 255; None where its first frame and no other show the same background.
+
+    Returns:
+        "name" of the clip, "move" of its camera, and the errors without a transform ("identity"), with the one found in the
+        pictures ("found"), and with the camera's own ("exact").
 
     Raises:
         InputError: a file of it is missing, damaged or of another size.
@@ -120,17 +107,15 @@ def measure_clip(
     enough = known.float().mean(dim=(1, 2, 3)) >= LEAST
     if not enough.any():
         return None
-    none = torch.eye(3).expand_as(exact)
-    means = [
-        float(background_errors(first_scene, scenes[1:], known, transform)[enough].mean())
-        for transform in (none, found, exact)
-    ]
-    return ClipErrors(name, str(clip.about["camera_move"]), *means)
+    record: Record = {"name": name, "move": str(clip.about["camera_move"])}
+    for column, transform in {"identity": torch.eye(3).expand_as(exact), "found": found, "exact": exact}.items():
+        record[column] = float(background_errors(first_scene, scenes[1:], known, transform)[enough].mean())
+    return record
 
 
-def table(clips: Sequence[ClipErrors]) -> str:
-    """The means over clips by their camera's movement, in Markdown, and which clips are made worse."""
-    errors = pd.DataFrame(map(asdict, clips))
+def table(clips: Sequence[Record]) -> str:
+    """The means over `measure_clip`s by their camera's movement, in Markdown, and which clips are made worse."""
+    errors = pd.DataFrame(clips)
     moving, still = errors[errors["move"] != STILL], errors[errors["move"] == STILL]
     groups = [*moving.groupby("move"), ("all that move", moving), (STILL, still)]
     lines = [

@@ -31,7 +31,7 @@ class IdentityEmbedder(Protocol):
 
 
 EMBEDDERS = {
-    "dlib": "eval.dlib_faces:DlibFaces",
+    "dlib": "eval.landmarks.faces:DlibFaces",
     "benchmark": "eval.rendered_people.instruments:IdentityEmbedder",
 }
 

@@ -36,56 +36,6 @@ class Job:
     driving: VideoFile
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The videos of this process's share: how many were made now and were present before, and why others failed, by name."""
-
-    made: int
-    present: int
-    failed: dict[str, str]
-
-
-def generate(
-    pipeline: MotionInterpPipeline,
-    jobs: Sequence[Job],
-    folder: Path,
-    settings: AnimationSettings,
-    limit: int | None = None,
-    share: tuple[int, int] = (0, 1),
-) -> Summary:
-    """Make the videos of a list that are missing.
-
-    Args:
-        jobs: all videos.
-        folder: claimed for this run; a video goes to ``videos/NAME``, an error of the data to ``failed/NAME.json``, and is
-            tried again by the next call.
-        limit: use this many frames of each driving video.
-        share: (r, n): this is process r of n, and takes every n-th video.
-
-    Raises:
-        InputError: every video of this process's share failed; the message is the first one's.
-    """
-    failed: dict[str, str] = {}
-    made = present = 0
-    share_of_jobs = jobs[share[0] :: share[1]]
-    for job in tqdm(share_of_jobs, desc="videos", disable=not sys.stderr.isatty()):
-        if (folder / VIDEOS / job.name).is_dir():
-            present += 1
-            continue
-        report = folder / FAILED / f"{job.name}.json"
-        try:
-            _write_video(pipeline, job, folder / VIDEOS, settings, limit)
-        except InputError as error:
-            failed[job.name] = str(error)
-            write_json(report, {"error": str(error)})
-            continue
-        report.unlink(missing_ok=True)
-        made += 1
-    if failed and len(failed) == len(share_of_jobs):
-        raise InputError(next(iter(failed.values())))
-    return Summary(made, present, failed)
-
-
 def _write_video(
     pipeline: MotionInterpPipeline, job: Job, folder: Path, settings: AnimationSettings, limit: int | None
 ) -> None:
@@ -143,6 +93,8 @@ def make_videos(
 ) -> int:
     """Make this process's share of the videos, with the model and into the folder that the options name.
 
+    A video goes to ``videos/NAME``, an error of the data to ``failed/NAME.json``, and is tried again by the next call.
+
     Args:
         settings_for: the settings for the model; `size`, `strategy`, `t`, `batch_size` and `diagnose` are set here.
         pairs: the file of the list, for animations.
@@ -156,13 +108,15 @@ def make_videos(
     # 1. The model
     if options.limit is not None and options.limit < 2:
         raise InputError(f"--limit must be 2 frames or more, got {options.limit}")
+    if options.size is not None and len(options.size) > 2:
+        raise InputError(f"--size must be a side, or height and width, got {len(options.size)} numbers")
     state = join_processes(options.device)
     # "cpu:0", as Accelerate calls it, rounds otherwise than "cpu".
     own = options.device == "auto" and state.device.type != "cpu"
     pipeline = load_pipeline(options.model, state.device if own else options.device, options.dtype)
     settings = replace(
         settings_for(pipeline),
-        size=network_size(options.size),
+        size=options.size and (options.size[0] if len(options.size) == 1 else tuple(options.size)),
         strategy=options.strategy,
         t=options.t,
         batch_size=options.batch_size,
@@ -187,27 +141,29 @@ def make_videos(
     claim(options.out, run)
 
     # 3. The videos
-    share = (state.process_index, state.num_processes)
-    summary = generate(pipeline, jobs, options.out, settings, options.limit, share)
-    who = f"process {share[0]} of {share[1]}: " if share[1] > 1 else ""
-    print(
-        f"{who}{options.out}: {summary.made} made, {summary.present} were there already, {len(summary.failed)} failed"
-    )
-    for name, error in summary.failed.items():
-        print(f"  {name}: {error}", file=sys.stderr)
-    return int(bool(summary.failed))
-
-
-def network_size(given: Sequence[int] | None) -> int | tuple[int, int] | None:
-    """The option --size as the settings have it; raises InputError for more than two numbers."""
-    match given:
-        case None:
-            return None
-        case [side]:
-            return side
-        case [height, width]:
-            return height, width
-    raise InputError(f"--size must be a side, or height and width, got {len(given)} numbers")
+    rank, processes = state.process_index, state.num_processes
+    failed: dict[str, str] = {}
+    made, present, own = 0, 0, jobs[rank::processes]
+    for job in tqdm(own, desc="videos", disable=not sys.stderr.isatty()):
+        if (options.out / VIDEOS / job.name).is_dir():
+            present += 1
+            continue
+        complaint = options.out / FAILED / f"{job.name}.json"
+        try:
+            _write_video(pipeline, job, options.out / VIDEOS, settings, options.limit)
+        except InputError as error:
+            failed[job.name] = str(error)
+            write_json(complaint, {"error": str(error)})
+            continue
+        complaint.unlink(missing_ok=True)
+        made += 1
+    if failed and len(failed) == len(own):
+        raise InputError(next(iter(failed.values())))
+    who = f"process {rank} of {processes}: " if processes > 1 else ""
+    print(f"{who}{options.out}: {made} made, {present} were there already, {len(failed)} failed")
+    for name, reason in failed.items():
+        print(f"  {name}: {reason}", file=sys.stderr)
+    return int(bool(failed))
 
 
 def join_processes(device: str) -> PartialState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from motion_core.framing import from_network, place_in, to_network
 from motion_core.media import open_frames, to_float, to_uint8
 
 from .evaluation import Reference
-from .runs import FAILED, FRAMES, RUN, VIDEOS, Kind, Result, Run, read_result, read_run
-from .videos import FrameSequence, UnusableVideoError, VideoFile, find_videos, unusable_where_unreadable
+from .runs import FAILED, FRAMES, RESULT, RUN, VIDEOS, Kind, Result, Run, read_record
+from .videos import FrameSequence, UnusableVideoError, find_videos, unusable_where_unreadable
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,14 @@ def collect(folder: Path, data: Path | None = None, split: str | None = None, pa
     if not folder.is_dir():
         raise InputError(f"{folder}: must be a folder with videos to measure, but there is no such folder")
     if (folder / RUN).exists():
-        run = read_run(folder)
+        run = read_record(folder / RUN, Run)
         return _of_run(folder, run, (data or Path(run.data)) / (split or run.split), partial)
     if data is None:
         raise InputError(f"{folder}: has no {RUN}; say with --data which videos these are to be compared with")
     real, made = find_videos(data / (split or "test")), find_videos(folder)
-    _check_known(folder, data, made, real)
+    strange = next((name for name in made if name not in real), None)
+    if strange is not None:
+        raise InputError(f"{folder}: must have videos named as those in {data}, but there is none named {strange!r}")
     excluded = _missing(folder, {name: "is missing" for name in real if name not in made}, len(real), partial)
     items = [Item(name, video.path, real[name].path) for name, video in made.items()]
     return Material("reconstruction", data, items, excluded)
@@ -125,10 +127,11 @@ def _of_run(folder: Path, run: Run, data: Path, partial: bool) -> Material:
     done = {path.name: path for path in _visible(folder / VIDEOS)}
     failed = {path.stem: _complaint(path) for path in _visible(folder / FAILED)}
     if not done:
-        raise InputError(f"{folder}: has no finished video; go on with `python -m eval.{_PROGRAM[run.kind]}`")
+        program = "reconstruct" if run.kind == "reconstruction" else "animate"
+        raise InputError(f"{folder}: has no finished video; go on with `python -m eval.{program}`")
     items = []
     for name, path in done.items():
-        result = read_result(path)
+        result = read_record(path / RESULT, Result)
         for wanted in (result.source, result.driving):
             if wanted not in real:
                 raise InputError(f"{folder}: {name} was made from {wanted}, which is not in {data}")
@@ -141,9 +144,6 @@ def _of_run(folder: Path, run: Run, data: Path, partial: bool) -> Material:
     return Material(run.kind, data, items, excluded, run)
 
 
-_PROGRAM = {"reconstruction": "reconstruct", "animation": "animate"}
-
-
 def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
@@ -153,12 +153,6 @@ def _complaint(path: Path) -> str:
         return str(json.loads(path.read_text(encoding="utf-8"))["error"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path}: cannot be read, or is not what this version writes ({error})") from error
-
-
-def _check_known(folder: Path, data: Path, made: Iterable[str], real: dict[str, VideoFile]) -> None:
-    strange = [name for name in made if name not in real]
-    if strange:
-        raise InputError(f"{folder}: must have videos named as those in {data}, but there is none named {strange[0]!r}")
 
 
 def _missing(folder: Path, absent: dict[str, str], total: int, partial: bool) -> dict[str, str]:

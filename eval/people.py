@@ -27,26 +27,88 @@ from motion_core.media import save_image, to_float, to_uint8
 
 from .cached_instruments import CachedDetector
 from .contact_sheet import in_rows
-from .evaluation import Record
+from .evaluation import Instruments, Record, evaluate
+from .landmarks import LandmarkDetector
+from .metric_functions import l1
 from .options import add_animation, load_pipeline
 from .pairs.model import pair_settings
-from .people_metrics import COLUMNS, COPY, people_record, summarise
 from .people_pairs import PairSet, PeoplePair, PhotoPairs, RenderedPairs
 from .tables import markdown
 
-SHIPPED = "shipped"
+COPY, SHIPPED = "copy", "shipped"
+COLUMNS = ("l1", "figure_l1", "akd", "mkr", "gradient", "real_gradient")
+LUMA = (0.299, 0.587, 0.114)  # of R, G, B
 SHEET_ROWS = 20
 _DIGITS = (4, 3, 3, 2, 3, 3)  # of each column of the table, after the point
 
 
-class Model:
-    """A pipeline as it is measured.
+def people_record(pair: PeoplePair, result: np.ndarray, detector: LandmarkDetector, copied: bool = False) -> Record:
+    """A result against the driving picture of its pair.
 
     Args:
-        name: for the report.
-        settings: of one person and one scene.
+        result: ``(256, 256, 3)`` uint8.
+        copied: it is the source itself, whose figure is elsewhere: its gradient is taken there.
+
+    Returns:
+        "l1" and "figure_l1": mean absolute difference, images from 0 to 1, of the whole picture and on the driving figure.
+        "akd": mean distance of the joints found in both, per cent of the side; "mkr": share of the driving picture's joints
+        that are missing in the result. "gradient" and "real_gradient": mean `luma_gradient` on the figure, of the result and
+        of the driving picture.
+    """
+    measured = evaluate([(result, pair.driving)], Instruments(detector=detector))[0]
+    figure = pair.driving_figure
+    return {
+        "l1": measured["l1"],
+        "figure_l1": l1(result[figure], pair.driving[figure]),
+        "akd": 100 * measured["akd"] / max(result.shape),
+        "mkr": measured["mkr"],
+        "gradient": float(luma_gradient(result)[pair.source_figure if copied else figure].mean()),
+        "real_gradient": float(luma_gradient(pair.driving)[figure].mean()),
+    }
+
+
+def luma_gradient(image: np.ndarray) -> np.ndarray:
+    """The magnitude of the gradient of luma: how much it changes to the next pixel on the right and to the next one below.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+
+    Returns:
+        ``(H, W)``, luma from 0 to 1; it does not change beyond the border.
+
+    Example:
+        >>> luma_gradient(np.repeat(np.array([[0, 153], [0, 0]], np.uint8)[..., None], 3, axis=2)).round(3).tolist()
+        [[0.6, 0.6], [0.0, 0.0]]
+    """
+    luma = image @ np.array(LUMA) / 255
+    return np.hypot(np.diff(luma, axis=1, append=luma[:, -1:]), np.diff(luma, axis=0, append=luma[-1:]))
+
+
+def summarise(records: pd.DataFrame) -> pd.DataFrame:
+    """A row per model with means over pairs and ratios of means; NaN where no pair has the figure.
+
+    Args:
+        records: `people_record`s with the column "model", of the same pairs for each; the model "copy" is the source itself.
+    """
+    mean = records.groupby("model", sort=False)[list(COLUMNS)].mean()
+    copy = mean.loc[COPY]
+    return pd.DataFrame(
+        {
+            "L1": mean["l1"],
+            "L1 over copying": mean["l1"] / (copy["l1"] or np.nan),
+            "on the figure": mean["figure_l1"] / (copy["figure_l1"] or np.nan),
+            "AKD, %": mean["akd"],
+            "MKR": mean["mkr"],
+            "sharpness": mean["gradient"] / mean["real_gradient"].where(mean["real_gradient"] > 0),
+        }
+    )
+
+
+class Model:
+    """A pipeline as it is measured, with the settings of one person and one scene.
 
     Attributes:
+        name: for the report.
         refused: why pairs were not animated, by their names; the source itself is their result.
     """
 
@@ -55,22 +117,18 @@ class Model:
         self.refused: dict[str, str] = {}
 
     def animate(self, pair: PeoplePair) -> np.ndarray:
-        """The source in the pose of the driving picture, ``(256, 256, 3)`` uint8."""
+        """The source in the pose of the driving picture, ``(256, 256, 3)`` uint8, resized by bicubic interpolation."""
         video = np.stack([pair.driving] * 2)  # a video has two frames or more; only the first is computed
         try:
             made = next(iter(self._pipeline.stream(pair.source, video, self._settings))).image
         except InputError as error:
             self.refused[pair.name] = str(error)
             return pair.source
-        return resized(made, (pair.source.shape[0], pair.source.shape[1]))
-
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A model's image ``(h, w, 3)`` uint8 at another size (H, W), bicubic."""
-    if image.shape[:2] == size:
-        return image
-    smaller = size[0] < image.shape[0]
-    return to_uint8(F.interpolate(to_float(image[None]), size, mode="bicubic", antialias=smaller))[0]
+        size = pair.source.shape[:2]
+        if made.shape[:2] == size:
+            return made
+        smaller = size[0] < made.shape[0]
+        return to_uint8(F.interpolate(to_float(made[None]), size, mode="bicubic", antialias=smaller))[0]
 
 
 @dataclass(frozen=True)
@@ -79,7 +137,7 @@ class Measured:
 
     Attributes:
         pairs: the set, read to its end.
-        records: `people_metrics.people_record`s with the columns "set", "pair" and "model", by model; "copy" is the first.
+        records: `people_record`s with the columns "set", "pair" and "model", by model; "copy" is the first.
         pictures: of each pair: source, driving picture, and each model's result.
     """
 
@@ -133,43 +191,14 @@ def _listed(reasons: dict[str, str]) -> str:
     return "; ".join(f"{why.rstrip('.')} ({', '.join(names)})" for why, names in groups.items())
 
 
-def write_rows(path: Path, measured: Sequence[Measured]) -> None:
-    """Write each pair's figures for each model as a csv file; nothing stands for what is not defined.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    rows = pd.concat([each.records for each in measured])[["set", "pair", "model", *COLUMNS]]
-    try:
-        rows.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def write_sheets(path: Path, measured: Sequence[Measured]) -> list[Path]:
-    """Write all pictures, `SHEET_ROWS` pairs a file, as NAME-1.png, NAME-2.png, ...; returns their paths.
-
-    A row is a pair: source, driving picture, each model's result. The order is that of the csv file.
-    """
-    sheets = [each.pictures[k : k + SHEET_ROWS] for each in measured for k in range(0, len(each.pictures), SHEET_ROWS)]
-    paths = [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, len(sheets) + 1)]
-    for file, rows in zip(paths, sheets, strict=True):
-        save_image(file, in_rows(rows))
-    return paths
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 for input that cannot be used."""
     parser = CommandParser("python -m eval.people", __doc__)
     add = parser.add_argument
     add("--model", nargs="+", default=[], help=f"saved pipelines: folders or Hub ids; {SHIPPED}: the package's own")
     add("--rendered", type=Path, metavar="ROOT", help="of eval.rendered_people.render, 256 x 256, split test")
-    add(
-        "--photos",
-        type=Path,
-        metavar="FOLDER",
-        help="of all pairs NAME_0.jpg, NAME_1.jpg; those held back are measured",
-    )
+    photos = "of all pairs NAME_0.jpg, NAME_1.jpg; those held back are measured"
+    add("--photos", type=Path, metavar="FOLDER", help=photos)
     add("--limit", type=int, metavar="N", help="so many pairs of each")
     add("--csv", type=Path, metavar="FILE", help="each pair's figures")
     add("--sheet", type=Path, metavar="FILE.png", help=f"all pictures, as FILE-1.png, ... of {SHEET_ROWS} pairs each")
@@ -179,7 +208,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # 0. Inputs
-    _check_outputs(options.csv, options.sheet)
+    for path in (options.csv, options.sheet):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise InputError(f"{path}: must be in an existing folder, but there is no folder {path.absolute().parent}")
+    if options.sheet is not None and options.sheet.suffix.lower() != ".png":
+        raise InputError(f"{options.sheet}: must end in .png, got {options.sheet.suffix or 'no ending'!r}")
     sets: list[PairSet] = []
     if options.rendered is not None:
         sets.append(RenderedPairs(options.rendered, options.limit))
@@ -187,33 +220,33 @@ def _run(options: argparse.Namespace) -> None:
         sets.append(PhotoPairs(options.photos, options.limit))
     if not sets:
         raise InputError("give --rendered, --photos or both: there is nothing to measure")
-    models = [_load(name, options) for name in dict.fromkeys(options.model)]
+    if COPY in options.model:
+        raise InputError(f"model must be a saved pipeline, got {COPY!r}, which is measured in any case")
+    models = []
+    for name in dict.fromkeys(options.model):
+        pipeline = load_pipeline(None if name == SHIPPED else name)
+        settings = pair_settings(pipeline, None, options.strategy, None, options.background)
+        models.append(Model(name, pipeline, settings))
 
     # 1. Measured
     measured = [measure(models, pairs) for pairs in sets]
 
-    # 2. Said and written
+    # 2. Said and written: a row of the csv file is a model's result of a pair, a row of the sheets a pair, in the same order
     print("\n\n".join(table(each, models) for each in measured))
     if options.csv is not None:
-        write_rows(options.csv, measured)
+        rows = pd.concat([each.records for each in measured])[["set", "pair", "model", *COLUMNS]]
+        try:
+            rows.to_csv(options.csv, index=False, float_format="%.6f", lineterminator="\n")
+        except OSError as error:
+            raise InputError(f"{options.csv}: cannot be written ({error.strerror or error})") from error
     if options.sheet is not None:
-        for path in write_sheets(options.sheet, measured):
+        sheets = [
+            each.pictures[k : k + SHEET_ROWS] for each in measured for k in range(0, len(each.pictures), SHEET_ROWS)
+        ]
+        for number, pictures in enumerate(sheets, 1):
+            path = options.sheet.with_name(f"{options.sheet.stem}-{number}{options.sheet.suffix}")
+            save_image(path, in_rows(pictures))
             print(path, file=sys.stderr)
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: must be in an existing folder, but there is no folder {path.absolute().parent}")
-    if paths[1] is not None and paths[1].suffix.lower() != ".png":
-        raise InputError(f"{paths[1]}: must end in .png, got {paths[1].suffix or 'no ending'!r}")
-
-
-def _load(name: str, options: argparse.Namespace) -> Model:
-    if name == COPY:
-        raise InputError(f"model must be a saved pipeline, got {COPY!r}, which is measured in any case")
-    pipeline = load_pipeline(None if name == SHIPPED else name)
-    return Model(name, pipeline, pair_settings(pipeline, None, options.strategy, None, options.background))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from motion_core.framing import place_in, to_network
 from motion_core.media import load_image, open_frames, to_float, to_uint8
 
 from .landmarks import LandmarkDetector
-from .landmarks.blaze_pose import BlazePoseInstrument
+from .landmarks.bodies import BlazePoseInstrument
 from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
 from .rendered_people.instruments import JointDetector

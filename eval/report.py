@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from .tables import counts, number, plain, statistics
+from .tables import counts, plain, statistics
 
 LABELS = {
     "l1": "L1, 0 to 1",
@@ -59,7 +59,7 @@ def totals(frames: pd.DataFrame) -> dict[str, dict[str, Any]]:
         clean = statistics(column)
         form = PUBLISHED.get(str(metric), metric if metric in PER_FRAME else None)
         result[str(metric)] = {
-            "published": number(frames[PUBLISHED[str(metric)]].mean()) if metric in PUBLISHED else None,
+            "published": plain(frames[PUBLISHED[str(metric)]].mean()) if metric in PUBLISHED else None,
             "clean": clean["mean"],
             "standard_error": clean["stderr"],
             "videos": clean["count"],
@@ -132,7 +132,7 @@ def _video_json(frames: pd.DataFrame, clean: pd.DataFrame) -> dict[str, Any]:
     undefined = {str(metric): _undefined(frames, str(metric), clean[metric]) for metric in clean}
     return {
         "frames": len(frames),
-        "published": {name: number(frames[column].mean()) for name, column in PUBLISHED.items() if column in frames},
+        "published": {name: plain(frames[column].mean()) for name, column in PUBLISHED.items() if column in frames},
         "clean": {str(metric): plain(clean[metric].iloc[0]) for metric in clean},
         "undefined": {metric: reasons for metric, reasons in undefined.items() if reasons},
         "per_frame": {name: [plain(value) for value in frames[name]] for name in PER_FRAME if name in frames},

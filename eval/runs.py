@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
@@ -69,6 +69,9 @@ class Result:
     records: list[dict[str, Any]]
 
 
+Known = TypeVar("Known", Run, Result)
+
+
 def claim(folder: Path, run: Run) -> None:
     """Begin a run in a new or empty folder, or go on with an equal one.
 
@@ -79,38 +82,23 @@ def claim(folder: Path, run: Run) -> None:
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
     if found and RUN not in found:
         raise InputError(f"{folder}: must be empty, new, or hold results of this program, but holds {found[0]}")
-    if found:
-        before, now = asdict(read_run(folder)), asdict(run)
-        for name in before:
-            if before[name] != now[name]:
-                raise InputError(
-                    f"{folder}: holds results of another run, with {_difference(name, before[name], now[name])}; "
-                    "give a new folder"
-                )
+    if not found:
+        write_json(folder / RUN, asdict(run))
         return
-    write_json(folder / RUN, asdict(run))
+    before, now = _flat(read_record(folder / RUN, Run)), _flat(run)
+    name = next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)
+    if name is not None:
+        values = f"{name} {before.get(name)!r} instead of {now.get(name)!r}"
+        other = "other videos" if name == "videos" else values
+        raise InputError(f"{folder}: holds results of another run, with {other}; give a new folder")
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
-    if name == "videos":
-        return "other videos"
-    if isinstance(before, dict) and isinstance(now, dict):
-        key = next(key for key in {**before, **now} if before.get(key) != now.get(key))
-        return f"{name}.{key} {before.get(key)!r} instead of {now.get(key)!r}"
-    return f"{name} {before!r} instead of {now!r}"
+def _flat(run: Run) -> dict[str, Any]:
+    return asdict(run) | {"settings": None} | {f"settings.{name}": value for name, value in run.settings.items()}
 
 
-def read_run(folder: Path) -> Run:
-    """The origin of the results in a folder; raises InputError if it cannot be read."""
-    return _read(folder / RUN, Run)
-
-
-def read_result(folder: Path) -> Result:
-    """The record of a finished video in its folder; raises InputError if it cannot be read."""
-    return _read(folder / RESULT, Result)
-
-
-def _read(path: Path, cls: Any) -> Any:
+def read_record(path: Path, cls: type[Known]) -> Known:
+    """The `Run` or `Result` in a JSON file; raises InputError if it cannot be read."""
     try:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

@@ -27,8 +27,8 @@ def statistics(values: pd.Series, reasons: pd.Series | None = None) -> Figure:
     """
     undefined = {} if reasons is None else counts(reasons[values.isna()])
     return {
-        "mean": number(values.mean()),
-        "stderr": number(values.sem()),
+        "mean": plain(values.mean()),
+        "stderr": plain(values.sem()),
         "count": int(values.count()),
         "undefined": undefined,
     }
@@ -42,15 +42,6 @@ def counts(reasons: pd.Series) -> dict[str, int]:
         {'nobody': 2}
     """
     return {str(reason): int(count) for reason, count in reasons.value_counts(sort=False).items()}
-
-
-def number(value: float) -> float | None:
-    """A number as JSON has it, None for NaN.
-
-    Example:
-        >>> number(math.nan)
-    """
-    return None if math.isnan(value) else float(value)
 
 
 def plain(value: Any) -> Any:

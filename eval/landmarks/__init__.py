@@ -40,11 +40,11 @@ class LandmarkDetector(Protocol):
 
 
 DETECTORS = {
-    "mediapipe-body": "eval.landmarks.mediapipe:body",
-    "mediapipe-face": "eval.landmarks.mediapipe:face",
-    "dlib": "eval.dlib_faces:DlibFaces",
-    "face-alignment": "eval.landmarks.face_alignment:FaceAlignment68",
-    "blazepose": "eval.landmarks.blaze_pose:open_blazepose",
+    "mediapipe-body": "eval.landmarks.bodies:MediapipeBody",
+    "mediapipe-face": "eval.landmarks.faces:MediapipeFace",
+    "dlib": "eval.landmarks.faces:DlibFaces",
+    "face-alignment": "eval.landmarks.faces:FaceAlignment68",
+    "blazepose": "eval.landmarks.bodies:BlazePoseInstrument",
     "benchmark": "eval.rendered_people.instruments:JointDetector",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..evaluation import NOBODY_REAL
-from ..tables import Figure, number, statistics
+from ..tables import Figure, plain, statistics
 from .records import figures_of, reasons, rows_json
 
 GROUPS = ("all", "q1", "q2", "q3", "q4")
@@ -75,20 +75,8 @@ def summarise(rows: pd.DataFrame) -> Summary:
 def _pooled(rows: pd.DataFrame) -> Figure:
     """The share of missing joints over all joints of the pairs."""
     count, empty = int((rows["to_find"] > 0).sum()), int((rows["to_find"] == 0).sum())
-    mean = number(rows["missing"].sum() / rows["to_find"].sum()) if count else None
+    mean = plain(rows["missing"].sum() / rows["to_find"].sum()) if count else None
     return {"mean": mean, "stderr": None, "count": count, "undefined": {NOBODY_REAL: empty} if empty else {}}
-
-
-def summarise_interpolation(between: pd.DataFrame) -> dict[str, Summary]:
-    """By time and group the statistics of "keypoints_percent" and "identity" of `between_record`s."""
-    names = [name for name in ("keypoints_percent", "identity") if name in between]
-    return {
-        f"{t:g}": {
-            group: {name: statistics(own[name], own.get(f"undefined {name}")) for name in names}
-            for group, own in by_group(images).items()
-        }
-        for t, images in between.groupby("t")
-    }
 
 
 @dataclass(frozen=True)
@@ -112,8 +100,15 @@ class PairReport:
 
     @property
     def interpolation(self) -> dict[str, Summary]:
-        """See `summarise_interpolation`."""
-        return summarise_interpolation(self.between)
+        """By time and group the statistics of "keypoints_percent" and "identity"."""
+        names = [name for name in ("keypoints_percent", "identity") if name in self.between]
+        return {
+            f"{t:g}": {
+                group: {name: statistics(own[name], own.get(f"undefined {name}")) for name in names}
+                for group, own in by_group(images).items()
+            }
+            for t, images in self.between.groupby("t")
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as values that JSON has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from motion_core.errors import InputError
 from motion_core.geometry import affine_grid, sample
-from motion_core.media import FrameReader, to_float, to_uint8
+from motion_core.media import FrameReader, to_float
 
+from ..cached_instruments import resized
 from .annotations import Annotations, clip_names, open_pictures, read_annotations
 from .instruments import SIDE
 from .skeleton import JOINTS, PARTS, other_side
@@ -43,6 +44,10 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def of_root(self, root: int) -> Frames:
+        """The frames of one root."""
+        return Frames(*(getattr(self, field.name)[self.roots == root] for field in fields(self)))
 
 
 def read_frames(roots: Sequence[Path], split: str) -> Frames:
@@ -75,37 +80,24 @@ def _pictures(clip: Annotations, video: FrameReader) -> tuple[np.ndarray, np.nda
         )
     nearest = (np.arange(SIDE) * 2 + 1) * side // (2 * SIDE)
     joints = (clip.joints + 0.5) * (SIDE / side) - 0.5
-    return resized(images, SIDE), clip.parts[:, nearest][:, :, nearest], joints.astype(np.float32)
+    resized_images = np.stack([resized(image, SIDE) for image in images])
+    return resized_images, clip.parts[:, nearest][:, :, nearest], joints.astype(np.float32)
 
 
-def resized(images: np.ndarray, side: int) -> np.ndarray:
-    """``(N, h, w, 3)`` uint8 to ``(N, side, side, 3)``, bicubic with antialiasing; the same array if it has the size."""
-    if images.shape[1:3] == (side, side):
-        return images
-    return to_uint8(F.interpolate(to_float(images), (side, side), mode="bicubic", antialias=True))
-
-
-def batch_of(frames: Frames, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def batch_of(frames: Frames, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
     """Images ``(B, 3, 128, 128)`` float32 in [0, 1] and parts ``(B, 1, 128, 128)`` int64 of these frames."""
     return to_float(frames.images[numbers]), torch.from_numpy(frames.parts[numbers]).long()[:, None]
 
 
 _LIMBS = (("upper_arm", "forearm", "hand"), ("thigh", "shin", "foot"))
-
-
 MIRRORED = [JOINTS.index(other_side(name)) for name in JOINTS]
 
 
-def _missing() -> Tensor:
-    """What may be taken away from a person: ends of limbs, the head, everything. ``(G, 16)`` bool by part."""
-    ends = [
-        {f"{side}_{part}" for part in limb[start:]}
-        for limb in _LIMBS
-        for side in ("left", "right")
-        for start in range(3)
-    ]
-    groups = [*ends, {"head"}, set(PARTS[1:]), set(PARTS[1:])]
-    return torch.tensor([[part in group for part in PARTS] for group in groups])
+# What may be taken away from a person: ends of limbs, the head, everything.
+_MISSING = [
+    *({f"{side}_{part}" for part in limb[k:]} for limb in _LIMBS for side in ("left", "right") for k in range(3)),
+    *({"head"}, set(PARTS[1:]), set(PARTS[1:])),
+]
 
 
 def filled(images: Tensor, hole: Tensor) -> Tensor:
@@ -135,7 +127,8 @@ def without_limbs(images: Tensor, parts: Tensor, share: float) -> tuple[Tensor, 
         The images, and ``(B, 1, H, W)`` bool, where something was taken away.
     """
     chosen = torch.rand(len(images)) < share
-    groups = _missing()[torch.randint(len(_missing()), (len(images),))] & chosen[:, None]  # (B, 16)
+    missing = torch.tensor([[part in group for part in PARTS] for group in _MISSING])  # (G, 16)
+    groups = missing[torch.randint(len(missing), (len(images),))] & chosen[:, None]  # (B, 16)
     taken = groups.gather(1, parts.flatten(1)).view_as(parts)  # (B, 1, H, W)
     # Blurred patches that hide nobody's limb would otherwise not exist, and be learnt as a sign that something is missing.
     decoys = torch.rand(len(images), 1, 1, 1) < share / 2
@@ -198,14 +191,6 @@ def recoloured(images: Tensor, amount: float) -> Tensor:
     return (contrasted * factors(3, 0.08)).clamp(1e-4, 1) ** factors(1, 0.2)
 
 
-def _cosines() -> Tensor:
-    """The orthonormal cosine transform of 8 numbers, ``(8, 8)``, as JPEG has it."""
-    n = torch.arange(8.0)
-    rows = torch.cos(math.pi / 8 * (n + 0.5) * n[:, None]) / 2
-    rows[0] /= math.sqrt(2)
-    return rows
-
-
 def compressed(images: Tensor, step: Tensor) -> Tensor:
     """What coarse quantisation of cosine coefficients in blocks of 8 leaves of the images, as in JPEG and H.264.
 
@@ -213,9 +198,10 @@ def compressed(images: Tensor, step: Tensor) -> Tensor:
         step: ``(B,)``, of the lowest frequency; it grows with the frequency.
     """
     count, channels, height, width = images.shape
-    transform = _cosines()
-    blocks = images.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)  # (B, 3, h, w, 8, 8)
     n = torch.arange(8.0)
+    transform = torch.cos(math.pi / 8 * (n + 0.5) * n[:, None]) / 2  # (8, 8), orthonormal, as JPEG has it
+    transform[0] /= math.sqrt(2)
+    blocks = images.reshape(count, channels, height // 8, 8, width // 8, 8).transpose(3, 4)  # (B, 3, h, w, 8, 8)
     steps = step.view(-1, 1, 1, 1, 1, 1) * (1 + (n + n[:, None]) / 2)
     coefficients = ((transform @ blocks @ transform.T) / steps).round() * steps
     return (transform.T @ coefficients @ transform).transpose(3, 4).reshape(images.shape)

@@ -26,7 +26,6 @@ from ..backends import digest
 from .skeleton import JOINTS
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
-SOURCE = "python -m eval.rendered_people.train_instruments makes such files"
 
 
 def save_instrument(network: torch.nn.Module, path: Path, about: Mapping[str, object]) -> None:
@@ -45,15 +44,17 @@ def load_instrument(network: torch.nn.Module, shipped: str, argument: str | None
     """
     path = SHIPPED / shipped if argument is None else Path(argument)
     if not path.is_file():
-        raise InputError(f"benchmark:FILE: there is no file {path}; {SOURCE}")
+        raise InputError(
+            f"benchmark:FILE: there is no file {path}; python -m eval.rendered_people.train_instruments makes such files"
+        )
     try:
         state = load_file(path)
         network.load_state_dict(state)
     except Exception as error:  # safetensors and torch raise what they like for a wrong file
         raise InputError(f"{path}: must be weights of {type(network).__name__} ({first_sentence(error)})") from error
-    for name, tensor in state.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path}: must have finite weights, but {name} has others")
+    strange = next((name for name, tensor in state.items() if not torch.isfinite(tensor).all()), None)
+    if strange is not None:
+        raise InputError(f"{path}: must have finite weights, but {strange} has others")
     network.eval().to(device)
     return digest(path)
 
@@ -83,9 +84,8 @@ class JointNetwork(nn.Module):
         self.start = layer(3, half, 2)
         self.quarter = nn.Sequential(layer(half, quarter, 2), layer(quarter, quarter))
         self.eighth = nn.Sequential(layer(quarter, eighth, 2), layer(eighth, eighth))
-        deep = [
-            layer(sixteenth, sixteenth) for _ in range(3)
-        ]  # whether a limb is the left one may be told from the face
+        # Whether a limb is the left one may be told from the face.
+        deep = [layer(sixteenth, sixteenth) for _ in range(3)]
         self.sixteenth = nn.Sequential(layer(eighth, sixteenth, 2), *deep)
         self.from_sixteenth, self.at_eighth = nn.Conv2d(sixteenth, eighth, 1), layer(eighth, eighth)
         self.from_eighth, self.at_quarter = nn.Conv2d(eighth, quarter, 1), layer(quarter, quarter)

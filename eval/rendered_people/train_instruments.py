@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from motion_core.errors import InputError
 from motion_core.media import to_uint8
 
 from .. import embedders
+from ..cached_instruments import resized
 from ..landmarks import LandmarkDetector
 from .annotations import HIDDEN, SEEN
 from .instrument_data import (
@@ -37,7 +39,6 @@ from .instrument_data import (
     moved,
     read_frames,
     recoloured,
-    resized,
     without_limbs,
 )
 from .instruments import (
@@ -120,17 +121,16 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def joint_scores(detector: LandmarkDetector, frames: Frames, root: int, side: int = SIDE) -> Scores:
-    """Errors in one of the data sets, of pictures at `side` pixels.
+def joint_scores(detector: LandmarkDetector, frames: Frames, side: int = SIDE) -> Scores:
+    """Errors in pictures at `side` pixels.
 
     Returns:
         Of joints that are seen and found: mean and median error in percent of the picture's side, the mean in pixels at 256,
         and the share that is within 5 percent; of joints seen: the share found; of joints hidden: the share found.
     """
-    chosen = np.flatnonzero(frames.roots == root)
-    truth = (frames.joints[chosen] + 0.5) * (side / SIDE) - 0.5
-    points = np.stack([detector.landmarks(image) for image in resized(frames.images[chosen], side)])  # (F, 18, 2)
-    found, visibility = np.isfinite(points).all(-1), frames.visibility[chosen]
+    truth = (frames.joints + 0.5) * (side / SIDE) - 0.5
+    points = np.stack([detector.landmarks(resized(image, side)) for image in frames.images])  # (F, 18, 2)
+    found, visibility = np.isfinite(points).all(-1), frames.visibility
     errors = 100 * np.linalg.norm(points - truth, axis=-1)[found & (visibility == SEEN)] / side
     return _scores(
         mean_percent_of_side=_mean(errors),
@@ -142,37 +142,35 @@ def joint_scores(detector: LandmarkDetector, frames: Frames, root: int, side: in
     )
 
 
-def missing_limb_scores(detector: LandmarkDetector, frames: Frames, root: int) -> Scores:
+def missing_limb_scores(detector: LandmarkDetector, frames: Frames) -> Scores:
     """Of joints seen on the right forearm, hand, shin and foot: the share found, and that when these are not in the picture.
 
     They are taken away as in training (`instrument_data.filled`), so this says that missing joints can be missed, and not
     how well it is done where a model leaves a limb out in its own way.
     """
     taken = [PART[f"right_{part}"] for part in ("forearm", "hand", "shin", "foot")]
-    numbers = np.flatnonzero(frames.roots == root)
-    images, parts = batch_of(frames, numbers)
+    images, parts = batch_of(frames, np.arange(len(frames)))
     hole = torch.isin(parts, torch.tensor(taken))  # (F, 1, 128, 128)
-    column, row = np.round(frames.joints[numbers]).astype(int).clip(0, SIDE - 1).transpose(2, 0, 1)  # (F, 18) each
-    gone = hole[np.arange(len(numbers))[:, None], 0, row, column].numpy() & (frames.visibility[numbers] == SEEN)
+    column, row = np.round(frames.joints).astype(int).clip(0, SIDE - 1).transpose(2, 0, 1)  # (F, 18) each
+    gone = hole[np.arange(len(frames))[:, None], 0, row, column].numpy() & (frames.visibility == SEEN)
     found = []
-    for pictures in (frames.images[numbers], to_uint8(filled(images, hole))):
+    for pictures in (frames.images, to_uint8(filled(images, hole))):
         points = np.stack([detector.landmarks(picture) for picture in pictures])
         found.append(_mean(np.isfinite(points).all(-1)[gone]))
     return _scores(found_before=found[0], found_when_taken_away=found[1])
 
 
-def identity_scores(embedder: embedders.IdentityEmbedder, frames: Frames, root: int, side: int = SIDE) -> Scores:
+def identity_scores(embedder: embedders.IdentityEmbedder, frames: Frames, side: int = SIDE) -> Scores:
     """How well two pictures of one person from different clips are told from those of two persons of the same data set.
 
     Returns:
         Mean distances of both kinds of pairs; the area under the ROC curve (the chance that a pair of one person is closer than
         one of two); the accuracy at the distance at which both kinds of errors are as frequent; and that distance.
     """
-    chosen = np.flatnonzero(frames.roots == root)
-    embedded = [embedder.embed(image) for image in resized(frames.images[chosen], side)]
+    embedded = [embedder.embed(resized(image, side)) for image in frames.images]
     vectors = np.stack([vector for vector in embedded if vector is not None])  # (F, D)
     distances = np.sqrt(np.maximum(((vectors[:, None] - vectors) ** 2).sum(-1), 0))  # (F, F)
-    people, clips = frames.people[chosen], frames.clips[chosen]
+    people, clips = frames.people, frames.clips
     upper = np.triu(np.ones(distances.shape, bool), 1)
     same = np.sort(distances[upper & (people[:, None] == people) & (clips[:, None] != clips)])
     other = np.sort(distances[upper & (people[:, None] != people)])
@@ -222,55 +220,40 @@ def fit(module: nn.Module, loss_of: Callable[[np.ndarray], Tensor], count: int, 
     module.eval()
 
 
-def _measured_joints(path: Path, held_out: Frames, root: int) -> dict[str, Scores]:
+def measured(only: str, path: Path, frames: Frames) -> dict[str, Scores]:
+    """The scores of "joints" or "identity", whose weights are in a file."""
+    if only == "identity":
+        embedder = IdentityEmbedder(str(path))
+        return {f"at_{side}": identity_scores(embedder, frames, side) for side in (SIDE, 64)}
     detector = JointDetector(str(path))
-    return {
-        "at_128": joint_scores(detector, held_out, root),
-        "at_64": joint_scores(detector, held_out, root, 64),
-        "missing_limbs": missing_limb_scores(detector, held_out, root),
-    }
-
-
-def _measured_identity(path: Path, held_out: Frames, root: int) -> dict[str, Scores]:
-    embedder = IdentityEmbedder(str(path))
-    return {f"at_{side}": identity_scores(embedder, held_out, root, side) for side in (SIDE, 64)}
+    scores = {f"at_{side}": joint_scores(detector, frames, side) for side in (SIDE, 64)}
+    return scores | {"missing_limbs": missing_limb_scores(detector, frames)}
 
 
 def train(only: str, frames: Frames, held_out: Frames | None, options: argparse.Namespace) -> None:
-    """Train one of the two, "joints" or "identity", write it, and measure what was written."""
-    print(f"{only}: {len(frames)} frames of {frames.people.max() + 1} people", flush=True)
+    """Train "joints" or "identity", write it, and measure what was written; data sets have the names of their folders."""
+    people = int(frames.people.max()) + 1
+    print(f"{only}: {len(frames)} frames of {people} people", flush=True)
     torch.manual_seed(options.seed)
     network: nn.Module
     if only == "joints":
-        network, path, measured = JointNetwork(), options.out / JOINT_WEIGHTS, _measured_joints
+        network, path = JointNetwork(), options.out / JOINT_WEIGHTS
         fit(network, partial(joint_loss, network, frames), len(frames), options)
     else:
-        trainer = IdentityTrainer(int(frames.people.max()) + 1)
-        path, measured = options.out / IDENTITY_WEIGHTS, _measured_identity
+        trainer, path = IdentityTrainer(people), options.out / IDENTITY_WEIGHTS
         fit(trainer, partial(identity_loss, trainer, frames), len(frames), options)
         network = trainer.network
-    about = _about(frames, options)
+    about: dict[str, Any] = {"trained_on": {}}
+    for root, own in zip(options.data, map(frames.of_root, range(len(options.data))), strict=True):
+        counts = {"people": len(np.unique(own.people)), "clips": len(np.unique(own.clips)), "frames": len(own)}
+        about["trained_on"] |= {root.name: counts}
+    about |= {name: getattr(options, name) for name in ("steps", "batch", "rate", "seed")}
     save_instrument(network, path, about)
     if held_out is not None:
-        about["held_out"] = {
-            root.name: measured(path, held_out, number) for number, root in enumerate(options.held_out)
-        }
+        roots = enumerate(options.held_out)
+        about["held_out"] = {root.name: measured(only, path, held_out.of_root(number)) for number, root in roots}
         save_instrument(network, path, about)
         print(json.dumps(about["held_out"], indent=1), flush=True)
-
-
-def _about(frames: Frames, options: argparse.Namespace) -> dict[str, object]:
-    """What the files say of their training; data sets by the names of their folders."""
-    data = {
-        root.name: {
-            "people": len(np.unique(frames.people[frames.roots == number])),
-            "clips": len(np.unique(frames.clips[frames.roots == number])),
-            "frames": int((frames.roots == number).sum()),
-        }
-        for number, root in enumerate(options.data)
-    }
-    settings = {name: getattr(options, name) for name in ("steps", "batch", "rate", "seed")}
-    return {"trained_on": data, **settings}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
 """Programs that run in environments of their own, because what they need does not go with the rest; asked over pipes.
 
 `install` makes an environment, `start_worker` a process in it. To the worker goes, for each image, one line of JSON with its
-height and width, then its bytes (RGB); back comes one line of JSON, ``{"points": [[x, y, score], ...]}``,
-of some tasks with more, or ``{"error": "..."}``.
+height and width, then its bytes (RGB); back comes one line of JSON, ``{"points": [[x, y, score], ...]}`` or
+``{"error": "..."}``.
 The worker's first line, ``{"version": "..."}``, says that it is ready.
 """
 
@@ -124,16 +124,12 @@ class Worker:
         Raises:
             InputError: it failed.
         """
-        return np.array(self.answer(image)["points"], np.float64).reshape(-1, 3)
-
-    def answer(self, image: np.ndarray) -> dict[str, Any]:
-        """All that the worker says of an image ``(H, W, 3)`` uint8; raises as `ask` does."""
         pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment]  # it was asked for
         header = json.dumps({"height": image.shape[0], "width": image.shape[1]})
         with suppress(OSError):  # it has ended; reading says so
             pipe.write(header.encode() + b"\n" + np.ascontiguousarray(image).tobytes())
             pipe.flush()
-        return self._answer()
+        return np.array(self._answer()["points"], np.float64).reshape(-1, 3)
 
     def _answer(self) -> dict[str, Any]:
         pipe: IO[bytes] = self._process.stdout  # type: ignore[assignment]  # it was asked for

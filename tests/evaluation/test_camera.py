@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from eval import camera
-from eval.camera import ClipErrors, background_errors, shown_in_both, table
+from eval.camera import background_errors, shown_in_both, table
 from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
 from motion_core.geometry import affine_grid, sample
@@ -30,12 +30,9 @@ def test_pixels_that_count_show_background_in_both_frames():
 
 
 def test_means_are_of_clips_and_those_made_worse_are_named():
-    clips = [
-        ClipErrors("a", "orbit", 4.0, 2.0, 1.0),
-        ClipErrors("b", "follow", 8.0, 9.0, 3.0),
-        ClipErrors("c", "static", 0.0, 0.01, 0.0),
-    ]
-    lines = table(clips).splitlines()
+    clips = [("a", "orbit", 4.0, 2.0, 1.0), ("b", "follow", 8.0, 9.0, 3.0), ("c", "static", 0.0, 0.01, 0.0)]
+    names = ("name", "move", "identity", "found", "exact")
+    lines = table([dict(zip(names, clip, strict=True)) for clip in clips]).splitlines()
     assert lines[2:6] == [
         "| follow | 1 | 8.00 | 9.00 | 3.00 |",
         "| orbit | 1 | 4.00 | 2.00 | 1.00 |",

@@ -8,7 +8,6 @@ from evaluation_drawings import draw_face
 
 from eval.embedders import open_embedder
 from eval.landmarks import bodies, open_detector
-from eval.landmarks.mediapipe import POSE
 from motion_core.errors import InputError
 
 DARK_SKIN = (110, 75, 55)
@@ -45,13 +44,13 @@ def test_what_is_missing_or_wrong_is_named_in_one_sentence(missing, monkeypatch,
 
 def test_the_18_joints_are_those_of_the_same_name():
     points = np.arange(66.0).reshape(33, 2)
-    found = ~np.isin(POSE, ["nose", "left shoulder"])
+    found = ~np.isin(bodies.POSE, ["nose", "left shoulder"])
 
-    joints = dict(zip(bodies.JOINTS, bodies.body_joints(points, found, POSE), strict=True))
+    joints = dict(zip(bodies.JOINTS, bodies.body_joints(points, found, bodies.POSE), strict=True))
 
     assert len(joints) == 18
     for name, joint in joints.items():
-        expected = np.nan if name in ("nose", "left shoulder", "neck") else points[POSE.index(name)]
+        expected = np.nan if name in ("nose", "left shoulder", "neck") else points[bodies.POSE.index(name)]
         np.testing.assert_array_equal(joint, np.broadcast_to(expected, 2))
 
 

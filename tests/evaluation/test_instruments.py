@@ -83,7 +83,7 @@ def test_the_shipped_detector_finds_joints_of_people_it_has_not_seen_and_hidden_
 
 
 def test_limbs_that_are_taken_away_are_missed_and_where_there_is_nobody_next_to_nobody_is_found(detector, frames):
-    scores = missing_limb_scores(detector, frames, 0)
+    scores = missing_limb_scores(detector, frames)
 
     assert scores["found_before"] > 0.7
     assert scores["found_when_taken_away"] < 0.6 * scores["found_before"]
@@ -206,13 +206,13 @@ class Blind:
 def test_joint_scores_find_a_planted_error_and_are_none_where_there_is_nothing_to_measure(frames):
     seen, hidden = frames.visibility == SEEN, frames.visibility == 1
     for side in (128, 64):
-        scores = joint_scores(Planted(frames, side), frames, 0, side)
+        scores = joint_scores(Planted(frames, side), frames, side)
         assert scores["mean_percent_of_side"] == pytest.approx(500 / side, abs=1e-3)
         assert scores["mean_pixels_at_256"] == pytest.approx(5 * 256 / side, abs=1e-3)
         assert scores["share_within_5_percent"] == (side == 128)
         assert scores["found_of_seen"] == pytest.approx(1 - seen[:, 0].sum() / seen.sum(), abs=1e-4)
         assert scores["found_of_hidden"] == pytest.approx(hidden[::2, 1:].sum() / hidden.sum(), abs=1e-4)
-    scores = joint_scores(Blind(), frames, 0)
+    scores = joint_scores(Blind(), frames)
     assert (scores["found_of_seen"], scores["found_of_hidden"]) == (0, 0)
     assert scores["mean_percent_of_side"] is scores["median_percent_of_side"] is None
 
@@ -233,7 +233,7 @@ class Numbered:
 
 def test_identity_scores_equal_those_counted_pair_by_pair(frames):
     embedder = Numbered(frames)
-    scores = identity_scores(embedder, frames, 0)
+    scores = identity_scores(embedder, frames)
     same, other = pairs(frames, embedder.vectors)  # two people are never in one clip
     curve = np.mean([(a < other).mean() + (a == other).mean() / 2 for a in same])
     limit = scores["distance_at_equal_errors"] + 1e-4

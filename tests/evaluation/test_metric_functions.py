@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import euclidean, sqeuclidean
 
 from eval import metric_functions as metrics
-from eval import people_metrics, people_pairs, tables
+from eval import people, people_pairs, tables
 from eval.landmarks import bodies
 from motion_core import Keypoints, motion_modes
 
@@ -21,7 +21,7 @@ def random():
 
 
 def test_the_examples_run():
-    for module in (metrics, bodies, tables, people_metrics, people_pairs):
+    for module in (metrics, bodies, tables, people, people_pairs):
         assert doctest.testmod(module).failed == 0, module.__name__
     without = [test.name for test in doctest.DocTestFinder().find(metrics) if not test.examples]
     assert without == [metrics.__name__], "every function has an example"

@@ -458,9 +458,7 @@ def test_a_limit_keeps_the_order_of_the_list_and_all_displacements():
         evenly(given, 0)
 
 
-def test_a_row_of_a_contact_sheet_is_source_driving_image_results_and_images_between(
-    rendered, variant_pipeline, tmp_path, capsys
-):
+def test_a_row_of_a_contact_sheet_is_source_driving_image_and_results(rendered, variant_pipeline):
     model, pairs = variant_pipeline("tpsmm"), pairs_of(rendered)[:2]
     (side, _), gap = model.config["image_size"], 3
     sheet = contact_sheet.contact_sheet([model, model], rendered, "test", pairs)
@@ -474,11 +472,7 @@ def test_a_row_of_a_contact_sheet_is_source_driving_image_results_and_images_bet
         np.testing.assert_array_equal(first, second)  # the same model twice
         assert not np.array_equal(first, source)
 
-    model.save_pretrained(tmp_path / "model")
-    words = ["--model", str(tmp_path / "model"), "--data", str(rendered), "--out", str(tmp_path / "sheet.png")]
-    assert contact_sheet.main([*words, "--rows", "1", "--between"]) == 0
-    assert media.load_image(tmp_path / "sheet.png").shape == (side, 10 * side + 9 * gap, 3), "seven more images"
-    assert contact_sheet.main(["--model", str(tmp_path / "none"), *words[2:]]) == 2
-    assert "no such folder" in capsys.readouterr().err
+    columns = contact_sheet.contact_sheet([model, model], rendered, "test", pairs, by_model=True)
+    np.testing.assert_array_equal(columns[:side, side + gap :], sheet[side + gap :, :side], "the second source")
     with pytest.raises(InputError, match="must be pairs to show"):
         contact_sheet.contact_sheet([model], rendered, "test", [])

@@ -11,9 +11,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from eval import people
-from eval.landmarks.blaze_pose import BlazePoseInstrument
-from eval.landmarks.bodies import JOINTS
-from eval.people_metrics import COLUMNS, people_record, summarise
+from eval.landmarks.bodies import JOINTS, BlazePoseInstrument
+from eval.people import COLUMNS, people_record, summarise
 from eval.people_pairs import PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
 from eval.photo_pairs import photo_pairs
 from eval.rendered_people.clip import Plan

