@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from motion_core import video_folders
 from motion_core.errors import InputError
-from motion_core.media import FrameReader, layouts, open_frames
-from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
+from motion_core.media import FrameReader, open_frames
+from motion_core.video_folders import VIDEO_ENDINGS, VideoFile
 
 __all__ = [
     "FrameSequence",
@@ -49,7 +50,7 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: must be a folder with videos, but there is no such folder")
     videos: dict[str, VideoFile] = {}
-    for video in layouts.videos_in(Path(folder)):
+    for video in video_folders.videos_in(Path(folder)):
         if video.stem in videos:
             raise InputError(
                 f"{folder}: {video.name} and {videos[video.stem].name} would have results of the same name"
@@ -61,8 +62,8 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """The (source, driving) names of a csv file, see `motion_core.media.layouts.read_pairs`."""
-    return layouts.read_pairs(path, f"{path}:", " ({})")
+    """The (source, driving) names of a csv file, see `motion_core.video_folders.read_pairs`."""
+    return video_folders.read_pairs(path, f"{path}:", " ({})")
 
 
 class FrameSequence(Sequence[np.ndarray]):

@@ -21,7 +21,7 @@ from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
-from motion_core.media.containers import _Found
+from motion_core.media.video_files import _Found
 
 COUNT, BROKEN = 40, 23  # frames of a video, and the one of them that is damaged
 

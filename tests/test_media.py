@@ -21,7 +21,7 @@ from subcases import each_case
 
 from motion_core import media
 from motion_core.errors import InputError
-from motion_core.media.timing import Clock
+from motion_core.media.frames import Clock
 
 NTSC = Fraction(30000, 1001)
 

@@ -2,24 +2,25 @@
 
 Frames are ``(H, W, 3)`` uint8 RGB arrays. Input that cannot be used raises `motion_core.errors.InputError`.
 
-    pictures    load_image and friends          paths       what must be there, what can be written
-    timing      rates and times                 encoding    MP4, WebM, MOV, GIF, PNG files
-    containers  files, opened by PyAV           writing     VideoWriter, AlphaWriter, save_image, save_animation
-    decoding    their frames                    resuming    SegmentedWriter, for long jobs
-    readers     of all other kinds              sound       of the driving video, made before the frames
-    sources     open_video -> VideoSource       scenes      where they change
-    comparison  side by side, under captions    layouts     folders of videos, pairs
+    paths        what must be there, what can be written
+    frames       rates and clocks, and FrameReader: frames in order from any number on
+    pictures     Pillow's: load_image and friends, readers of animations, folders and arrays
+    video_files  PyAV's: tracks, times, damage, and the reader of video files
+    sources      open_video -> VideoSource at a constant rate, open_frames -> FrameReader, scene_cuts
+    sound        of the driving video, made before the frames
+    writing      VideoWriter, AlphaWriter, save_image, save_animation
+    resuming     SegmentedWriter, for long jobs
+    comparison   side by side, under captions
 """
 
 from __future__ import annotations
 
 from .comparison import compose_comparison
+from .frames import FrameReader
 from .paths import check_file, check_output
-from .pictures import ImageSource, image_tensor, load_image, parse_color, to_float, to_uint8
-from .readers import FrameReader, natural_key
+from .pictures import ImageSource, image_tensor, load_image, natural_key, parse_color, to_float, to_uint8
 from .resuming import SegmentedWriter, check_job, fingerprint
-from .scenes import cut_frames, scene_cuts
-from .sources import VideoInput, VideoSource, open_frames, open_video
+from .sources import VideoInput, VideoSource, cut_frames, open_frames, open_video, scene_cuts
 from .writing import AlphaWriter, VideoWriter, provenance, save_animation, save_image
 
 __all__ = [

@@ -62,10 +62,10 @@ def compose_comparison(
     if not videos:
         raise InputError("sources: must have at least one video, got pictures only")
     rate = videos[-1].frame_rate
-    shown = [replace(each, frame_rate=rate) if isinstance(each, VideoSource) else each for each in opened]
+    shown = [replace(each, frame_rate=rate) if isinstance(each, VideoSource) else open_video([each]) for each in opened]
     count = max(round(video.duration * rate) for video in videos)
-    height = height or _size_of(shown[-1])[0]
-    widths = [max(1, round(width * height / tall)) for tall, width in map(_size_of, shown)]
+    height = height or shown[-1].size[0]
+    widths = [max(1, round(each.size[1] * height / each.size[0])) for each in shown]
     players = [_played(each, (height, width)) for each, width in zip(shown, widths, strict=True)]
     header = _captions(captions, widths, max(_SMALLEST, height // 16))  # (h, W, 3)
     gap = np.full((height, _GAP, 3), _BACKGROUND, np.uint8)
@@ -84,13 +84,9 @@ def _opened(source: VideoSource | ImageSource) -> VideoSource | np.ndarray:
     return load_image(source)
 
 
-def _size_of(shown: VideoSource | np.ndarray) -> tuple[int, int]:
-    return shown.size if isinstance(shown, VideoSource) else (shown.shape[0], shown.shape[1])
-
-
-def _played(source: VideoSource | np.ndarray, size: tuple[int, int]) -> Iterator[np.ndarray]:
+def _played(source: VideoSource, size: tuple[int, int]) -> Iterator[np.ndarray]:
     """Frames ``(h, w, 3)`` uint8 of a size (h, w); after the end, the last one for ever."""
-    for frame in source if isinstance(source, VideoSource) else [source]:
+    for frame in source:
         if frame.shape[:2] != size:
             frame = np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.LANCZOS))
         yield frame

@@ -8,7 +8,6 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -47,29 +46,21 @@ def existing_file(path: str | os.PathLike[str], what: str) -> Path:
     return file
 
 
-@dataclass(frozen=True)
 class FileStamp:
     """What a file looked like when it was opened."""
 
-    path: Path
-    size: int  # bytes
-    modified: int  # nanoseconds since 1970
-
-    @classmethod
-    def of(cls, path: Path) -> FileStamp:
-        state = path.stat()
-        return cls(path, state.st_size, state.st_mtime_ns)
+    def __init__(self, path: Path) -> None:
+        self._path, self._state = path, path.stat()
 
     def check(self) -> None:
         """Raise InputError if the file is no longer what it was."""
+        then, rule = self._state, f"{self._path}: must not change while it is read"
         try:
-            now = FileStamp.of(self.path)
+            now = self._path.stat()
         except OSError as error:
-            raise InputError(f"{self.path}: must not change while it is read, but it is gone") from error
-        if now != self:
-            raise InputError(
-                f"{self.path}: must not change while it is read, but it did ({self.size} bytes then, {now.size} now)"
-            )
+            raise InputError(f"{rule}, but it is gone") from error
+        if (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            raise InputError(f"{rule}, but it did ({then.st_size} bytes then, {now.st_size} now)")
 
 
 def check_output(

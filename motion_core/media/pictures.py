@@ -1,4 +1,7 @@
-"""Pictures in, one form out: (H, W, 3) uint8 sRGB, upright and opaque, whatever the file, array or tensor was."""
+"""Pictures in, by Pillow: (H, W, 3) uint8 sRGB, upright and opaque, whatever the file, array or tensor was.
+
+Then the readers of sources that are made of pictures: folders, arrays, lists, animations, frames side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,20 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError, features
 
 from ..errors import InputError
-from .paths import existing_file
+from .frames import DEFAULT_RATE, Clock, FrameReader
+from .paths import FileStamp, existing_file
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +36,14 @@ MAX_FRAME = 8_000_000  # pixels of a frame that a browser sends
 # Formats that Pillow decodes by itself. It would hand EPS to Ghostscript, a program that a stranger's file can steer.
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
 # What Pillow raises for damaged files.
-BAD_DATA = (
+_BAD_DATA = (
     OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, struct.error, zlib.error,
     RuntimeError, Image.DecompressionBombError,
 )  # fmt: skip
 _PILLOWS_LIMIT = threading.Lock()
+_ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif", ".gif"}
+_MAGIC = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
+_TOO_SHORT, _BROWSER_DELAY = 10, 100  # milliseconds; browsers show frames of 10 ms or less, or without a time, for 100
 
 Color = tuple[int, int, int] | str
 ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
@@ -94,7 +103,7 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
         raise InputError(f"{file}: {_too_large(max_pixels, count[0] if count else 'many more')}") from error
-    except BAD_DATA as error:
+    except _BAD_DATA as error:
         raise InputError(f"{file}: cannot be opened as a picture: {error}") from error
     with image:
         yield image
@@ -142,10 +151,10 @@ def flatten(image: Image.Image, background: tuple[int, int, int], max_pixels: in
             image = ImageOps.exif_transpose(image)
         profile = image.info.get("icc_profile")
         image = _in_srgb(_eight_bits(image, name), profile, name)
-        return _on_background(image, background)
+        return np.array(image) if image.mode == "RGB" else blend(np.asarray(image), background)
     except InputError:
         raise
-    except BAD_DATA as error:
+    except _BAD_DATA as error:
         raise InputError(f"{name}: is damaged or cut off: {error}") from error
 
 
@@ -173,7 +182,7 @@ def _loaded(image: Image.Image, name: str) -> Image.Image:
 def _exif_orientation(image: Image.Image, name: str) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except BAD_DATA as error:
+    except _BAD_DATA as error:
         logger.warning("%s: its EXIF data is broken, so it is taken as upright: %s", name, error)
         return 1
 
@@ -197,37 +206,22 @@ def _in_srgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Imag
     if has_alpha or image.mode not in ("RGB", "L", "CMYK", "LAB"):
         image = image.convert("RGBA" if has_alpha else "RGB")
     if profile:
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
         try:
-            return _converted(image, profile)
+            converted = ImageCms.profileToProfile(
+                image if alpha is None else image.convert("RGB"),
+                io.BytesIO(profile),
+                cast(ImageCms.ImageCmsProfile, ImageCms.createProfile("sRGB")),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            image = cast(Image.Image, converted)  # None only where it is done in place
+            if alpha is not None:
+                image.putalpha(alpha)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             logger.warning("%s: its colour profile is broken and is ignored: %s", name, error)
     return image if image.mode in ("RGB", "RGBA") else image.convert("RGB")
-
-
-def _converted(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    target: Any = ImageCms.createProfile("sRGB")
-    alpha = image.getchannel("A") if image.mode == "RGBA" else None
-    colors = image if alpha is None else image.convert("RGB")
-    converted = ImageCms.profileToProfile(
-        colors,
-        source,
-        target,
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    if converted is None:
-        raise ValueError("no conversion")
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted
-
-
-def _on_background(image: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
-    if image.mode == "RGB":
-        return np.array(image)
-    return blend(np.asarray(image.convert("RGBA")), background)
 
 
 def blend(rgba: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
@@ -242,19 +236,14 @@ def _from_array(array: np.ndarray, background: tuple[int, int, int], max_pixels:
         raise InputError(f"{name}: must have the shape (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
     check_size(array.shape[0], array.shape[1], max_pixels, name)
     if array.dtype != np.uint8:
-        array = _bytes_from_unit(array, name)
+        if not np.issubdtype(array.dtype, np.floating):
+            raise InputError(f"{name}: must be uint8 in 0..255 or float in [0, 1], got {array.dtype}")
+        if not ((array >= 0) & (array <= 1)).all():  # false for NaN too
+            raise InputError(f"{name}: float values must be in [0, 1], got {np.min(array):g} to {np.max(array):g}")
+        array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
     if array.ndim == 2:
         return np.repeat(array[..., None], 3, axis=2)
     return blend(array, background) if array.shape[2] == 4 else array.copy()
-
-
-def _bytes_from_unit(array: np.ndarray, name: str) -> np.ndarray:
-    """Return floats in [0, 1] as uint8."""
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"{name}: must be uint8 in 0..255 or float in [0, 1], got {array.dtype}")
-    if not ((array >= 0) & (array <= 1)).all():  # false for NaN too
-        raise InputError(f"{name}: float values must be in [0, 1], got {np.min(array):g} to {np.max(array):g}")
-    return np.rint(array.astype(np.float32) * 255).astype(np.uint8)
 
 
 def _from_tensor(tensor: torch.Tensor, background: tuple[int, int, int], max_pixels: int) -> np.ndarray:
@@ -301,7 +290,7 @@ def decode_frame(data: bytes) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except InputError:
         raise
-    except BAD_DATA:
+    except _BAD_DATA:
         raise InputError(f"frame: must be a JPEG or PNG, got {len(data)} bytes that are neither") from None
 
 
@@ -310,3 +299,166 @@ def encode_jpeg(frame: np.ndarray, quality: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(frame).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
+
+
+class PictureReader(FrameReader):
+    """Pictures one after another: a folder of frames, an array, a tensor or a list.
+
+    Args:
+        pictures: the frames.
+        folder: whose files they are.
+        rate: of the frames.
+        max_pixels: larger ones are refused.
+        check: look at the size of each file now; else they are opened when wanted.
+    """
+
+    independent = True
+
+    def __init__(
+        self,
+        pictures: Sequence[ImageSource],
+        folder: Path | None,
+        rate: Fraction | None,
+        max_pixels: int,
+        *,
+        check: bool = True,
+    ) -> None:
+        if not len(pictures):
+            raise InputError("video: must have at least one frame, got none")
+        self.path, self.kind = folder, "folder of frames" if folder else "frames"
+        self._pictures, self._max_pixels = pictures, max_pixels
+        self.clock = Clock.steady(len(pictures), rate or DEFAULT_RATE)
+        if folder is None:
+            self.size = self._frame(0).shape[:2]
+            return
+        sizes = (picture_size(cast(Path, file)) for file in pictures)  # nothing is decoded
+        self.size = next(sizes)
+        check_size(*self.size, max_pixels, str(pictures[0]))
+        for number, size in enumerate(sizes if check else (), 1):
+            self._check_size(number, size)
+
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        for number in range(index, len(self._pictures)):
+            try:
+                pixels = self._frame(number)
+            except InputError as error:
+                if not self.path:
+                    raise
+                yield number, error
+                continue
+            self._check_size(number, (pixels.shape[0], pixels.shape[1]))
+            yield number, pixels
+
+    def _frame(self, number: int) -> np.ndarray:
+        try:
+            return load_image(self._pictures[number], max_pixels=self._max_pixels)
+        except InputError as error:
+            if self.path:
+                raise  # names the file already
+            raise InputError(f"{self.name}: frame {number}: {error}") from error
+
+    def _check_size(self, number: int, size: tuple[int, int]) -> None:
+        if size != self.size:
+            frame = self._pictures[number] if self.path else f"{self.name}: frame {number}"
+            raise InputError(f"{frame}: must have the (h, w) of the first frame, {self.size}, got {size}")
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """The pictures in a folder in natural order. Raises InputError if there are none."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS and file.name[0] != "."]
+    if not files:
+        raise InputError(f"{folder}: must hold pictures ({', '.join(sorted(_ENDINGS))}), but holds none")
+    return sorted(files, key=lambda file: natural_key(file.name))
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key under which frame2 comes before frame10."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+class StripReader(FrameReader):
+    """A picture as a video: square frames side by side, the first one left, if its width is a multiple of its height."""
+
+    path: Path
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        height, width = picture_size(path)
+        frames = width // height if width % height == 0 else 1
+        self.kind = "frames side by side" if frames > 1 else "picture"
+        self.size, self.clock = (height, width // frames), Clock.steady(frames, DEFAULT_RATE)
+
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        pixels, (height, width) = load_image(self.path), self.size
+        if pixels.shape[:2] != (height, width * self.count):
+            raise InputError(f"{self.name}: must not change while it is used, but it has another size now")
+        for number in range(index, self.count):
+            yield number, pixels[:, number * width : (number + 1) * width]
+
+
+def is_picture(path: Path) -> bool:
+    """Say whether a file begins like a picture that Pillow reads, animated or not."""
+    with path.open("rb") as handle:
+        head = handle.read(12)
+    is_avif = head[4:] == b"ftypavif" and bool(features.check("avif"))  # an animated one is a video to FFmpeg
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:] == b"WEBP") or is_avif
+
+
+class AnimationReader(FrameReader):
+    """An animated GIF, WebP or PNG, or a still picture. Frames are laid on white where they are transparent.
+
+    Args:
+        path: the file, which exists.
+        max_pixels: larger ones are refused.
+        rate: of a still picture.
+        measure: decode all of it now, to know when frames are shown and whether it is damaged; else they are only counted.
+    """
+
+    path: Path
+
+    def __init__(self, path: Path, max_pixels: int, rate: Fraction | None = None, *, measure: bool = True) -> None:
+        self.path, self._max_pixels = path, max_pixels
+        self._stamp = FileStamp(path)
+        if not measure:
+            with open_picture(path, max_pixels) as image:
+                self.kind, self.size = "animation", (image.height, image.width)
+                try:
+                    self.clock = Clock.steady(int(getattr(image, "n_frames", 1)), DEFAULT_RATE)
+                except _BAD_DATA as error:
+                    raise InputError(f"{path}: is damaged or cut off: {error}") from error
+            return
+        milliseconds = []
+        for _, delay, pixels in self._decoded(0):
+            milliseconds.append(delay)
+            self.size = (pixels.shape[0], pixels.shape[1])
+        if len(milliseconds) == 1:
+            self.kind, self.clock = "picture", Clock.steady(1, rate or DEFAULT_RATE)
+        else:
+            times = np.cumsum([0.0, *milliseconds]) / 1000
+            self.kind, self.clock = "animation", Clock.measured(times[:-1], milliseconds[-1] / 1000)
+
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        self._stamp.check()
+        for number, _, pixels in self._decoded(index):
+            yield number, pixels
+        self._stamp.check()
+
+    def _decoded(self, index: int) -> Iterator[tuple[int, float, np.ndarray]]:
+        """Yield (frame number, milliseconds on screen, (H, W, 3) uint8) from frame `index` on."""
+        with open_picture(self.path, self._max_pixels) as image:
+            # A PNG may carry a still picture for old viewers that is not part of the animation.
+            still = 1 if getattr(image, "default_image", False) else 0
+            for number in count(index):
+                try:
+                    image.seek(number + still)
+                except EOFError:
+                    return
+                except _BAD_DATA as error:
+                    self._stamp.check()
+                    raise InputError(
+                        f"{self.name}: is damaged or cut off at frame {number + still}: {error}"
+                    ) from error
+                pixels = flatten(image, WHITE, self._max_pixels, f"{self.name}: frame {number}")
+                delay = float(image.info.get("duration") or 0)  # WebP knows it once the frame is decoded
+                yield number, (delay if delay > _TOO_SHORT else _BROWSER_DELAY), pixels

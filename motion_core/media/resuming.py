@@ -6,26 +6,26 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from av.video.stream import VideoStream
 from filelock import FileLock
 from PIL import Image
 
 from ..atomic import atomic_path, final_path, folder_lock, put, remove, remove_locked, remove_stale, take_lock
 from ..errors import InputError
-from .containers import measure, open_container
-from .encoding import FolderSink, join, written_size
+from .frames import exact_rate
 from .paths import FRAMES, check_output, naming
 from .sound import AudioSource, Sound, prepare_sound
-from .timing import exact_rate
-from .writing import VideoWriter, check_frame
+from .video_files import ContainerReader, open_container
+from .writing import LARGEST, FolderSink, VideoWriter, check_frame, open_output, written_size
 
 _MANIFEST = "job.json"
-_FRAMES = "frames"  # of an output that is a folder
 _JOB = "job"  # the key of an output's metadata under which a digest of the job is
 
 
@@ -156,13 +156,14 @@ class SegmentedWriter:
             raise InputError(f"segment_frames: must be a whole number of at least 1, got {segment_frames!r}")
         self.frame_rate = exact_rate(frame_rate)
         self.parts = _parts_of(path)
-        self._frames = self.parts / _FRAMES
+        self._frames = self.parts / "frames"  # of an output that is a folder
         self._audio = audio_from
         self._sound: Sound | None = None
         self._segment_frames = segment_frames
         self._resume, self._keep = resume, keep
         self._size: tuple[int, int] | None = None
-        self._writer: VideoWriter | None = None
+        self._writer: VideoWriter | None = None  # of a segment
+        self._segment = ExitStack()
         self._folder: FolderSink | None = None
         self._job = {"fingerprint": fingerprint, "frame_rate": str(self.frame_rate)}
         self._metadata = {**(metadata or {}), _JOB: hashlib.sha256(repr(self._job).encode()).hexdigest()}
@@ -191,8 +192,6 @@ class SegmentedWriter:
                     return self
                 if self.kind == "mp4":
                     self._sound = prepare_sound(self._audio, self.parts)
-                else:
-                    self._frames.mkdir(exist_ok=True)
                 self._save_job()
         except BaseException:
             self._leave(keep=begun)
@@ -215,16 +214,20 @@ class SegmentedWriter:
                 self._folder = self._folder or FolderSink(self._frames, metadata=self._metadata, count=self.frames_done)
                 self._folder.write(frame)
         else:
-            self._write_segment(frame)
+            if self._writer is None:
+                segment = self.parts / f"{len(self._segments()) + 1:06d}.mp4"
+                self._writer = self._segment.enter_context(VideoWriter(segment, self.frame_rate))
+            self._writer.write(frame)
+            if self._writer.frame_count == self._segment_frames:
+                self._writer = None
+                self._segment.close()
         self.frame_count += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._writer is not None:  # the unfinished segment is completed, or thrown away
-                writer, self._writer = self._writer, None
-                writer.__exit__(kind, error, trace)
+            self._segment.__exit__(kind, error, trace)  # it is completed, or thrown away
             if kind is None:
                 self.finish()
         finally:
@@ -238,18 +241,40 @@ class SegmentedWriter:
         """
         if self.finished:
             return
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            writer.__exit__(None, None, None)
+        self._segment.close()
         if not self.frame_count:
             raise InputError(f"{self.path}: a video needs at least one frame, got none")
         with naming(self.path):
             made = self._frames
             if self.kind != FRAMES:
                 made = self.parts / "joined.mp4"
-                join(self._segments(), made, self.frame_rate, sound=self._sound, metadata=self._metadata)
+                self._join(made)
             put(made, self.path)
         self.finished = True
+
+    def _join(self, path: Path) -> None:
+        """Put the segments one after another, without encoding their frames again."""
+        stream: VideoStream | None = None
+        shift, last = 0, -(2**63)  # ticks
+        with open_output(path, "mp4", self._metadata) as output:
+            for part in self._segments():
+                with open_container(part) as segment:
+                    source = segment.streams.video[0]
+                    if stream is None:
+                        stream = output.add_stream_from_template(source)
+                        if self._sound:
+                            self._sound.add_to(output)
+                    frame, count = 1 / (self.frame_rate * (source.time_base or Fraction(1))), 0  # ticks
+                    for packet in segment.demux(source):
+                        if packet.size:
+                            packet.pts = (packet.pts or 0) + shift
+                            packet.dts = last = max((packet.dts or 0) + shift, last + 1)  # it must go on rising
+                            packet.stream = stream
+                            output.mux(packet)
+                            count += 1
+                    shift += round(count * frame)
+                    if self._sound:
+                        self._sound.mux_until(shift / frame / self.frame_rate)
 
     def _leave(self, *, keep: bool) -> None:
         """Unlock the parts, or remove them."""
@@ -263,15 +288,6 @@ class SegmentedWriter:
             remove_locked(self.parts, self._lock)
         self._lock = None
 
-    def _write_segment(self, frame: np.ndarray) -> None:
-        if self._writer is None:
-            segment = self.parts / f"{len(self._segments()) + 1:06d}.mp4"
-            self._writer = VideoWriter(segment, self.frame_rate).__enter__()
-        self._writer.write(frame)
-        if self._writer.frame_count == self._segment_frames:
-            self._writer.__exit__(None, None, None)
-            self._writer = None
-
     def _segments(self) -> list[Path]:
         """The finished segments in order."""
         return _numbered(self.parts, "mp4")
@@ -280,7 +296,11 @@ class SegmentedWriter:
         """Raise InputError unless the parts are of this very job, which is to be resumed."""
         if not self._resume:
             raise InputError(f"{self.parts}: holds an unfinished job; resume it, or remove the folder")
-        job = self._load_job()
+        try:
+            job = json.loads((self.parts / _MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.parts}: cannot be resumed, it has no readable {_MANIFEST} ({error})") from error
+        job = job if isinstance(job, dict) else {}
         for key, value in self._job.items():
             if job.get(key) != value:
                 hint = "" if key == "fingerprint" else f" ({key} {job.get(key)} there, {value} now)"
@@ -292,16 +312,9 @@ class SegmentedWriter:
         output = final_path(self.path)
         if self.kind == FRAMES:
             return len(_numbered(output if self.finished else self._frames, "png"))
-        return sum(len(measure(video).clock.times) for video in ([output] if self.finished else self._segments()))
-
-    def _load_job(self) -> dict[str, Any]:
-        try:
-            job = json.loads((self.parts / _MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.parts}: cannot be resumed, it has no readable {_MANIFEST} ({error})") from error
-        return job if isinstance(job, dict) else {}
+        videos = [output] if self.finished else self._segments()
+        return sum(ContainerReader(video, LARGEST**2).count for video in videos)
 
     def _save_job(self) -> None:
-        manifest = self.parts / _MANIFEST
-        with naming(self.parts), atomic_path(manifest) as temporary:
+        with naming(self.parts), atomic_path(self.parts / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(self._job | {"size": self._size}, indent=2), encoding="utf-8")

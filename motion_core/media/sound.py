@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, cast
@@ -26,10 +26,9 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from ..errors import InputError
-from .containers import main_audio_stream, open_container, packets_of
-from .decoding import ContainerReader
 from .paths import existing_file
 from .sources import VideoSource
+from .video_files import ContainerReader, main_audio_stream, open_container, packets_of
 
 AudioSource = VideoSource | str | os.PathLike[str]
 logger = logging.getLogger(__name__)
@@ -91,9 +90,11 @@ class Sound:
     def mux_until(self, time: Fraction) -> None:
         """Write what ends by `time`, in seconds of the output."""
         time = min(time, self._length)
-        while self._next is not None and _end_of(self._next) <= time:
-            self._next.stream = self._target
-            self._output.mux(self._next)
+        while (packet := self._next) is not None:
+            if ((packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or Fraction(1)) > time:
+                break
+            packet.stream = self._target
+            self._output.mux(packet)
             self._next = next(self._packets, None)
 
     def close(self) -> None:
@@ -187,7 +188,7 @@ class _Track:
         parts = source.parts()
         first = parts[0][0]
         shifted = [(begin - first, end - first) for begin, end in parts]
-        return cls(reader.path, source.audio_track, reader.origin + first, reader.track.can_seek, shifted)
+        return cls(reader.path, source.audio_track, reader.origin + first, reader.can_seek, shifted)
 
     @property
     def time_base(self) -> Fraction:
@@ -213,7 +214,10 @@ class _Track:
     def frames(self) -> Iterator[AudioFrame]:
         """Decoded sound, whose time stamps are set: it follows on, also where they go back, but for gaps that they state."""
         end, late = Fraction(0), Fraction(0)  # late: how much later than its time stamps say it is
-        for stamp, frame in _trusted((self.time(frame), frame) for frame in self._decoded()):
+        for frame, following in pairwise(chain(self._decoded(), [AudioFrame()])):
+            stamp, after = self.time(frame), self.time(following)
+            if stamp is not None and after is not None and stamp > after:
+                stamp = None  # later than the next one, it is not believed
             start = end if stamp is None else stamp + late
             if end and start < end - _STEP_BACK:
                 self.steps_back += 1
@@ -248,20 +252,6 @@ class _Track:
         if self.broken_off:
             found.append(f"is damaged and ends early: {self.broken_off}")
         return found
-
-
-def _trusted(
-    stamped: Iterable[tuple[Fraction | None, AudioFrame]],
-) -> Iterator[tuple[Fraction | None, AudioFrame]]:
-    """Without the time stamps that are later than the next one."""
-    before: tuple[Fraction | None, AudioFrame] | None = None
-    for stamp, frame in stamped:
-        if before is not None:
-            late = None not in (before[0], stamp) and before[0] > stamp  # type: ignore[operator]
-            yield (None, before[1]) if late else before
-        before = stamp, frame
-    if before is not None:
-        yield before
 
 
 def _copy(track: _Track, output: OutputContainer, codecs: SoundCodecs) -> None:
@@ -350,8 +340,3 @@ def _rest_of(converter: AudioResampler) -> list[AudioFrame]:
 
 def _kind(frame: AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
-
-
-def _end_of(packet: Packet) -> Fraction:
-    """Seconds."""
-    return ((packet.pts or 0) + (packet.duration or 0)) * (packet.time_base or Fraction(1))

@@ -1,13 +1,16 @@
-"""Videos in: what `open_video` plays at a constant rate, and what `open_frames` reads by frame numbers."""
+"""Videos in: what `open_video` plays at a constant rate, what `open_frames` reads by frame numbers, and where scenes change."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,14 +18,18 @@ from PIL import Image
 
 from ..errors import InputError
 from ..settings import AnimationSettings, OnDamage
-from .containers import main_audio_stream, open_container, sound_tracks
-from .decoding import ContainerReader
+from .frames import NEAR, Clock, FrameReader, exact_rate
 from .paths import existing_file, reading
-from .pictures import MAX_PIXELS, ImageSource
-from .readers import AnimationReader, FrameReader, PictureReader, StripReader, frames_in, is_picture
-from .timing import Clock, cut_out, exact_rate
+from .pictures import MAX_PIXELS, AnimationReader, ImageSource, PictureReader, StripReader, frames_in, is_picture
+from .video_files import ContainerReader, main_audio_stream, open_container, sound_tracks
 
-_NEAR = 32  # frames; where a damaged frame is met first, the good one before it is looked for so far back at first
+_THUMBNAIL = (64, 36)  # (w, h): small enough that noise and small movements vanish
+_LEVELS = 6  # of each channel in the colour histogram
+_HISTORY = 12  # frames whose usual change a cut must stand out from
+_SHORTEST = 3  # changes that must be known before it is clear what is usual
+_CHANGE = 10.0  # mean difference in grey levels that a cut has at least
+_COLORS = 0.2  # share of the pixels that change colour at a cut at least
+_STANDS_OUT = 2.5  # times the usual change
 
 VideoInput = str | os.PathLike[str] | np.ndarray | torch.Tensor | Iterable[ImageSource]
 
@@ -105,11 +112,11 @@ class VideoSource:
         """What was damaged in the frames looked at so far, and what became of it; "" if nothing was."""
         if not self.damaged:
             return ""
-        numbers = sorted(self.damaged)
-        times = ", ".join(f"{self.reader.clock.times[number]:.2f}" for number in numbers[:5])
-        places = (
-            f"{len(numbers)} damaged frame{'s' * (len(numbers) > 1)}, at {times}{', ...' if len(numbers) > 5 else ''} s"
+        count = len(self.damaged)
+        times = [f"{self.reader.clock.times[number]:.2f}" for number in sorted(self.damaged)[:5]] + ["..."] * (
+            count > 5
         )
+        places = f"{count} damaged frame{'s' * (count > 1)}, at {', '.join(times)} s"
         if self.good is None:
             return f"{places}: each shows the last good one"
         return f"{places}: they are left out{', and so is their sound' if self.has_audio else ''}"
@@ -118,12 +125,10 @@ class VideoSource:
         """The parts (begin, end) of the file that are shown, in seconds after its first frame: all but frames left out."""
         if self.good is None:
             return [(self.start, self.start + self.duration)]
-        times = [
-            Fraction(round(time * 1_000_000), 1_000_000) for time in (*self.clock.times, float(self.clock.duration))
-        ]
+        times = [_exact_time(float(time), "time") for time in (*self.clock.times, self.clock.duration)]
         found: list[tuple[Fraction, Fraction]] = []
-        for number, begin, end in zip(self.good, times[:-1], times[1:], strict=True):
-            moved = Fraction(round(self.reader.clock.times[number] * 1_000_000), 1_000_000) - begin
+        for number, (begin, end) in zip(self.good, pairwise(times), strict=True):
+            moved = _exact_time(float(self.reader.clock.times[number]), "time") - begin
             begin, end = max(begin, self.start) + moved, min(end, self.start + self.duration) + moved
             if begin >= end:
                 continue
@@ -149,15 +154,16 @@ class VideoSource:
         return self._frames(first)
 
     def _frames(self, first: int) -> Iterator[np.ndarray]:
-        shown = -1
+        def number(k: int) -> int:
+            index = self.clock.index_at(self.start + k / self.frame_rate)
+            return index if self.good is None else int(self.good[index])
+
+        shown, begin = -1, number(first)
         pixels: np.ndarray | None = None
-        frames: Iterator[tuple[int, np.ndarray | InputError]] | None = None
+        frames = self.reader.frames_from(begin)
         for k in range(first, self.frame_count):
-            wanted = self.clock.index_at(self.start + k / self.frame_rate)
-            wanted = wanted if self.good is None else int(self.good[wanted])
+            wanted = number(k)
             repeated = wanted <= shown
-            if frames is None:
-                frames, begin = self.reader.frames_from(wanted), wanted
             while shown < wanted or pixels is None:
                 shown, found = next(frames, (wanted, None))
                 if isinstance(found, np.ndarray):
@@ -174,12 +180,12 @@ class VideoSource:
                     raise InputError(f"{self.name}: must have frames that can be decoded, but has none")
                 repeated = True
             yield pixels.copy() if repeated else pixels
-        if frames is not None and wanted == len(self.reader.clock.times) - 1:
+        if first < self.frame_count and wanted == len(self.reader.clock.times) - 1:
             next(frames, None)  # lets the reader check the end of the file
 
     def _before(self, number: int) -> np.ndarray | None:
         """The last good frame before a damaged one, (H, W, 3) uint8."""
-        for begin in dict.fromkeys((max(0, number - _NEAR), 0)):
+        for begin in dict.fromkeys((max(0, number - NEAR), 0)):
             good: np.ndarray | None = None
             for each, found in self.reader.frames_from(begin):
                 if each >= number:
@@ -224,17 +230,33 @@ def open_video(
     if damaged:
         good = np.setdiff1d(np.arange(len(clock.times)), list(damaged))
         clock = clock.without(damaged)
-    first, last = cut_out(clock.duration, start, end, reader.name)
+    first, last = _cut_out(clock.duration, start, end, reader.name)
     if audio_track is not None:
-        _check_audio_track(reader, audio_track)
+        if reader.path is None or reader.kind != "video":
+            raise InputError(f"{reader.name}: is a {reader.kind} without sound, so it has no audio_track {audio_track}")
+        with open_container(reader.path) as container:
+            main_audio_stream(container, reader.path, audio_track)
     return VideoSource(reader, clock, first, last, rate or clock.rate, audio_track, on_damage, good, damaged)
 
 
-def _check_audio_track(reader: FrameReader, number: int) -> None:
-    if reader.path is None or reader.kind != "video":
-        raise InputError(f"{reader.name}: is a {reader.kind} without sound, so it has no audio_track {number}")
-    with open_container(reader.path) as container:
-        main_audio_stream(container, reader.path, number)
+def _cut_out(duration: Fraction, start: float | None, end: float | None, name: str) -> tuple[Fraction, Fraction]:
+    """Return the part of a video between `start` and `end`, in seconds. Raises InputError if it is not in the video."""
+    first = Fraction(0) if start is None else _exact_time(start, "start")
+    last = duration if end is None else _exact_time(end, "end")
+    if not 0 <= first < duration:
+        raise InputError(f"{name}: start must be within the video's {float(duration):.3f} s, got {start} s")
+    if last > duration + Fraction(1, 10):  # a tenth: what people read off a player
+        raise InputError(f"{name}: end must be within the video's {float(duration):.3f} s, got {end} s")
+    if last <= first:
+        raise InputError(f"{name}: start must be before end, got start {float(first):g} s and end {float(last):g} s")
+    return first, min(last, duration)
+
+
+def _exact_time(value: float | Fraction, name: str) -> Fraction:
+    """Return seconds as a Fraction, rounded to microseconds. Raises InputError for anything but a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction) or not math.isfinite(value):
+        raise InputError(f"{name}: must be a number of seconds, got {value!r}")
+    return Fraction(round(value * 1_000_000), 1_000_000)
 
 
 def _reader_of(source: VideoInput, rate: Fraction | None, max_pixels: int, take_cut_off: bool) -> FrameReader:
@@ -243,7 +265,13 @@ def _reader_of(source: VideoInput, rate: Fraction | None, max_pixels: int, take_
             raise InputError("video: must be the name of a file or folder, got an empty one")
         return _file_reader(source, rate, max_pixels, take_cut_off)
     if isinstance(source, np.ndarray | torch.Tensor):
-        return PictureReader(_stacked(source), None, rate, max_pixels)
+        shape = tuple(source.shape)
+        if isinstance(source, torch.Tensor):
+            if source.ndim != 4 or shape[1] != 3:
+                raise InputError(f"video: a tensor must have the shape (T, 3, H, W), got {shape}")
+        elif source.ndim != 4 or shape[3] != 3 or source.dtype != np.uint8:
+            raise InputError(f"video: an array must be (T, H, W, 3) uint8, got {shape} {source.dtype}")
+        return PictureReader(cast(Sequence[ImageSource], source), None, rate, max_pixels)  # it uses len() and [] only
     if isinstance(source, Image.Image) or not isinstance(source, Iterable):
         raise InputError(
             f"video: must be a path, an array, a tensor or a list of pictures, got {type(source).__name__}"
@@ -271,16 +299,6 @@ def _file_reader(
         return AnimationReader(file, max_pixels, rate, measure=not by_number)
 
 
-def _stacked(frames: np.ndarray | torch.Tensor) -> Sequence[ImageSource]:
-    shape = tuple(frames.shape)
-    if isinstance(frames, torch.Tensor):
-        if frames.ndim != 4 or shape[1] != 3:
-            raise InputError(f"video: a tensor must have the shape (T, 3, H, W), got {shape}")
-    elif frames.ndim != 4 or shape[3] != 3 or frames.dtype != np.uint8:
-        raise InputError(f"video: an array must be (T, H, W, 3) uint8, got {shape} {frames.dtype}")
-    return frames  # type: ignore[return-value]  # len() and [] are all that is used
-
-
 def open_frames(path: str | os.PathLike[str]) -> FrameReader:
     """Open a video file, an animated GIF, a folder of frames in natural order, or a picture, to read single frames by number.
 
@@ -291,3 +309,58 @@ def open_frames(path: str | os.PathLike[str]) -> FrameReader:
         InputError: it cannot be used; the message names the file and says why.
     """
     return _file_reader(path, by_number=True)
+
+
+def scene_cuts(source: VideoSource) -> Iterator[float]:
+    """Yield the times, in seconds after the first frame of `source`, at which a new scene begins.
+
+    Hard cuts only: fades and dissolves have no such moment.
+    """
+    return (float(index / source.frame_rate) for index in cut_frames(source))
+
+
+def cut_frames(frames: Iterable[np.ndarray]) -> Iterator[int]:
+    """Yield the numbers of the frames ``(H, W, 3)`` uint8 that begin a new scene.
+
+    A cut changes both the picture and its colours, by much more than is usual in the frames before it, and for good:
+    movement changes the picture but hardly its colours, and a flash is over in the next frame.
+    """
+    usual: deque[float] = deque(maxlen=_HISTORY)
+    before: np.ndarray | None = None  # the frame before `last`
+    last: np.ndarray | None = None
+    candidate = False  # `last` differs from `before` like a new scene
+    for index, frame in enumerate(frames):
+        small = np.asarray(Image.fromarray(frame).resize(_THUMBNAIL, Image.Resampling.BOX))
+        if candidate and before is not None:
+            if _is_new(before, small):
+                yield index - 1
+                usual.clear()
+            else:
+                last = before  # a flash: as if it had not been
+        candidate = False
+        if last is not None:
+            change = _difference(last, small)
+            stands_out = len(usual) >= _SHORTEST and change > _STANDS_OUT * float(np.median(usual))
+            candidate = stands_out and _is_new(last, small)
+            if not candidate:
+                usual.append(change)
+        before, last = last, small
+    if candidate:
+        yield index
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(np.int16) - b).mean())
+
+
+def _is_new(a: np.ndarray, b: np.ndarray) -> bool:
+    if _difference(a, b) < _CHANGE:
+        return False
+    return float(np.abs(_histogram(a) - _histogram(b)).sum()) / 2 > _COLORS
+
+
+def _histogram(picture: np.ndarray) -> np.ndarray:
+    """Share of the pixels in each of 6 x 6 x 6 colour cells; sums to 1."""
+    cells = (picture.reshape(-1, 3).astype(np.int32) * _LEVELS) // 256
+    flat = (cells[:, 0] * _LEVELS + cells[:, 1]) * _LEVELS + cells[:, 2]
+    return np.bincount(flat, minlength=_LEVELS**3) / len(flat)

@@ -1,30 +1,66 @@
-"""Pictures and videos out. What is at the path is whole, or what was there before."""
+"""Pictures and videos out. What is at the path is whole, or what was there before.
+
+MP4 (H.264), WebM (VP9) and MOV (ProRes 4444) with sound, GIF, WebP animations, PNG files and folders of them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import av
 import numpy as np
-from PIL import ExifTags, Image
+import torch
+from av.container import OutputContainer
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+from PIL import ExifTags, Image, PngImagePlugin
 
 from ..atomic import atomic_path, final_path, hidden_folder, put, remove
 from ..errors import InputError
 from ..version import __version__
-from .encoding import FORMATS, FolderSink, FrameSink, GifSink, VideoSink, png_text, written_size
+from .frames import exact_rate
 from .paths import FRAMES, check_file, check_output, naming
-from .sound import AudioSource, Sound, prepare_sound
-from .timing import exact_rate
+from .sound import IN_MOV, IN_MP4, IN_WEBM, AudioSource, Sound, SoundCodecs, prepare_sound
+from .video_files import filter_graph, ready
 
+LARGEST = 16384  # pixels of a side
 _QUALITY = 18  # constant rate factor of H.264: hardly told from the original
 _SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_BT709 = 1  # FFmpeg's number of the primaries, the transfer curve and the matrix alike
+_MP4_TAGS = ("title", "artist", "comment", "copyright", "date", "description")  # keys that MP4 has boxes for
+_PNG_KEYWORDS = ("title", "comment", "copyright", "software")  # the standard's own, which begin with a capital there
+_TICK = 100  # of GIF, a second
+_SHORTEST = 2  # of these; browsers show shorter frames much longer
+
+
+@dataclass(frozen=True)
+class Format:
+    """FFmpeg's names of how a kind of video file is encoded, options of its encoder, and codecs of sound that fits into it."""
+
+    codec: str
+    pixels: str
+    options: Mapping[str, str]
+    sound: SoundCodecs
+
+
+# VP9: alpha allows no hidden frames, which are the alternate references.
+_VP9 = {"crf": "18", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4"}
+FORMATS = {
+    "mp4": Format("libx264", "yuv420p", {"preset": "medium"}, IN_MP4),
+    "webm": Format("libvpx-vp9", "yuva420p", _VP9, IN_WEBM),
+    "mov": Format("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"}, IN_MOV),
+}
 
 
 def provenance(model_name: str) -> dict[str, str]:
@@ -43,8 +79,8 @@ def check_frame(frame: np.ndarray, size: tuple[int, int] | None, path: Path, cha
         got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise InputError(f"{path}: frames must be (H, W, {channels}) uint8 arrays, got {got}")
     height, width = frame.shape[:2]
-    if min(height, width) < 1 or max(height, width) > 16384:
-        raise InputError(f"{path}: frames must have sides of 1..16384 pixels, got {width} x {height}")
+    if min(height, width) < 1 or max(height, width) > LARGEST:
+        raise InputError(f"{path}: frames must have sides of 1..{LARGEST} pixels, got {width} x {height}")
     if size is not None and (height, width) != size:
         raise InputError(f"{path}: frames must have the (h, w) of the first one, {size}, got {(height, width)}")
     return height, width
@@ -94,7 +130,7 @@ class VideoWriter:
         self._open = ExitStack()
         self._made: Path | None = None  # in a hidden folder
         self._size: tuple[int, int] | None = None
-        self._sink: FrameSink | None = None
+        self._sink: VideoSink | GifSink | FolderSink | None = None
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -103,23 +139,19 @@ class VideoWriter:
             folder = opened.enter_context(hidden_folder(place.parent))
             if self.kind in FORMATS:
                 self._sound = prepare_sound(self._audio, folder, FORMATS[self.kind].sound)
+                if self._sound:
+                    opened.callback(self._sound.close)
             self._made = folder / f"made{place.suffix}"
             self._open = opened.pop_all()
         return self
 
-    def _new_sink(self, made: Path, size: tuple[int, int]) -> FrameSink:
+    def _new_sink(self, made: Path, size: tuple[int, int]) -> VideoSink | GifSink | FolderSink:
         if self.kind == FRAMES:
             return FolderSink(made, metadata=self._metadata)
         if self.kind == "gif":
             return GifSink(made, self.frame_rate, size, metadata=self._metadata)
         return VideoSink(
-            made,
-            FORMATS[self.kind],
-            self.frame_rate,
-            size,
-            quality=self._quality,
-            sound=self._sound,
-            metadata=self._metadata,
+            made, self.kind, self.frame_rate, size, quality=self._quality, sound=self._sound, metadata=self._metadata
         )
 
     @property
@@ -144,7 +176,11 @@ class VideoWriter:
             if kind is None:
                 self.finish()
         finally:
-            self._discard()
+            with self._open, suppress(OSError, av.FFmpegError):  # what cannot be completed need not be
+                if self._made is not None:
+                    remove(self._made)  # before closing, which would otherwise complete the file first
+                if self._sink is not None:
+                    self._sink.close()
 
     def finish(self) -> None:
         """Put the video into its place before the ``with`` block ends; nothing can be written after that."""
@@ -156,20 +192,6 @@ class VideoWriter:
             self._sink.finish()
             put(self._made, self.path)
         self._finished = True
-
-    def _discard(self) -> None:
-        """Close and delete what is not finished."""
-        try:
-            if self._made is not None:
-                remove(self._made)  # before closing, which would otherwise complete the file first
-            if self._sink is not None:
-                self._sink.close()
-        except (OSError, av.FFmpegError):
-            pass  # it cannot be completed, and need not be
-        finally:
-            if self._sound is not None:
-                self._sound.close()
-            self._open.close()
 
 
 class AlphaWriter(VideoWriter):
@@ -223,3 +245,204 @@ def save_animation(
     options = {"save_all": True, "append_images": pictures[1:], "duration": durations, "loop": 0}
     with naming(target), atomic_path(target) as temporary:
         pictures[0].save(temporary, format="WEBP", quality=quality, method=4, exif=exif, **options)
+
+
+# A sink takes frames (h, w, 3 or 4) uint8 and writes them to a temporary path. It is closed when it is finished, and also
+# after a failure, when the output is thrown away.
+
+
+class VideoSink:
+    """Encodes frames of `size` (h, w) into a video file. MP4 gets even sizes by repeating the last row or column."""
+
+    def __init__(
+        self,
+        path: Path,
+        kind: str,
+        frame_rate: Fraction,
+        size: tuple[int, int],
+        *,
+        quality: int,
+        sound: Sound | None,
+        metadata: Mapping[str, str],
+    ) -> None:
+        form = FORMATS[kind]
+        self._pixels, self._rate, self._count, self._sound = form.pixels, frame_rate, 0, sound
+        height, width = written_size(kind, size)
+        self._padding = [(0, height - size[0]), (0, width - size[1]), (0, 0)]
+        self._reformatter = VideoReformatter()
+        options = dict(form.options)
+        if form.codec == "libx264":
+            options["crf"] = str(quality)
+            if torch.backends.cpu.get_cpu_capability() == "AVX512":
+                # With AVX-512 (x264 165), 6 of 981 encodings of the same four frames differed in the last bytes; with AVX2, none.
+                options["x264-params"] = "asm=avx2"
+        self._container = open_output(path, kind, metadata)
+        try:
+            self._stream = cast(VideoStream, self._container.add_stream(form.codec, rate=frame_rate, options=options))
+            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, form.pixels
+            if kind == "webm":
+                self._stream.metadata["alpha_mode"] = "1"  # of each track
+            context = self._stream.codec_context
+            context.time_base = 1 / frame_rate
+            context.color_range = ColorRange.MPEG
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.open()
+            if sound:
+                sound.add_to(self._container)
+            self._container.start_encoding()
+        except BaseException as error:
+            self._container.close()
+            if isinstance(error, av.codec.codec.UnknownCodecError):
+                raise InputError(
+                    f"{form.codec}: this FFmpeg has none; install PyAV from its wheels: pip install av"
+                ) from error
+            raise
+
+    def write(self, frame: np.ndarray) -> None:
+        if any(after for _, after in self._padding):
+            frame = np.pad(frame, self._padding, mode="edge")
+        rgb = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24" if frame.shape[2] == 3 else "rgba")
+        picture = self._reformatter.reformat(
+            rgb,
+            format=self._pixels,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            dst_colorspace=Colorspace.ITU709,
+            interpolation=_EXACT,
+        )
+        picture.pts, picture.time_base = self._count, 1 / self._rate
+        self._container.mux(self._stream.encode(picture))
+        self._count += 1
+        if self._sound:
+            self._sound.mux_until(self._count / self._rate)
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self.close()
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def written_size(kind: str, size: tuple[int, int]) -> tuple[int, int]:
+    """The (h, w) that frames of `size` have in an output of that kind: MP4 has even sides only."""
+    return (size[0] + size[0] % 2, size[1] + size[1] % 2) if kind == "mp4" else size
+
+
+def open_output(path: Path, kind: str, metadata: Mapping[str, str]) -> OutputContainer:
+    """Open a video file for writing. Metadata keys that MP4 and MOV have no place for are added to its comment."""
+    index_first = {"movflags": "+faststart"} if kind == "mp4" else {}
+    output = av.open(f"file:{path}", "w", format=kind, container_options=index_first)
+    if kind == "webm":
+        output.metadata.update(metadata)
+        return output
+    output.metadata.update({key: value for key, value in metadata.items() if key in _MP4_TAGS})
+    if "software" in metadata:
+        output.metadata["encoding_tool"] = metadata["software"]
+    others = [f"{key}: {value}" for key, value in metadata.items() if key not in (*_MP4_TAGS, "software")]
+    if others:
+        output.metadata["comment"] = "\n".join([*filter(None, [metadata.get("comment")]), *others])
+    return output
+
+
+class GifSink:
+    """Writes frames ``(h, w, 3)`` uint8 into a looping GIF, with one palette for all of them: one palette a frame would flicker.
+
+    Times are whole hundredths of a second; they are rounded so that the error does not add up. Above 50 frames a second some
+    frames are left out. The palette is known after the last frame, until which they wait in a lossless file beside the output.
+    """
+
+    def __init__(self, path: Path, frame_rate: Fraction, size: tuple[int, int], *, metadata: Mapping[str, str]) -> None:
+        self._path, self._rate, self._metadata = path, frame_rate, metadata
+        self._count = 0
+        self._ticks: list[int] = []  # when frames are shown
+        self._waiting = path.with_suffix(".waiting.mkv")
+        self._container = av.open(f"file:{self._waiting}", "w", format="matroska")
+        self._stream = self._container.add_stream("ffv1", rate=_TICK)
+        self._stream.height, self._stream.width, self._stream.pix_fmt = *size, "bgr0"
+
+    def write(self, frame: np.ndarray) -> None:
+        tick = round(self._count * _TICK / self._rate)
+        self._count += 1
+        if self._ticks and tick - self._ticks[-1] < _SHORTEST:
+            return
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(format="bgr0")
+        picture.pts = len(self._ticks)
+        self._container.mux(self._stream.encode(picture))
+        self._ticks.append(tick)
+
+    def finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self.close()
+        size, tick = (self._stream.width, self._stream.height, "bgr0"), Fraction(1, _TICK)
+        with av.open(str(self._waiting)) as waiting:
+            palette = next(_filtered(waiting.decode(video=0), filter_graph("palettegen", "", [size], tick)))
+        colors = (palette.width, palette.height, palette.format.name)
+        painting = filter_graph("paletteuse", "dither=floyd_steinberg", [size, colors], tick)
+        palette.pts = 0
+        for picture in (palette, None):
+            painting.vpush(picture, at=1)
+        end = max(round(self._count * _TICK / self._rate), self._ticks[-1] + _SHORTEST)
+        last = {"final_delay": str(min(end - self._ticks[-1], 65535))}
+        with (
+            av.open(str(self._waiting)) as waiting,
+            av.open(f"file:{self._path}", "w", format="gif", container_options=last) as gif,
+        ):
+            stream = gif.add_stream("gif", rate=_TICK)
+            stream.width, stream.height, stream.pix_fmt = *size[:2], "pal8"
+            for shown, picture in zip(self._ticks, _filtered(waiting.decode(video=0), painting), strict=True):
+                picture.pts, picture.time_base = shown, tick
+                gif.mux(stream.encode(picture))
+            gif.mux(stream.encode(None))
+        self._waiting.unlink()
+        _add_comment(self._path, "\n".join(f"{key}: {value}" for key, value in self._metadata.items()))
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _filtered(frames: Iterator[VideoFrame], graph: Graph) -> Iterator[VideoFrame]:
+    """Frames through the first input of a filter."""
+    for frame in chain(frames, (None,)):
+        graph.vpush(frame, at=0)
+        yield from ready(graph)
+
+
+def _add_comment(gif: Path, comment: str) -> None:
+    """Put a comment behind the head of a GIF file, which FFmpeg does not write."""
+    if not comment:
+        return
+    data, text = gif.read_bytes(), comment.encode()
+    head = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)  # signature, screen, palette
+    blocks = b"".join(bytes([len(text[k : k + 255])]) + text[k : k + 255] for k in range(0, len(text), 255))
+    gif.write_bytes(data[:head] + b"\x21\xfe" + blocks + b"\x00" + data[head:])
+
+
+class FolderSink:
+    """Writes ``000001.png``, ``000002.png`` and so on into a folder, each under its name only when it is whole."""
+
+    def __init__(self, folder: Path, *, metadata: Mapping[str, str], count: int = 0) -> None:
+        self._folder, self._count = folder, count
+        self._text = png_text(metadata)
+        folder.mkdir(exist_ok=True)
+
+    def write(self, frame: np.ndarray) -> None:
+        path = self._folder / f"{self._count + 1:06d}.png"
+        partial = path.with_suffix(".partial")  # where a killed job goes on, this is written again
+        with partial.open("wb") as file:
+            Image.fromarray(frame).save(file, format="PNG", pnginfo=self._text, compress_level=4)
+        partial.rename(path)
+        self._count += 1
+
+    def finish(self) -> None:
+        """Nothing is open between frames."""
+
+    close = finish
+
+
+def png_text(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
+    """Metadata as a PNG file has it."""
+    text = PngImagePlugin.PngInfo()
+    for key, value in metadata.items():
+        text.add_itxt(key.capitalize() if key in _PNG_KEYWORDS else key, value)
+    return text

@@ -6,9 +6,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from motion_core import video_folders
 from motion_core.errors import InputError
-from motion_core.media import FrameReader, layouts, open_frames
-from motion_core.media.layouts import VIDEO_ENDINGS, VideoFile
+from motion_core.media import FrameReader, open_frames
+from motion_core.video_folders import VIDEO_ENDINGS, VideoFile
 
 __all__ = ["VideoFile", "find_videos", "left_out", "open_videos", "read_pairs"]
 
@@ -22,7 +23,7 @@ def find_videos(root: str | os.PathLike[str], split: str = "train") -> list[Vide
         InputError: there is no such folder, or no video in it.
     """
     folder = _split_folder(root, split)
-    found = layouts.videos_in(folder)
+    found = video_folders.videos_in(folder)
     if not found:
         raise InputError(
             f"data root: {folder} must hold videos ({', '.join(VIDEO_ENDINGS)} or folders of frames), but has none"
@@ -32,7 +33,9 @@ def find_videos(root: str | os.PathLike[str], split: str = "train") -> list[Vide
 
 def left_out(root: str | os.PathLike[str], split: str) -> list[str]:
     """Return the names in a split that `find_videos` takes for no videos, hidden files aside."""
-    return [entry.name for entry in layouts.entries(_split_folder(root, split)) if not layouts.is_video(entry)]
+    return [
+        entry.name for entry in video_folders.entries(_split_folder(root, split)) if not video_folders.is_video(entry)
+    ]
 
 
 def _split_folder(root: str | os.PathLike[str], split: str) -> Path:
@@ -58,5 +61,5 @@ def _opened(video: VideoFile) -> FrameReader | InputError:
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Return the (source, driving) names of a csv file, see `motion_core.media.layouts.read_pairs`."""
-    return layouts.read_pairs(path, f"pair_list: {path}", ": {}")
+    """Return the (source, driving) names of a csv file, see `motion_core.video_folders.read_pairs`."""
+    return video_folders.read_pairs(path, f"pair_list: {path}", ": {}")

@@ -1,4 +1,4 @@
-"""Frame rates and times: which frame of a source is on screen at which moment.
+"""A source of frames: which of them is on screen at which moment, and how it is read from any frame on.
 
 Times are seconds after the first frame of the video. Rates are frames a second, exact fractions.
 """
@@ -6,22 +6,26 @@ Times are seconds after the first frame of the video. Rates are frames a second,
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from .paths import reading
 
 DEFAULT_RATE = Fraction(25)  # of frames that have no clock of their own: folders, arrays, lists
 MAX_RATE = 1000
+NEAR = 32  # frames; to go on decoding this far is as quick as to open the file and seek again
 _BROADCAST = tuple(Fraction(rate * 1000, 1001) for rate in (24, 30, 60, 120))
 _STEADY = 0.25  # frames; a constant rate's time stamps are at most this far from the grid (rounding, capture jitter)
 _ROUNDING = 0.001  # seconds; containers round times to milliseconds
 
 
-def exact_rate(value: Fraction | int | float | str, name: str = "frame_rate") -> Fraction:
+def exact_rate(value: Fraction | int | float | str) -> Fraction:
     """Return a rate as a Fraction; floats such as 29.97 become the broadcast rate they stand for.
 
     Raises:
@@ -31,17 +35,10 @@ def exact_rate(value: Fraction | int | float | str, name: str = "frame_rate") ->
         rate = Fraction(value)
         exact = rate.limit_denominator(1_000_000)  # FFmpeg has 32 bits for each part
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"{name}: must be a number of frames a second, got {value!r}") from error
+        raise InputError(f"frame_rate: must be a number of frames a second, got {value!r}") from error
     if not 0 < exact <= MAX_RATE:
-        raise InputError(f"{name}: must be above 0 and at most {MAX_RATE} frames a second, got {value!r}")
+        raise InputError(f"frame_rate: must be above 0 and at most {MAX_RATE} frames a second, got {value!r}")
     return _snapped(rate, 2e-5) if isinstance(value, float) else exact
-
-
-def exact_time(value: float | Fraction, name: str) -> Fraction:
-    """Return seconds as a Fraction, rounded to microseconds. Raises InputError for anything but a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction) or not math.isfinite(value):
-        raise InputError(f"{name}: must be a number of seconds, got {value!r}")
-    return Fraction(round(value * 1_000_000), 1_000_000)
 
 
 def _snapped(rate: Fraction, tolerance: float) -> Fraction:
@@ -76,7 +73,7 @@ class Clock:
         total = float(times[-1]) + (last_duration or interval)
         mean = Fraction(count / total).limit_denominator(100_000) if total > 0 else DEFAULT_RATE
         for rate in (*stated, _snapped(mean, 1e-3), mean):
-            if rate and _is_steady(times, rate):
+            if rate and rate <= MAX_RATE and np.abs(times * float(rate) - np.arange(count)).max() < _STEADY:
                 return cls.steady(count, rate)
         rate = _snapped(Fraction(1 / interval), 0.02)  # the rate while something moves, not the average over pauses
         if not rate:  # more than half an hour a frame: such time stamps mean nothing
@@ -102,19 +99,61 @@ class Clock:
         return min(max(index, 0), len(self.times) - 1)
 
 
-def _is_steady(times: np.ndarray, rate: Fraction) -> bool:
-    slots = times * float(rate)
-    return bool(rate <= MAX_RATE and np.abs(slots - np.arange(len(times))).max() < _STEADY)
+class FrameReader(ABC):
+    """A source of frames (H, W, 3) uint8 RGB that can be read as often as wanted, from any frame on; none is resampled.
 
+    Attributes:
+        path: the file or folder; None for arrays, tensors and lists.
+        kind: "video", "animation", "picture", "frames side by side", "folder of frames" or "frames".
+        size: (h, w) of a frame, upright.
+        clock: when frames are shown.
+        has_audio: whether there is sound that can be decoded.
+        rotation: degrees counter-clockwise that are applied to make frames upright.
+        origin: the time in the file, in seconds, of the first frame.
+        independent: whether a frame costs the same whether or not its neighbours are wanted.
+    """
 
-def cut_out(duration: Fraction, start: float | None, end: float | None, name: str) -> tuple[Fraction, Fraction]:
-    """Return the part of a video between `start` and `end`, in seconds. Raises InputError if it is not in the video."""
-    first = Fraction(0) if start is None else exact_time(start, "start")
-    last = duration if end is None else exact_time(end, "end")
-    if not 0 <= first < duration:
-        raise InputError(f"{name}: start must be within the video's {float(duration):.3f} s, got {start} s")
-    if last > duration + Fraction(1, 10):  # a tenth: what people read off a player
-        raise InputError(f"{name}: end must be within the video's {float(duration):.3f} s, got {end} s")
-    if last <= first:
-        raise InputError(f"{name}: start must be before end, got start {float(first):g} s and end {float(last):g} s")
-    return first, min(last, duration)
+    path: Path | None
+    kind: str
+    size: tuple[int, int]
+    clock: Clock
+    has_audio = False
+    rotation = 0
+    origin = Fraction(0)
+    independent = False
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return "video" if self.path is None else str(self.path)
+
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.clock.times)
+
+    @abstractmethod
+    def frames_from(self, index: int) -> Iterator[tuple[int, np.ndarray | InputError]]:
+        """Yield (frame number, (H, W, 3) uint8) for every frame from `index` on, or the error where it is damaged."""
+
+    def frames_at(self, wanted: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (frame number, (H, W, 3) uint8) in ascending order, each number once.
+
+        Raises:
+            InputError: the file is damaged there, or has changed.
+        """
+        numbers = np.array(sorted(set(wanted)), int)
+        near = 1 if self.independent else NEAR
+        for run in np.split(numbers, np.flatnonzero(np.diff(numbers) > near) + 1) if numbers.size else ():
+            remaining = set(run.tolist())
+            with reading(self.name):
+                for number, found in self.frames_from(min(remaining)):
+                    if isinstance(found, InputError):
+                        raise found
+                    if number in remaining:
+                        remaining.remove(number)
+                        yield number, found
+                    if not remaining:
+                        break
+            if remaining:
+                raise InputError(f"{self.name}: is damaged at frame {min(remaining)}")

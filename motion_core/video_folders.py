@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from .readers import natural_key
+from .errors import InputError
+from .media import natural_key
 
 VIDEO_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif", ".png", ".jpg", ".jpeg")
 _COLUMNS = ("source", "driving")
