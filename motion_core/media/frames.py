@@ -82,8 +82,7 @@ class Clock:
 
     def without(self, left_out: Collection[int]) -> Clock:
         """Return the clock of what is left without some frames, whose time is cut out."""
-        lengths = np.diff(self.times, append=float(self.duration))
-        lengths = np.delete(lengths, list(left_out))
+        lengths = np.delete(np.diff(self.times, append=float(self.duration)), list(left_out))
         if not self.variable:
             return Clock.steady(len(lengths), self.rate)
         times = np.cumsum([0.0, *lengths])

@@ -30,8 +30,7 @@ def existing_file(path: str | os.PathLike[str], what: str) -> Path:
             with file.open("rb") as handle:
                 empty = not handle.read(1)
     except FileNotFoundError as error:
-        address = _ADDRESS.match(os.fspath(path))
-        if address:
+        if address := _ADDRESS.match(os.fspath(path)):
             whole = f"{address[1]}://{os.fspath(path)[address.end() :]}"
             raise InputError(f"{whole}: is an address, and these are not fetched, {what} is needed") from error
         raise InputError(f"{file}: no such file, {what} is needed") from error
@@ -149,8 +148,7 @@ def _check_writable(target: Path) -> None:
     parent = final.parent
     if not parent.is_dir():
         raise InputError(f"{target}: must be in an existing folder, but there is no folder {parent}")
-    with TemporaryFile(dir=parent):  # without a name where the system can, so that even a killed run leaves nothing
-        pass
+    TemporaryFile(dir=parent).close()  # without a name where the system can, so that even a killed run leaves nothing
     if final.exists() and parent.stat().st_mode & stat.S_ISVTX and hasattr(os, "geteuid"):  # sticky, as /tmp is
         owners = {final.stat().st_uid, parent.stat().st_uid}
         if os.geteuid() not in owners | {0}:

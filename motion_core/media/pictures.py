@@ -101,8 +101,8 @@ def open_picture(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> 
         kinds = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF and the like, of 1 to 4 channels"
         raise InputError(f"{file}: must be a picture ({kinds}), but it is not one, or it is damaged") from error
     except Image.DecompressionBombError as error:
-        count = re.search(r"\d+", str(error))
-        raise InputError(f"{file}: {_too_large(max_pixels, count[0] if count else 'many more')}") from error
+        found = re.search(r"\d+", str(error))
+        raise InputError(f"{file}: {_too_large(max_pixels, found[0] if found else 'many more')}") from error
     except _BAD_DATA as error:
         raise InputError(f"{file}: cannot be opened as a picture: {error}") from error
     with image:

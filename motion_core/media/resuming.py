@@ -297,10 +297,9 @@ class SegmentedWriter:
         if not self._resume:
             raise InputError(f"{self.parts}: holds an unfinished job; resume it, or remove the folder")
         try:
-            job = json.loads((self.parts / _MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            job = dict(json.loads((self.parts / _MANIFEST).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{self.parts}: cannot be resumed, it has no readable {_MANIFEST} ({error})") from error
-        job = job if isinstance(job, dict) else {}
         for key, value in self._job.items():
             if job.get(key) != value:
                 hint = "" if key == "fingerprint" else f" ({key} {job.get(key)} there, {value} now)"

@@ -263,7 +263,13 @@ def _reader_of(source: VideoInput, rate: Fraction | None, max_pixels: int, take_
     if isinstance(source, str | os.PathLike):
         if not os.fspath(source):
             raise InputError("video: must be the name of a file or folder, got an empty one")
-        return _file_reader(source, rate, max_pixels, take_cut_off)
+        with reading(source):
+            if os.path.isdir(source):
+                return PictureReader(frames_in(Path(source)), Path(source), rate, max_pixels)
+            file = existing_file(source, "a video")
+            if is_picture(file):
+                return AnimationReader(file, max_pixels, rate)
+            return ContainerReader(file, max_pixels, take_cut_off)
     if isinstance(source, np.ndarray | torch.Tensor):
         shape = tuple(source.shape)
         if isinstance(source, torch.Tensor):
@@ -280,25 +286,6 @@ def _reader_of(source: VideoInput, rate: Fraction | None, max_pixels: int, take_
     return PictureReader(pictures, None, rate, max_pixels)
 
 
-def _file_reader(
-    path: str | os.PathLike[str],
-    rate: Fraction | None = None,
-    max_pixels: int = MAX_PIXELS,
-    take_cut_off: bool = False,
-    *,
-    by_number: bool = False,
-) -> FrameReader:
-    with reading(path):
-        if os.path.isdir(path):
-            return PictureReader(frames_in(Path(path)), Path(path), rate, max_pixels, check=not by_number)
-        file = existing_file(path, "a video")
-        if not is_picture(file):
-            return ContainerReader(file, max_pixels, take_cut_off)
-        if by_number and file.suffix.lower() != ".gif":
-            return StripReader(file)
-        return AnimationReader(file, max_pixels, rate, measure=not by_number)
-
-
 def open_frames(path: str | os.PathLike[str]) -> FrameReader:
     """Open a video file, an animated GIF, a folder of frames in natural order, or a picture, to read single frames by number.
 
@@ -308,7 +295,13 @@ def open_frames(path: str | os.PathLike[str]) -> FrameReader:
     Raises:
         InputError: it cannot be used; the message names the file and says why.
     """
-    return _file_reader(path, by_number=True)
+    with reading(path):
+        if os.path.isdir(path):
+            return PictureReader(frames_in(Path(path)), Path(path), None, MAX_PIXELS, check=False)
+        file = existing_file(path, "a video")
+        if not is_picture(file):
+            return ContainerReader(file, MAX_PIXELS)
+        return AnimationReader(file, MAX_PIXELS, measure=False) if file.suffix.lower() == ".gif" else StripReader(file)
 
 
 def scene_cuts(source: VideoSource) -> Iterator[float]:
@@ -354,9 +347,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _is_new(a: np.ndarray, b: np.ndarray) -> bool:
-    if _difference(a, b) < _CHANGE:
-        return False
-    return float(np.abs(_histogram(a) - _histogram(b)).sum()) / 2 > _COLORS
+    return _difference(a, b) >= _CHANGE and float(np.abs(_histogram(a) - _histogram(b)).sum()) / 2 > _COLORS
 
 
 def _histogram(picture: np.ndarray) -> np.ndarray:

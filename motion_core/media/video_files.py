@@ -62,16 +62,8 @@ _SEEK_FROM = 16  # frames; to an earlier frame, decoding from the start is as qu
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _BT709, _SRGB, _PQ, _HLG = 1, 13, 16, 18  # FFmpeg's numbers of primaries and transfer curves
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# FFmpeg's AVColorSpace -> swscale's matrix; 2 (unspecified) is decided by size.
-_MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
+# FFmpeg's AVColorSpace -> swscale's matrix, of the same number but for two; 2 (unspecified) is decided by size.
+_MATRICES = {number: Colorspace(number) for number in (1, 4, 5, 7, 9)} | {6: Colorspace.ITU601, 10: Colorspace.BT2020}
 
 
 @contextmanager
@@ -96,8 +88,7 @@ def main_video_stream(container: InputContainer, path: Path) -> VideoStream:
     playable = [stream for stream in moving if stream.codec_context is not None]
     if not playable:
         raise InputError(f"{path}: its video is in a format that this FFmpeg cannot decode")
-    default = Disposition.default
-    return max(playable, key=lambda s: (bool(s.disposition & default), s.frames != 1, s.width * s.height))
+    return max(playable, key=lambda s: (bool(s.disposition & Disposition.default), s.frames != 1, s.width * s.height))
 
 
 def main_audio_stream(container: InputContainer, path: Path, number: int | None = None) -> AudioStream | None:
@@ -200,9 +191,6 @@ class ContainerReader(FrameReader):
         max_pixels: larger frames are refused.
         take_cut_off: whether what is there of a file will do if it says itself that pictures are missing.
 
-    Attributes:
-        can_seek: whether a time stands for one place in the file.
-
     Raises:
         InputError: no video in it, no frames, or pictures are missing.
     """
@@ -227,7 +215,8 @@ class ContainerReader(FrameReader):
         stream = main_video_stream(container, self.path)
         found = _Found.of(container, stream)
         if not found.count:
-            raise InputError(f"{self.path}: has a video track, but no frames in it{found.broken_off}")
+            why = f", {found.broken_off}" if found.broken_off else ""
+            raise InputError(f"{self.path}: has a video track, but no frames in it{why}")
         missing = _missing(container, stream, found)
         if missing and not take_cut_off:
             raise InputError(f"{self.path}: is damaged or cut off, {missing} (on_damage='skip' uses what is there)")
@@ -242,7 +231,7 @@ class ContainerReader(FrameReader):
             self.clock = Clock.measured(times, found.last_duration * float(self._time_base), stated)
             self.origin = int(ticks[0]) * self._time_base
         self.has_audio = any(audio.codec_context is not None for audio in container.streams.audio)
-        self.can_seek = not found.jumps
+        self.can_seek = not found.jumps  # whether a time stands for one place in the file
         for fault in ([f"is damaged or cut off, {missing}"] if missing else []) + found.faults(self.clock.variable):
             logger.warning("%s: %s", self.path, fault)
 
@@ -483,7 +472,7 @@ class _Found:
                 if packet.pts > last:
                     last, found.last_duration = packet.pts, packet.duration or 0
         except av.FFmpegError as error:
-            found.broken_off = f", cannot be read beyond {float(found.end):.2f} s ({error.strerror})"
+            found.broken_off = f"cannot be read beyond {float(found.end):.2f} s ({error.strerror})"
         return found
 
     def ticks(self) -> np.ndarray | None:
@@ -504,7 +493,7 @@ class _Found:
 
     def faults(self, variable: bool) -> list[str]:
         """What is wrong, to be said after the file's name; `variable`: whether frames are not in steady time."""
-        found = [self.broken_off.removeprefix(", ")] if self.broken_off else []
+        found = [self.broken_off] if self.broken_off else []
         if self.skipped and variable:
             found.append(f"its structure is broken at {_listed(self.skipped)} s, and pictures may be missing there")
         if self.jumps:

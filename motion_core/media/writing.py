@@ -34,8 +34,6 @@ from .sound import IN_MOV, IN_MP4, IN_WEBM, AudioSource, Sound, SoundCodecs, pre
 from .video_files import filter_graph, ready
 
 LARGEST = 16384  # pixels of a side
-_QUALITY = 18  # constant rate factor of H.264: hardly told from the original
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 _BT709 = 1  # FFmpeg's number of the primaries, the transfer curve and the matrix alike
 _MP4_TAGS = ("title", "artist", "comment", "copyright", "date", "description")  # keys that MP4 has boxes for
@@ -69,7 +67,8 @@ def provenance(model_name: str) -> dict[str, str]:
         "comment": f"Synthetic: a picture animated by the model {model_name}. It does not show a real event.",
         "software": f"motion-core {__version__}",
         "model": model_name,
-        "digital_source_type": _SOURCE_TYPE,  # the IPTC term for pictures made in part by a trained model
+        # The IPTC term for pictures made in part by a trained model.
+        "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
     }
 
 
@@ -100,7 +99,7 @@ class VideoWriter:
         audio_from: a video, or a file with sound, whose sound goes along where the format has sound, never longer than the
             frames. It is read and checked when the ``with`` block begins; what cannot be used is left out with a warning.
         metadata: text to store in the file, for example `provenance`.
-        quality: constant rate factor of H.264, from 0 (best) to 51.
+        quality: constant rate factor of H.264, from 0 (best) to 51; 18 is hardly told from the original.
 
     Raises:
         InputError: the path cannot be written, an argument is out of range, or the disk is full.
@@ -115,7 +114,7 @@ class VideoWriter:
         *,
         audio_from: AudioSource | None = None,
         metadata: Mapping[str, str] | None = None,
-        quality: int = _QUALITY,
+        quality: int = 18,
     ) -> None:
         self.path = Path(path)
         self.kind = check_output(path, alpha=self.channels == 4)
@@ -331,8 +330,8 @@ def written_size(kind: str, size: tuple[int, int]) -> tuple[int, int]:
 
 def open_output(path: Path, kind: str, metadata: Mapping[str, str]) -> OutputContainer:
     """Open a video file for writing. Metadata keys that MP4 and MOV have no place for are added to its comment."""
-    index_first = {"movflags": "+faststart"} if kind == "mp4" else {}
-    output = av.open(f"file:{path}", "w", format=kind, container_options=index_first)
+    options = {"movflags": "+faststart"} if kind == "mp4" else {}  # the index comes first
+    output = av.open(f"file:{path}", "w", format=kind, container_options=options)
     if kind == "webm":
         output.metadata.update(metadata)
         return output
