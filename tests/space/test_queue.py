@@ -25,7 +25,7 @@ def test_who_comes_when_too_many_wait_is_told_so(variant_pipeline, monkeypatch):
     slow_frames(monkeypatch)
     limits = Limits(waiting=1)
     with serving(limits, lambda limits: Models(limits, lambda: (variant_pipeline("v2"), ""))) as small:
-        client = Client(small.url, verbose=False, analytics_enabled=False)
+        client = Client(small.url, ssl_verify=False, verbose=False, analytics_enabled=False)
         jobs = [animate(client, 4)]
         end = time.monotonic() + 30
         while time.monotonic() < end and not jobs[0].outputs():
@@ -39,4 +39,3 @@ def test_who_comes_when_too_many_wait_is_told_so(variant_pipeline, monkeypatch):
             small.handlers.runs.stop(client.session_hash) >= 1
         )  # Gradio's client asks for /cancel in the same full queue
         assert "Stopped" in jobs[0].result(30)[-1]
-        client.close()
