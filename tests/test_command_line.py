@@ -252,6 +252,7 @@ def test_benchmark_prints_what_the_variants_cost(monkeypatch, files, capsys):
     assert float(rows[each][6]) == pytest.approx(4 * float(rows[held][6]), abs=0.1), "scored for every frame"
 
 
+@pytest.mark.slow
 def test_benchmark_prints_its_table_and_draws_it(files, tmp_path, capsys):
     small = ["--model", files / "model", "--size", "128", "--threads", "1", "--batch", "2"]
     chart = tmp_path / "chart.png"
