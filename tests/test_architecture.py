@@ -208,6 +208,7 @@ def test_the_checks_see_imports_of_every_form(tmp_path, monkeypatch):
     assert sources("nothing") == []
 
 
+@pytest.mark.slow
 def test_each_import_brings_in_what_it_uses_and_no_more_and_diffusers_stays_whole():
     """In one fresh interpreter, from the lightest on."""
     program = textwrap.dedent("""
