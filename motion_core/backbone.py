@@ -66,7 +66,7 @@ class Backbone(Protocol):
         """The motion of two hops as one."""
 
     def fuse(
-        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None = None
+        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], prior: Tensor | None = None
     ) -> View:
         """Several views as one; arguments as in `ViewFusion.forward`."""
 

@@ -8,10 +8,10 @@ import torch
 from subcases import each_case
 
 from motion_core import InputError, MotionInterpPipeline, ViewFusion, demo, media
+from motion_core.background import linked
 from motion_core.networks.view_fusion import START
-from motion_core.pipeline import linked
-from motion_core.structures import WarpedView
-from motion_core.transfer import MotionTransfer
+from motion_core.structures import Keypoints, WarpedView
+from motion_core.transfer import FAR, MotionTransfer, nearness
 
 WIDTHS = {"block_expansion": 4, "max_features": 8, "num_down_blocks": 2}
 
@@ -108,10 +108,10 @@ def test_a_picture_given_several_times_counts_as_once(kinds):
 def test_a_view_that_is_not_there_has_no_weight_and_no_gradient():
     fusion = trained()
     views, kinds = [random_view(), random_view(), random_view()], ["interpolated", "source", "composed"]
-    present = torch.tensor([[False, True, False], [True, True, True]])
+    prior = torch.tensor([[-math.inf, 0, -math.inf], [0, 0, 0]])
 
-    weights = fusion.weights(views, kinds, present)
-    fused = fusion(views, kinds, present)
+    weights = fusion.weights(views, kinds, prior)
+    fused = fusion(views, kinds, prior)
     fused.image[0].sum().backward()
 
     for level, weight in enumerate(weights):
@@ -207,6 +207,18 @@ def test_another_photo_is_used(pipe, picture, video):
     more = pipe(picture, video, t=0.5, source_images=[other, other[:100]]).frames
 
     assert np.abs(one.astype(int) - more).mean() > 1
+
+
+def test_photos_near_to_the_pose_have_the_larger_share():
+    pose, near, far = (Keypoints(torch.full((1, 10, 5, 2), place)) for place in (0.0, 0.05, 0.5))
+
+    shares = nearness([near, far, near], pose).exp()
+    alone, twice = nearness([far], pose), nearness([far, far], pose)
+
+    assert shares[0, 0] == shares[0, 2] == pytest.approx(0.5, abs=1e-3)
+    assert shares[0, 1] == pytest.approx(math.exp(FAR))  # what only it shows still comes from it
+    assert alone.tolist() == [[0.0]]
+    torch.testing.assert_close(twice.exp(), torch.full((1, 2), 0.5))
 
 
 def test_photos_of_other_sizes_and_kinds_are_taken(pipe, picture, video, tmp_path):

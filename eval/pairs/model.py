@@ -187,8 +187,8 @@ def _shares_of_views(fusion: ViewFusion | None, count: int) -> Iterator[list[dic
     weights_of = fusion.weights
     shares += [dict.fromkeys(VIEWS, 0.0) | {"source": 1.0} for _ in range(count)]  # a single view is not weighed
 
-    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None) -> list[Tensor]:
-        found = weights_of(views, kinds, present)
+    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None) -> list[Tensor]:
+        found = weights_of(views, kinds, prior)
         first = kinds.index("source")  # the pictures given: the source, then the photos
         names = ["photos" if kind == "source" and view != first else kind for view, kind in enumerate(kinds)]
         for own, sample in zip(shares, found[-1].mean(dim=(2, 3)).tolist(), strict=True):

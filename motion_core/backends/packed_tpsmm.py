@@ -87,12 +87,12 @@ class PackedTPSMM(TPSMMBackbone):
         return view.masks[-1]
 
     def fuse(  # type: ignore[override]
-        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], present: Tensor | None = None
+        self, fusion: ViewFusion, views: Sequence[View], kinds: Sequence[ViewKind], prior: Tensor | None = None
     ) -> View:
         """Several views as one; arguments as in `ViewFusion.forward`."""
         if len(views) == 1:
             return views[0]
-        return fusion([self._warped(view) for view in views], kinds, present)
+        return fusion([self._warped(view) for view in views], kinds, prior)
 
     def _warped(self, view: View) -> WarpedView:
         return view if isinstance(view, WarpedView) else self.image_generator.warp(view.features, view.motion)

@@ -23,7 +23,7 @@ class ViewFusion(MotionModel):
     """Weights any number of views per scale and pixel by a softmax over the views.
 
     A view's logit is a 3x3 convolution of its deformed features and its occlusion mask, the same for all views, plus a number per
-    kind of view, less the logarithm of how many there are of its kind: more pictures of the subject compete with each other
+    kind of view, plus the logarithm of its share among those of its kind: more pictures of the subject compete with each other
     and not with the interpolated image, and one given twice changes nothing. The convolutions start as 0, so that the
     pictures given are used and the interpolated image is not.
 
@@ -63,40 +63,40 @@ class ViewFusion(MotionModel):
         self.kind = nn.Parameter(start.repeat(len(widths), 1))  # (levels, kinds)
 
     def weights(
-        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None
+        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None
     ) -> list[Tensor]:
         """Each level's weights of the views, ``(B, V, h, w)`` in [0, 1], which sum to 1; from the coarsest level.
 
         Arguments as in `forward`.
         """
         columns = [get_args(ViewKind).index(kind) for kind in kinds]
+        if prior is None:
+            prior = torch.tensor([[-math.log(kinds.count(kind)) for kind in kinds]], device=self.kind.device)
         weights = []
         for level, head in enumerate(self.score):
             logits = [
                 head(self.compute(torch.cat((view.levels[level], view.masks[level]), dim=1))).float()
-                + (self.kind[level, column].float() - math.log(columns.count(column)))
+                + self.kind[level, column].float()
                 for view, column in zip(views, columns, strict=True)
             ]
-            stacked = torch.cat(logits, dim=1)  # (B, V, h, w)
-            if present is not None:
-                stacked = stacked.masked_fill(~present[:, :, None, None], -math.inf)
+            stacked = torch.cat(logits, dim=1) + prior[:, :, None, None]  # (B, V, h, w)
             weights.append(stacked.softmax(dim=1))
         return weights
 
     def forward(
-        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None
+        self, views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None
     ) -> WarpedView:
         """One view out of several of the same sizes. The finest weights serve the image.
 
         Args:
             views: V views of B samples.
             kinds: what each of the V is.
-            present: ``(B, V)``, False where a sample has no such view and it gets no weight; one of kind "source" must be
-                there. None: all are.
+            prior: ``(B, V)`` or ``(1, V)``, the logarithm of each view's share among those of its kind; minus infinity where a
+                sample has no such view, which then gets no weight; one of kind "source" must be there. None: equal shares.
         """
         if len(views) == 1:
             return views[0]
-        weights = self.weights(views, kinds, present)
+        weights = self.weights(views, kinds, prior)
 
         def mix(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
             total = maps[0] * weight[:, :1]

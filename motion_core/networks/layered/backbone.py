@@ -105,13 +105,13 @@ class LayeredBackbone:
         fusion: ViewFusion,
         views: Sequence[LayeredView],
         kinds: Sequence[ViewKind],
-        present: Tensor | None = None,
+        prior: Tensor | None = None,
     ) -> LayeredView:
         """Several views as one, by a softmax over them for each pixel; arguments as in `ViewFusion.forward`."""
         if len(views) == 1:
             return views[0]
         flat = [WarpedView((view.image,), (view.visible,), view.image) for view in views]
-        weights = fusion.weights(flat, kinds, present)[-1][:, :, None]  # (B, V, 1, H, W)
+        weights = fusion.weights(flat, kinds, prior)[-1][:, :, None]  # (B, V, 1, H, W)
 
         def mix(maps: list[Tensor]) -> Tensor:
             side = maps[0].shape[-1]

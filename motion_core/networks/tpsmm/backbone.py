@@ -81,10 +81,10 @@ class TPSMMBackbone:
         return DenseMotion(compose(first.deformation, second.deformation), second.contribution_maps, masks)
 
     def fuse(
-        self, fusion: ViewFusion, views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None
+        self, fusion: ViewFusion, views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None
     ) -> WarpedView:
         """Several views as one; arguments as in `ViewFusion.forward`."""
-        return fusion(views, kinds, present)
+        return fusion(views, kinds, prior)
 
     def appearance(self, image: Tensor) -> Tensor:
         """What places of an image look like, ``(B, C, h, w)``: the coarsest features."""
