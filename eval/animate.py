@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from motion_core import AnimationSettings
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
+from motion_core.media.layouts import VideoFile
 
 from .generation import Job, add_options, make_videos
-from .videos import VideoFile, find_videos, read_pairs
+from .videos import find_videos, read_pairs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,14 +41,12 @@ class CachedDetector:
 
     def __init__(self, detector: LandmarkDetector, side: int | None = None, folder: Path | None = None) -> None:
         self.name, self.version, self.joints = detector.name, detector.version, detector.joints
-        self._side = check_side(side)
-        self._answers = _Answers(detector.landmarks, f"landmarks {detector.name} {detector.version}", folder)
+        self._answers = _Answers(detector.landmarks, f"landmarks {detector.name} {detector.version}", side, folder)
 
     def landmarks(self, image: np.ndarray, keep: bool = False) -> np.ndarray:
         """See `eval.landmarks.LandmarkDetector`; `keep` is for real frames, which other runs will ask for again."""
-        given = resized(image, self._side)
-        points = self._answers(given, keep)  # (J, 2)
-        scale = np.array([image.shape[1] / given.shape[1], image.shape[0] / given.shape[0]])  # (x, y)
+        points, (height, width) = self._answers(image, keep)  # (J, 2)
+        scale = np.array([image.shape[1] / width, image.shape[0] / height])  # (x, y)
         return (points + 0.5) * scale - 0.5  # (0, 0) is the middle of the first pixel
 
 
@@ -57,39 +55,37 @@ class CachedEmbedder:
 
     def __init__(self, embedder: IdentityEmbedder, side: int | None = None, folder: Path | None = None) -> None:
         self.name, self.version = embedder.name, embedder.version
-        self._side = check_side(side)
 
         def embed(image: np.ndarray) -> np.ndarray:
             embedding = embedder.embed(image)
             return np.zeros(0) if embedding is None else embedding
 
-        self._answers = _Answers(embed, f"identity {embedder.name} {embedder.version}", folder)
+        self._answers = _Answers(embed, f"identity {embedder.name} {embedder.version}", side, folder)
 
     def embed(self, image: np.ndarray, keep: bool = False) -> np.ndarray | None:
         """See `eval.embedders.IdentityEmbedder`; `keep` is for real frames."""
-        embedding = self._answers(resized(image, self._side), keep)
+        embedding, _ = self._answers(image, keep)
         return embedding if embedding.size else None
 
 
-def check_side(side: int | None) -> int | None:
-    """The size of images for a detector, or None; raises InputError where it is below 1."""
-    if side is not None and side < 1:
-        raise InputError(f"detector_size must be 1 pixel or more, got {side}")
-    return side
-
-
 class _Answers:
-    """The results of a function of images, by the images' bytes; in memory, and in files what is to be kept.
+    """The results of a function of resized images, by their bytes; in memory, and in files what is to be kept.
 
     joblib.Memory is no substitute: its key would hold the network, and it writes every result.
     """
 
-    def __init__(self, compute: Callable[[np.ndarray], np.ndarray], key: str, folder: Path | None) -> None:
-        self._compute = compute
+    def __init__(
+        self, compute: Callable[[np.ndarray], np.ndarray], key: str, side: int | None, folder: Path | None
+    ) -> None:
+        if side is not None and side < 1:
+            raise InputError(f"detector_size must be 1 pixel or more, got {side}")
+        self._compute, self._side = compute, side
         self._folder = None if folder is None else folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         self._known: dict[str, np.ndarray] = {}
 
-    def __call__(self, image: np.ndarray, keep: bool) -> np.ndarray:
+    def __call__(self, image: np.ndarray, keep: bool) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The result, and the size (h, w) that the image had for it."""
+        image = resized(image, self._side)
         digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
         if digest not in self._known:
             file = self._folder / f"{digest}.npy" if keep and self._folder is not None else None
@@ -99,7 +95,7 @@ class _Answers:
                 self._known[digest] = self._compute(image)
                 if file is not None:
                     _write(file, self._known[digest])
-        return self._known[digest]
+        return self._known[digest], image.shape[:2]
 
 
 def _read(file: Path) -> np.ndarray:

@@ -9,20 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from . import metric_functions as metrics
 from .embedders import IdentityEmbedder
 from .landmarks import LandmarkDetector
-from .metric_functions import (
-    aed,
-    aed_squared,
-    akd,
-    akd_per_coordinate,
-    flicker,
-    found,
-    jitter,
-    l1,
-    mkr,
-    relative_target,
-)
 from .similarity import Similarity
 
 NOBODY_REAL = "nothing found in the real frame"
@@ -82,7 +71,7 @@ def evaluate(
             record |= pixel_metrics(made, real, before, instruments.similarity)
         if instruments.detector is not None:
             given = instruments.detector.landmarks(real)
-            wanted = given if start is None else relative_target(start[0], given, start[1])
+            wanted = given if start is None else metrics.relative_target(start[0], given, start[1])
             landmarks = [*landmarks[-2:], (instruments.detector.landmarks(made), wanted)]
             record |= landmark_metrics(*landmarks[-1], NOBODY_REAL if reference is None else NO_TARGET)
             record |= jitter_summands(landmarks)
@@ -106,7 +95,7 @@ def _reference_features(
         start = instruments.detector.landmarks(reference.source), instruments.detector.landmarks(reference.initial)
     if reference is not None and instruments.embedder is not None:
         identity, other = (instruments.embedder.embed(image) for image in (reference.source, reference.initial))
-        apart = math.nan if identity is None or other is None else aed(identity, other)
+        apart = math.nan if identity is None or other is None else metrics.aed(identity, other)
     return start, identity, apart
 
 
@@ -117,7 +106,10 @@ def pixel_metrics(
     similarity: Similarity | None = None,
 ) -> Record:
     """The metrics of two frames ``(H, W, 3)`` uint8 by their pixels; `before` are the two frames before them."""
-    record: Record = {"l1": l1(made, real), "flicker": math.nan if before is None else flicker(made, real, *before)}
+    record: Record = {
+        "l1": metrics.l1(made, real),
+        "flicker": math.nan if before is None else metrics.flicker(made, real, *before),
+    }
     if similarity is None:
         return record
     same = np.array_equal(made, real)
@@ -130,16 +122,16 @@ def pixel_metrics(
 
 def landmark_metrics(made: np.ndarray, wanted: np.ndarray, nowhere: str = NOBODY_REAL) -> Record:
     """The metrics of landmarks ``(J, 2)`` against those wanted; `nowhere` is the reason where there are none of these."""
-    own, given = found(made), found(wanted)
+    own, given = metrics.found(made), metrics.found(wanted)
     none_wanted = None if given.any() else nowhere
     reason = None
     if not (own & given).any():
         reason = none_wanted or (NO_JOINT if own.any() else NOBODY_MADE)
     return {
-        "akd": akd(made, wanted),
-        "akd_per_coordinate": akd_per_coordinate(made, wanted),
+        "akd": metrics.akd(made, wanted),
+        "akd_per_coordinate": metrics.akd_per_coordinate(made, wanted),
         "undefined akd": reason,
-        "mkr": mkr(made, wanted),
+        "mkr": metrics.mkr(made, wanted),
         "missing": int((given & ~own).sum()),
         "to_find": int(given.sum()),
         "undefined mkr": none_wanted,
@@ -150,7 +142,7 @@ def jitter_summands(landmarks: list[tuple[np.ndarray, np.ndarray]]) -> Record:
     """The sums of the `jitter` of made and wanted landmarks, over the joints found in the last three frames of both."""
     if len(landmarks) < 3:
         return {"jitter": 0.0, "driving_jitter": 0.0}
-    jumps = [jitter(np.stack(points))[0] for points in zip(*landmarks, strict=True)]  # (J,) each
+    jumps = [metrics.jitter(np.stack(points))[0] for points in zip(*landmarks, strict=True)]  # (J,) each
     both = ~np.isnan(jumps[0]) & ~np.isnan(jumps[1])
     return {"jitter": float(jumps[0][both].sum()), "driving_jitter": float(jumps[1][both].sum())}
 
@@ -160,4 +152,4 @@ def identity_metrics(made: np.ndarray | None, wanted: np.ndarray | None, nobody:
     if made is None or wanted is None:
         reason = nobody if wanted is None else NOBODY_MADE
         return {"aed": math.nan, "aed_squared": math.nan, "undefined aed": reason}
-    return {"aed": aed(made, wanted), "aed_squared": aed_squared(made, wanted), "undefined aed": None}
+    return {"aed": metrics.aed(made, wanted), "aed_squared": metrics.aed_squared(made, wanted), "undefined aed": None}

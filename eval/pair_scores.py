@@ -11,12 +11,10 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
 from motion_core import MotionInterpPipeline
@@ -105,7 +103,6 @@ def score_pairs(
 
     second = None if second_detector is None else CachedDetector(second_detector, detector_size, folder)
     rows: list[Record] = []
-    others: list[Record] = []
     between: list[Record] = []
     read = tqdm(
         read_frames(clips, pairs, size, photos), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty()
@@ -123,10 +120,12 @@ def score_pairs(
                     cached_detector.landmarks(image, keep=True)
                 if cached_embedder is not None:
                     cached_embedder.embed(image, keep=True)
-            rows.append({"pair": place} | pair_record(frames, result, flows.of(frames.pair), instruments))
+            record = {"pair": place} | pair_record(frames, result, flows.of(frames.pair), instruments)
             if second is not None:
                 second.landmarks(frames.driving, keep=True)
-                others.append({"pair": place} | result_record("", frames, result, None, Instruments(detector=second)))
+                other = result_record("", frames, result, None, Instruments(detector=second))
+                record |= {f"{name}_second": other[name] for name in SECOND}
+            rows.append(record)
 
         # 3. The interpolated images
         if model is not None and moved is not None and interpolation:
@@ -149,16 +148,9 @@ def score_pairs(
         "seconds": round(time.perf_counter() - began, 3),
         "version": __version__,
     }
-    report = PairReport(*tables(rows, between), about)
-    return report if second is None else _with_second(report, second, others)
-
-
-def _with_second(report: PairReport, detector: CachedDetector, records: Sequence[Record]) -> PairReport:
-    """The report with another detector's figures of the same results beside its own."""
-    own = pd.DataFrame(records).set_index("pair")
-    columns = {f"{name}_second": own[name] for name in SECOND}
-    about = report.about | {"second_detector": f"{detector.name}, {detector.version}"}
-    return replace(report, rows=report.rows.assign(**columns), about=about)
+    if second is not None:
+        about["second_detector"] = f"{second.name}, {second.version}"
+    return PairReport(*tables(rows, between), about)
 
 
 def _size(given: int | tuple[int, int] | None) -> tuple[int, int] | None:

@@ -15,16 +15,6 @@ from motion_core.errors import InputError
 from motion_core.media import FrameReader, open_frames
 from motion_core.video_folders import VIDEO_ENDINGS, VideoFile
 
-__all__ = [
-    "FrameSequence",
-    "UnusableVideoError",
-    "VideoFile",
-    "find_videos",
-    "first_frame",
-    "read_pairs",
-    "unusable_where_unreadable",
-]
-
 
 class UnusableVideoError(InputError):
     """A video that is left out; the message is the reason."""

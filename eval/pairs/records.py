@@ -17,20 +17,8 @@ from .exact_flow import in_picture, unmoved
 from .frames import PairFrames
 from .model import Result, copied
 
-METRICS = (
-    "l1",
-    "psnr",
-    "ssim",
-    "lpips",
-    "akd",
-    "akd_per_coordinate",
-    "mkr",
-    "aed",
-    "aed_squared",
-    "missing",
-    "to_find",
-)
 LENGTHS = ("akd", "akd_per_coordinate")  # measured in pixels, given in per cent of the side as well
+METRICS = ("l1", "psnr", "ssim", "lpips", "mkr", "aed", "aed_squared", "missing", "to_find")  # given as they are
 # Compared with the source itself, lower is better.
 COMPARED = {"l1": "l1", "akd": "akd_percent", "aed": "aed", "epe": "epe_percent"}
 UNSEEN = "no point of the figure is seen in both frames"
@@ -74,7 +62,7 @@ def result_record(
 ) -> Record:
     """The figures of one result, lengths in per cent and in pixels of the networks' image; all names begin with `prefix`."""
     measured = evaluate([(result.image, frames.driving)], instruments)[0]
-    figures: Record = {name: value for name, value in measured.items() if name in METRICS and name not in LENGTHS}
+    figures: Record = {name: value for name, value in measured.items() if name in METRICS}
     for name in (name for name in LENGTHS if name in measured):
         figures |= {f"{name}_percent": 100 * measured[name] / frames.side, f"{name}_pixels": measured[name]}
     points = {}

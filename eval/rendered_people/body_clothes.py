@@ -50,16 +50,8 @@ def dressed(
     return joined(parts)
 
 
-_HAIR_THICKNESS = {
-    "buzz": 0.003,
-    "short": 0.014,
-    "parted": 0.018,
-    "bob": 0.014,
-    "long": 0.012,
-    "bun": 0.01,
-    "ponytail": 0.01,
-    "curly": 0.035,
-}
+_HAIR_THICKNESS = {"buzz": 0.003, "bun": 0.01, "ponytail": 0.01, "long": 0.012, "short": 0.014, "bob": 0.014}
+_HAIR_THICKNESS |= {"parted": 0.018, "curly": 0.035}
 # Metres from the head's joint down to the ends, at least and at most.
 _HAIR_ENDS = {"bob": (0.0, 0.07), "long": (0.1, 0.47), "ponytail": (0.1, 0.35)}
 

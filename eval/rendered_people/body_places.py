@@ -8,71 +8,49 @@ from .head import BOTTOM, TOP
 from .shapes import smooth
 from .skeleton import BONE
 
-REGIONS = (
-    "trunk",
-    "left_arm",
-    "right_arm",
-    "left_leg",
-    "right_leg",
-    "left_hand",
-    "right_hand",
-    "left_shoe",
-    "right_shoe",
-    "head",
-    "neck",
-)
-_REGION_OF = {
-    **{name: "trunk" for name in ("pelvis", "abdomen", "chest", "left_collar", "right_collar")},
-    **{"neck": "neck", "head": "head"},
-    **{f"{side}_{bone}": f"{side}_{region}" for side in ("left", "right") for bone, region in (
-        ("upper_arm", "arm"), ("forearm", "arm"), ("hand", "hand"), ("thigh", "leg"), ("shin", "leg"), ("foot", "shoe"))},
-}  # fmt: skip
+_LIMBS = ("arm", "leg", "hand", "shoe")
+REGIONS = ("trunk", *(f"{side}_{limb}" for limb in _LIMBS for side in ("left", "right")), "head", "neck")
+_OF_BONE = {"upper_arm": "arm", "forearm": "arm", "hand": "hand", "thigh": "leg", "shin": "leg", "foot": "shoe"}
+_REGION_OF = {"neck": "neck", "head": "head"} | {  # of the other bones: the trunk
+    f"{side}_{bone}": f"{side}_{region}" for side in ("left", "right") for bone, region in _OF_BONE.items()
+}
 
 
 class Places:
     """For every vertex which region it is in, and its (u, v) there, in the terms of the simple body's tiles."""
 
     def __init__(self, vertices: np.ndarray, weights: np.ndarray, heads: np.ndarray, eye: np.ndarray) -> None:
-        regions = np.array([REGIONS.index(_REGION_OF[name]) for name in BONE])
+        regions = np.array([REGIONS.index(_REGION_OF.get(name, "trunk")) for name in BONE])
         self.region = regions[weights.argmax(1)]
-        trunk = self._trunk(vertices, heads)
+        hip, neck = heads[BONE["left_thigh"], 1], heads[BONE["neck"], 1]
+        height = 0.505 + (vertices[:, 1] - hip) / (neck - hip) * (0.838 - 0.505)  # in the simple body's terms
+        turned = np.arctan2(vertices[:, 2] - heads[BONE["chest"], 2], vertices[:, 0] / 1.5) / (2 * np.pi) % 1
+        trunk = np.stack((turned, np.clip((0.852 - height) / (0.852 - 0.462), 0, 1)), axis=1)
         # Down to the crotch the legs belong to the trunk, so that no jagged edge of faces runs through a hem.
         thighs = np.isin(self.region, [REGIONS.index("left_leg"), REGIONS.index("right_leg")])
         self.region[thighs & (trunk[:, 1] < 0.985)] = REGIONS.index("trunk")
         self.by_region = {
             "trunk": trunk,
             "head": _face(vertices, heads, eye, vertices[:, 1].max()),
-            "neck": _around(vertices - heads[BONE["neck"]], np.array((0, 1.0, 0)), 0.2),
+            "neck": _around_neck(vertices - heads[BONE["neck"]]),
         }
         for side in ("left", "right"):
             sign = 1.0 if side == "left" else -1.0
             arm = _limb(vertices, heads, side, ("upper_arm", "forearm", "hand"), np.array((0, 1.0, 0)))
             leg = _limb(vertices, heads, side, ("thigh", "shin", "foot"), np.array((sign, 0, 0)))
             self.by_region |= {f"{side}_arm": arm, f"{side}_leg": leg}
-            wrist = heads[BONE[f"{side}_hand"]]
-            self.by_region[f"{side}_hand"] = np.stack(
-                (0 * arm[:, 0] + 0.6, np.clip(np.linalg.norm(vertices - wrist, axis=1) / 0.2, 0, 1)), 1
-            )
+            along = np.clip(np.linalg.norm(vertices - heads[BONE[f"{side}_hand"]], axis=1) / 0.2, 0, 1)
+            self.by_region[f"{side}_hand"] = np.stack((np.full(len(vertices), 0.6), along), 1)
             ankle, sole = heads[BONE[f"{side}_foot"]], vertices[:, 1].min()
             up = (vertices[:, 1] - sole) / (ankle[1] - sole)
-            self.by_region[f"{side}_shoe"] = np.stack(
-                (
-                    np.where(up < 0.2, 0.75, 0.08 + 0.17 * smooth(up, 0.3, 0.8)),
-                    np.clip((vertices[:, 2] - ankle[2] + 0.06) / 0.26, 0, 1),
-                ),
-                1,
-            )
-
-    def _trunk(self, vertices: np.ndarray, heads: np.ndarray) -> np.ndarray:
-        hip, neck = heads[BONE["left_thigh"], 1], heads[BONE["neck"], 1]
-        height = 0.505 + (vertices[:, 1] - hip) / (neck - hip) * (0.838 - 0.505)  # in the simple body's terms
-        turned = np.arctan2(vertices[:, 2] - heads[BONE["chest"], 2], vertices[:, 0] / 1.5) / (2 * np.pi) % 1
-        return np.stack((turned, np.clip((0.852 - height) / (0.852 - 0.462), 0, 1)), axis=1)
+            around = np.where(up < 0.2, 0.75, 0.08 + 0.17 * smooth(up, 0.3, 0.8))
+            forwards = np.clip((vertices[:, 2] - ankle[2] + 0.06) / 0.26, 0, 1)
+            self.by_region[f"{side}_shoe"] = np.stack((around, forwards), 1)
 
 
-def _around(offset: np.ndarray, axis: np.ndarray, length: float) -> np.ndarray:
+def _around_neck(offset: np.ndarray) -> np.ndarray:
     turned = np.arctan2(offset[:, 2], offset[:, 0]) / (2 * np.pi) % 1
-    return np.stack((turned, np.clip(0.5 - offset @ axis / length, 0, 1)), axis=1)
+    return np.stack((turned, np.clip(0.5 - offset @ np.array((0, 1.0, 0)) / 0.2, 0, 1)), axis=1)
 
 
 def _limb(

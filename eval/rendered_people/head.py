@@ -11,7 +11,7 @@ from .patterns import noise
 from .shapes import Mesh, along, ball, loft, smooth
 from .skeleton import BONE
 
-SEGMENTS, RINGS = 28, 22
+SEGMENTS, _RINGS = 28, 22
 # Height above the head's joint, half-width, half-depth, and shift forwards.
 _SKULL = np.array(
     [
@@ -41,10 +41,10 @@ FACE_POINTS = np.array(
 BOTTOM, TOP = _SKULL[0, 0], _SKULL[-1, 0]
 
 
-def skull_rings(rings: int = RINGS) -> tuple[np.ndarray, np.ndarray]:
+def skull_rings() -> tuple[np.ndarray, np.ndarray]:
     """Centres (R, 3) and half-axes (R, 2) from the top down, in heights, against the head's joint."""
-    share = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, rings))  # dense at the poles, where the outline bends
-    share = 0.5 * share + 0.5 * np.linspace(0, 1, rings)
+    share = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, _RINGS))  # dense at the poles, where the outline bends
+    share = 0.5 * share + 0.5 * np.linspace(0, 1, _RINGS)
     y = TOP + share * (BOTTOM - TOP)
     half = np.stack([np.interp(y, _SKULL[:, 0], _SKULL[:, k]) for k in (1, 2)], axis=1)
     return np.stack((0 * y, y, np.interp(y, _SKULL[:, 0], _SKULL[:, 3])), axis=1), half
@@ -54,27 +54,25 @@ def head_meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
     """Skull with a face, ears, neck, and glasses where the outfit has them."""
     size, joint = shape.height * shape.head, heads[BONE["head"]]
     centres, half = skull_rings()
-    skull = loft(
-        joint + centres * size,
-        half * size,
-        "head",
-        segments=SEGMENTS,
-        squareness=0.94,
-        tile="head",
-        push=_nose(centres) * size,
-    )
+    skull = _around_skull(joint, size, centres, half, "head", _nose(centres))
     # v is the height, so that painting does not depend on where the rings are
     skull.uvs[:, 1] = np.repeat((TOP - centres[:, 1]) / (TOP - BOTTOM), SEGMENTS + 1)
-    ears = [
-        ball(joint + FACE_POINTS[k] * size, (0.006 * size, 0.0145 * size, 0.009 * size), "head", segments=8, tile="ear")
-        for k in (3, 4)
-    ]
+    radii = (0.006 * size, 0.0145 * size, 0.009 * size)
+    ears = [ball(joint + FACE_POINTS[k] * size, radii, "head", segments=8, tile="ear") for k in (3, 4)]
     y = np.linspace(heads[BONE["head"]][1] + 0.02 * size, heads[BONE["neck"]][1] - 0.02 * size, 6)
     width = np.interp(y, (y[-1], y[2], y[0]), (0.036, 0.029, 0.03)) * size * (0.7 + 0.3 * shape.girth)
     neck = loft(np.stack((0 * y, y, 0 * y - 0.006 * size), 1), np.stack((width, width), 1), "neck", tile="neck")
     weights = along(neck.vertices[:, 1], ("chest", "neck", "head"), (heads[BONE["neck"]][1], joint[1]), 0.05)
     neck = replace(neck, weights=weights)
     return [skull, *ears, neck, *(_glasses(joint, size) if outfit.glasses else [])]
+
+
+def _around_skull(
+    joint: np.ndarray, size: float, centres: np.ndarray, half: np.ndarray, tile: str, push: np.ndarray
+) -> Mesh:
+    """The rings of `skull_rings`, with vertices pushed outwards ``(R, S + 1)``; all in heights."""
+    shape = {"segments": SEGMENTS, "squareness": 0.94}
+    return loft(joint + centres * size, half * size, "head", tile=tile, push=push * size, **shape)
 
 
 def _nose(centres: np.ndarray) -> np.ndarray:
@@ -91,31 +89,15 @@ def _nose(centres: np.ndarray) -> np.ndarray:
 
 def _glasses(joint: np.ndarray, size: float) -> list[Mesh]:
     meshes = []
+    angle, radius = 2 * np.pi * np.arange(13) / 12, np.full((13, 2), 0.0016 * size)
     for side in (-1, 1):
-        angle = 2 * np.pi * np.arange(13) / 12
-        ring = np.stack(
-            (
-                side * 0.019 + 0.013 * np.cos(angle),
-                0.042 + 0.0105 * np.sin(angle),
-                0.0545 - 0.006 * np.abs(np.cos(angle) * side + 1) / 2,
-            ),
-            1,
-        )
-        radius = np.full((13, 2), 0.0016 * size)
-        meshes.append(
-            loft(joint + ring * size, radius, "head", across=(0, 0, 1), deep=(0, 0.7, 0.7), segments=5, tile="frame")
-        )
-        temple = np.stack(
-            (
-                np.full(3, side * 0.037) + np.array((-0.004, 0.003, 0.006)) * side,
-                np.array((0.044, 0.044, 0.042)),
-                np.array((0.05, 0.025, -0.004)),
-            ),
-            1,
-        )
-        meshes.append(
-            loft(joint + temple * size, radius[:3], "head", across=(1, 0, 0), deep=(0, 1, 0), segments=5, tile="frame")
-        )
+        depth = 0.0545 - 0.006 * np.abs(np.cos(angle) * side + 1) / 2
+        ring = np.stack((side * 0.019 + 0.013 * np.cos(angle), 0.042 + 0.0105 * np.sin(angle), depth), 1)
+        outwards = np.full(3, side * 0.037) + np.array((-0.004, 0.003, 0.006)) * side
+        temple = np.stack((outwards, (0.044, 0.044, 0.042), (0.05, 0.025, -0.004)), 1)
+        for line, across, deep in ((ring, (0, 0, 1), (0, 0.7, 0.7)), (temple, (1, 0, 0), (0, 1, 0))):
+            wire = radius[: len(line)]
+            meshes.append(loft(joint + line * size, wire, "head", across=across, deep=deep, segments=5, tile="frame"))
     return meshes
 
 
@@ -178,14 +160,8 @@ def hair_meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
     size, joint = shape.height * shape.head, heads[BONE["head"]]
     meshes = [_cap(joint, size, *_STYLES[outfit.hair_style])]
     if outfit.hair_style == "bun":
-        meshes.append(
-            ball(
-                joint + np.array((0, 0.108, -0.05)) * size,
-                (0.023 * size, 0.021 * size, 0.021 * size),
-                "head",
-                tile="hair",
-            )
-        )
+        radii = (0.023 * size, 0.021 * size, 0.021 * size)
+        meshes.append(ball(joint + np.array((0, 0.108, -0.05)) * size, radii, "head", tile="hair"))
     if outfit.hair_style == "ponytail":
         meshes.append(_tail(joint, size, heads, half=(0.014, 0.013), top=0.075, bottom=-0.075, behind=-0.072))
     if outfit.hair_style == "long":
@@ -195,29 +171,20 @@ def hair_meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
 
 def _cap(joint: np.ndarray, size: float, thick: float, front: float, temple: float, ear: float, nape: float) -> Mesh:
     """A shell over the skull that dives under the skin outside of the hairline."""
-    centres, half = skull_rings(22)
+    centres, half = skull_rings()
+    y = centres[:, 1]  # a view
     if nape < 0:  # hair that is longer than the skull goes down straight
-        centres[:, 1] = np.where(
-            centres[:, 1] < 0.05, 0.05 + (centres[:, 1] - 0.05) * (0.05 - nape) / 0.066, centres[:, 1]
-        )
-        low = centres[:, 1] < 0.05
+        y[:] = np.where(y < 0.05, 0.05 + (y - 0.05) * (0.05 - nape) / 0.066, y)
+        low = y < 0.05
         half[low] = np.maximum(half[low], (0.043, 0.05))
-        centres[low, 2] = np.maximum(-0.003, -0.001 + 0.2 * (centres[low, 1] - 0.05))
-    centres[:, 1] += (thick + 0.002) * smooth(
-        centres[:, 1], 0.06, 0.12
-    )  # rings are pushed outwards only; the crown goes up
+        centres[low, 2] = np.maximum(-0.003, -0.001 + 0.2 * (y[low] - 0.05))
+    y += (thick + 0.002) * smooth(y, 0.06, 0.12)  # rings are pushed outwards only; the crown goes up
     theta = 2 * np.pi * np.arange(SEGMENTS + 1) / SEGMENTS
     line = _line(theta, front, temple, ear, nape)
-    inside = smooth(centres[:, 1][:, None], line[None] - 0.004, line[None] + 0.009)
-    rough = 1 + 0.12 * np.cos(7 * theta)[None] * np.cos(90 * centres[:, 1])[:, None]
-    push = (
-        inside * (thick * rough + 0.004)
-        - 0.004
-        - 0.012 * (1 - smooth(centres[:, 1][:, None], line[None] - 0.02, line[None] - 0.004))
-    )
-    return loft(
-        joint + centres * size, half * size, "head", segments=SEGMENTS, squareness=0.94, tile="hair", push=push * size
-    )
+    inside = smooth(y[:, None], line[None] - 0.004, line[None] + 0.009)
+    rough = 1 + 0.12 * np.cos(7 * theta)[None] * np.cos(90 * y)[:, None]
+    dive = 0.012 * (1 - smooth(y[:, None], line[None] - 0.02, line[None] - 0.004))
+    return _around_skull(joint, size, centres, half, "hair", inside * (thick * rough + 0.004) - 0.004 - dive)
 
 
 def _line(theta: np.ndarray, front: float, temple: float, ear: float, nape: float) -> np.ndarray:

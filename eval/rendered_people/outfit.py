@@ -10,23 +10,13 @@ import numpy as np
 Color = tuple[float, float, float]  # RGB in [0, 1]
 
 _SKIN = (
-    (0.98, 0.83, 0.73),
-    (0.95, 0.77, 0.64),
-    (0.88, 0.68, 0.53),
-    (0.78, 0.57, 0.42),
-    (0.63, 0.44, 0.31),
-    (0.46, 0.31, 0.22),
+    (0.98, 0.83, 0.73), (0.95, 0.77, 0.64), (0.88, 0.68, 0.53), (0.78, 0.57, 0.42), (0.63, 0.44, 0.31), (0.46, 0.31, 0.22),
     (0.33, 0.22, 0.16),
-)
+)  # fmt: skip
 _HAIR = (
-    (0.09, 0.07, 0.06),
-    (0.20, 0.13, 0.09),
-    (0.36, 0.23, 0.13),
-    (0.55, 0.38, 0.2),
-    (0.8, 0.65, 0.4),
-    (0.62, 0.61, 0.6),
+    (0.09, 0.07, 0.06), (0.20, 0.13, 0.09), (0.36, 0.23, 0.13), (0.55, 0.38, 0.2), (0.8, 0.65, 0.4), (0.62, 0.61, 0.6),
     (0.5, 0.22, 0.1),
-)
+)  # fmt: skip
 HAIR_STYLES = ("buzz", "short", "parted", "bob", "long", "bun", "ponytail", "curly")
 PATTERNS = (
     *("plain", "plain", "stripes", "pinstripes", "checks", "plaid", "dots", "print", "melange", "blocks", "graphic"),
@@ -107,12 +97,8 @@ def _color(random: np.random.Generator) -> Color:
     if kind < 0.3:
         value = float(random.choice((0.1, 0.18, 0.45, 0.75, 0.93)))
         return colorsys.hsv_to_rgb(hue, 0.04, value)
-    saturation, value = (
-        (random.uniform(0.6, 0.9), random.uniform(0.5, 0.9))
-        if kind < 0.65
-        else (random.uniform(0.25, 0.55), random.uniform(0.3, 0.8))
-    )
-    return colorsys.hsv_to_rgb(hue, float(saturation), float(value))
+    saturations, values = ((0.6, 0.9), (0.5, 0.9)) if kind < 0.65 else ((0.25, 0.55), (0.3, 0.8))
+    return colorsys.hsv_to_rgb(hue, float(random.uniform(*saturations)), float(random.uniform(*values)))
 
 
 def _mixed(first: Color, second: Color, share: float) -> Color:
@@ -134,11 +120,9 @@ def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
     place = random.uniform(0, len(_SKIN) - 1.001)
     skin = _mixed(_SKIN[int(place)], _SKIN[int(place) + 1], place % 1)
     feminine = shape.curves > 0.5
-    usual = (
-        ("bob", "long", "long", "bun", "ponytail", "curly", "parted")
-        if feminine
-        else ("buzz", "short", "short", "parted", "curly")
-    )
+    usual = ("buzz", "short", "short", "parted", "curly")
+    if feminine:
+        usual = ("bob", "long", "long", "bun", "ponytail", "curly", "parted")
     style = str(random.choice(usual)) if random.uniform() < 0.85 else str(random.choice(HAIR_STYLES))
     top = str(random.choice(TOPS))
     bottom = str(random.choice(BOTTOMS if feminine else BOTTOMS[:4]))

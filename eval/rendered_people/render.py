@@ -93,26 +93,15 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     add("--seed", required=True, type=int, help="the same seed gives the same clips")
     add("--motion", type=Path, help="npz file with motion capture (see docs/benchmark.md) instead of random movements")
     add("--body", type=Path, help="npz file with a body to dress instead of simple bodies")
-    add(
-        "--places",
-        type=Path,
-        metavar="FOLDER",
-        help="photos (JPEG, PNG) in front of which people are in half of the clips",
-    )
+    photos = "photos (JPEG, PNG) in front of which people are in half of the clips"
+    add("--places", type=Path, metavar="FOLDER", help=photos)
     add("--frames", type=int, default=Plan.frames, help="of a clip")
     add("--rate", type=int, default=Plan.rate, help="frames a second")
     add("--size", type=int, default=Plan.size, help="side of the pictures")
-    add(
-        "--roaming",
-        type=float,
-        metavar="METRES",
-        help=f"that a person may go before the camera follows ({ROAMING[0]}, --near: {ROAMING[1]}); with less, people are larger",
-    )
-    add(
-        "--near",
-        action="store_true",
-        help="cameras in front of people, who fill the picture: 0.75 to 0.95 of its height when standing",
-    )
+    roaming = f"that a person may go before the camera follows ({ROAMING[0]}, --near: {ROAMING[1]}); with less, people are larger"
+    add("--roaming", type=float, metavar="METRES", help=roaming)
+    near = "cameras in front of people, who fill the picture: 0.75 to 0.95 of its height when standing"
+    add("--near", action="store_true", help=near)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
@@ -136,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _render(options: argparse.Namespace) -> None:
     began = time.perf_counter()
-    kinds = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
-    frames = render_split(plan_of(options), options.out, options.identities, options.clips, **kinds)
+    how = {"png": options.png, "workers": options.workers, "pairs": options.pairs}
+    frames = render_split(plan_of(options), options.out, options.identities, options.clips, **how)
     seconds = time.perf_counter() - began
     print(f"{frames} frames in {seconds:.0f} s, {frames / seconds:.1f} a second: {options.out / options.split}")
 

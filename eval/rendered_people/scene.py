@@ -48,7 +48,7 @@ def draw_scene(random: np.random.Generator, facing: np.ndarray, room_needed: flo
     away = room_needed + random.uniform(0.7, 2.6) + (14 if kind == "outdoors" else 0)
     if kind == "plain":
         base = _background_color(random)
-        soft = 0.98 + 0.03 * noise((_SIZE, _SIZE), int(random.integers(2**31)), 3)
+        soft = 0.98 + 0.03 * _noise(_seed(random), 3)
         wall = floor = base * soft[..., None]
         floor = floor * (random.uniform(0.8, 1.0) if random.uniform() < 0.6 else 1.0)
     elif kind == "room":
@@ -66,9 +66,21 @@ def described(scene: Scene) -> dict[str, object]:
     return {"background": scene.kind, "wall": wall, **place}
 
 
+def _seed(random: np.random.Generator) -> int:
+    return int(random.integers(2**31))
+
+
+def _noise(seed: int, cells: int) -> np.ndarray:
+    return noise((_SIZE, _SIZE), seed, cells)
+
+
+def _color(hue: float, saturation: float, value: float) -> np.ndarray:
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+
+
 def _background_color(random: np.random.Generator) -> np.ndarray:
     light = random.uniform(0.4, 0.97)
-    return np.array(colorsys.hsv_to_rgb(random.uniform(), random.uniform(0, 0.35), light))
+    return _color(random.uniform(), random.uniform(0, 0.35), light)
 
 
 def _axes() -> tuple[np.ndarray, np.ndarray]:
@@ -99,11 +111,7 @@ def _wall(random: np.random.Generator) -> np.ndarray:
     for _ in range(int(random.integers(0, 4))):  # pictures, windows, shelves
         _hang(color, x, y, random)
     color[y < 0.09] = 0.25 + 0.5 * other
-    mottled = (
-        0.93
-        + 0.1 * noise((_SIZE, _SIZE), int(random.integers(2**31)), 6)
-        + 0.04 * noise((_SIZE, _SIZE), int(random.integers(2**31)), 90)
-    )
+    mottled = 0.93 + 0.1 * _noise(_seed(random), 6) + 0.04 * _noise(_seed(random), 90)
     return color * mottled[..., None]
 
 
@@ -113,20 +121,18 @@ def _hang(color: np.ndarray, x: np.ndarray, y: np.ndarray, random: np.random.Gen
     outer = (x > left) & (x < left + width) & (y > low) & (y < low + height)
     frame = 0.04
     inner = (x > left + frame) & (x < left + width - frame) & (y > low + frame) & (y < low + height - frame)
-    color[outer] = np.array(colorsys.hsv_to_rgb(random.uniform(), 0.3, random.uniform(0.1, 0.9)))
-    one, two = _background_color(random), np.array(colorsys.hsv_to_rgb(random.uniform(), 0.7, random.uniform(0.3, 0.9)))
-    share = (noise((_SIZE, _SIZE), int(random.integers(2**31)), 14) > 0.5)[..., None]
+    color[outer] = _color(random.uniform(), 0.3, random.uniform(0.1, 0.9))
+    one, two = _background_color(random), _color(random.uniform(), 0.7, random.uniform(0.3, 0.9))
+    share = (_noise(_seed(random), 14) > 0.5)[..., None]
     color[inner] = (one + share * (two - one))[inner]
 
 
 def _floor(random: np.random.Generator) -> np.ndarray:
     x, y = _axes()
-    base = np.array(
-        colorsys.hsv_to_rgb(random.uniform(0.04, 0.13), random.uniform(0.1, 0.5), random.uniform(0.4, 0.85))
-    )
+    base = _color(random.uniform(0.04, 0.13), random.uniform(0.1, 0.5), random.uniform(0.4, 0.85))
     kind = random.integers(4)
-    seed = int(random.integers(2**31))
-    grain = noise((_SIZE, _SIZE), seed, 60)
+    seed = _seed(random)
+    grain = _noise(seed, 60)
     if kind == 0:  # boards
         board = np.floor(x / 0.2)
         shade = 0.8 + 0.3 * _cells(board % 20, np.floor(y / 2 + 0.37 * board) % 2, random) + 0.1 * (grain - 0.5)
@@ -135,52 +141,35 @@ def _floor(random: np.random.Generator) -> np.ndarray:
         dark = (np.floor(x / 0.5) + np.floor(y / 0.5)) % 2 * random.choice((0.0, 0.25))
         shade = np.where(((x / 0.5) % 1 < 0.03) | ((y / 0.5) % 1 < 0.03), 0.6, 1 - dark + 0.06 * (grain - 0.5))
     elif kind == 2:  # carpet
-        shade = (
-            0.8
-            + 0.25 * np.random.default_rng(seed).uniform(size=x.shape)
-            + 0.15 * (noise((_SIZE, _SIZE), seed, 8) - 0.5)
-        )
+        speckles = np.random.default_rng(seed).uniform(size=x.shape)
+        shade = 0.8 + 0.25 * speckles + 0.15 * (_noise(seed, 8) - 0.5)
     else:  # concrete
         base = np.full(3, random.uniform(0.35, 0.7))
-        shade = 0.85 + 0.25 * noise((_SIZE, _SIZE), seed, 5) + 0.12 * grain
+        shade = 0.85 + 0.25 * _noise(seed, 5) + 0.12 * grain
     return base * shade[..., None]
 
 
 def _ground(random: np.random.Generator) -> np.ndarray:
     hue = random.choice((0.09, 0.24, 0.28, 0.6))
-    base = np.array(
-        colorsys.hsv_to_rgb(hue, 0.1 if hue == 0.6 else random.uniform(0.25, 0.5), random.uniform(0.35, 0.6))
-    )
-    seed = int(random.integers(2**31))
-    shade = 0.65 + 0.4 * noise((_SIZE, _SIZE), seed, 12) + 0.35 * noise((_SIZE, _SIZE), seed + 1, 110)
+    base = _color(hue, 0.1 if hue == 0.6 else random.uniform(0.25, 0.5), random.uniform(0.35, 0.6))
+    seed = _seed(random)
+    shade = 0.65 + 0.4 * _noise(seed, 12) + 0.35 * _noise(seed + 1, 110)
     return base * shade[..., None]
 
 
 def _landscape(random: np.random.Generator) -> np.ndarray:
     """Hedges or houses below a sky; seen from afar, so its metres are stretched (see `Backdrop`)."""
     _, y = _axes()
-    seed = int(random.integers(2**31))
-    sky = (
-        np.array((0.62, 0.75, 0.93)) * (1 - y / 4)[..., None] * 0.4
-        + np.array((0.8, 0.84, 0.9)) * (0.6 + 0.1 * y / 4)[..., None]
-    )
-    clouds = np.clip(noise((_SIZE, _SIZE), seed, 5) * 1.6 - 0.7, 0, 1)[..., None]
+    seed = _seed(random)
+    blue, haze = np.array((0.62, 0.75, 0.93)), np.array((0.8, 0.84, 0.9))
+    sky = blue * (1 - y / 4)[..., None] * 0.4 + haze * (0.6 + 0.1 * y / 4)[..., None]
+    clouds = np.clip(_noise(seed, 5) * 1.6 - 0.7, 0, 1)[..., None]
     color = sky + clouds * (0.96 - sky)
     for layer in range(2):
-        level = (
-            0.9
-            - 0.35 * layer
-            + 0.5 * noise((1, _SIZE), seed + layer, 9)[0]
-            + 0.1 * noise((1, _SIZE), seed + layer + 5, 60)[0]
-        )
-        green = np.array(
-            colorsys.hsv_to_rgb(random.uniform(0.2, 0.4), random.uniform(0.2, 0.5), random.uniform(0.25, 0.5))
-        )
-        leaves = (
-            0.75
-            + 0.25 * noise((_SIZE, _SIZE), seed + 9 + layer, 40)
-            + 0.2 * noise((_SIZE, _SIZE), seed + 19 + layer, 250)
-        )
+        coarse, fine = (noise((1, _SIZE), seed + layer + k, cells)[0] for k, cells in ((0, 9), (5, 60)))
+        level = 0.9 - 0.35 * layer + 0.5 * coarse + 0.1 * fine
+        green = _color(random.uniform(0.2, 0.4), random.uniform(0.2, 0.5), random.uniform(0.25, 0.5))
+        leaves = 0.75 + 0.25 * _noise(seed + 9 + layer, 40) + 0.2 * _noise(seed + 19 + layer, 250)
         below = y < level[None]
         color[below] = (green * leaves[..., None])[below]
     return color

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -58,9 +59,8 @@ def _trunk(shape: Shape, inflate: np.ndarray | float, low: float, high: float, r
     y = np.linspace(high, low, rings)
     half = np.stack([np.interp(y, _TRUNK[:, 0], _TRUNK[:, k]) for k in (1, 2)], axis=1)
     shift = np.interp(y, _TRUNK[:, 0], _TRUNK[:, 3])
-    wide = np.interp(
-        y, (0.47, 0.53, 0.62, 0.7, 0.78), (shape.hips, shape.hips, 1 - 0.08 * shape.curves, 1.0, shape.shoulders)
-    )
+    wide_at = (shape.hips, shape.hips, 1 - 0.08 * shape.curves, 1.0, shape.shoulders)
+    wide = np.interp(y, (0.47, 0.53, 0.62, 0.7, 0.78), wide_at)
     half = half * wide[:, None] * np.interp(y, (0.77, 0.83), (shape.girth, 1))[:, None]
     bust = 0.016 * shape.curves * np.exp(-(((y - 0.735) / 0.028) ** 2))
     belly = 0.03 * shape.belly * np.exp(-(((y - 0.61) / 0.06) ** 2))
@@ -89,11 +89,9 @@ def _arm(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     centres = start + np.stack((s * length, 0 * s, 0 * s), axis=1)
     mesh = loft(centres, np.stack((radius, radius), 1), "left_upper_arm", across=(0, 1, 0), tile="left_arm")
     share = np.repeat(s, 13)
-    weights = along(
-        share, ("left_collar", "left_upper_arm", "left_forearm"), (-0.02, (elbow[0] - start[0]) / length), 0.16
-    )
-    uvs = mesh.uvs.copy()
-    uvs[:, 1] = np.clip(share, 0, 1)
+    bones = ("left_collar", "left_upper_arm", "left_forearm")
+    weights = along(share, bones, (-0.02, (elbow[0] - start[0]) / length), 0.16)
+    uvs = np.stack((mesh.uvs[:, 0], np.clip(share, 0, 1)), 1)
     return replace(mesh, weights=weights, uvs=uvs)
 
 
@@ -117,26 +115,13 @@ def _hand(shape: Shape, heads: np.ndarray) -> list[Mesh]:
     wide = np.array((0.009, 0.0115, 0.016, 0.022, 0.0225, 0.021, 0.019, 0.016, 0.011, 0.003))
     thick = np.array((0.009, 0.0105, 0.0105, 0.0105, 0.0095, 0.008, 0.007, 0.006, 0.005, 0.002))
     drop = -3.2 * np.clip(s - 0.04, 0, None) ** 2
-    palm = loft(
-        wrist + np.stack((s, drop, 0 * s), 1) * height,
-        np.stack((thick, wide), 1) * height,
-        "left_hand",
-        across=(0, 1, 0),
-        tile="left_hand",
-    )
+    tube = partial(loft, bone="left_hand", across=(0, 1, 0), tile="left_hand")
+    palm = tube(wrist + np.stack((s, drop, 0 * s), 1) * height, np.stack((thick, wide), 1) * height)
     t = np.array((0.0, 0.012, 0.028, 0.042, 0.05, 0.053))
     thumb = np.array((0.008, 0.0085, 0.0075, 0.0065, 0.005, 0.001))
     line = np.array((0.016, -0.003, 0.012)) + t[:, None] * np.array((0.72, -0.25, 0.62))
-    thumb_mesh = loft(
-        wrist + line * height,
-        np.stack((thumb, thumb), 1) * height,
-        "left_hand",
-        across=(0, 1, 0),
-        deep=(-0.65, 0, 0.76),
-        segments=8,
-        tile="left_hand",
-    )
-    return [palm, thumb_mesh]
+    radii = np.stack((thumb, thumb), 1) * height
+    return [palm, tube(wrist + line * height, radii, deep=(-0.65, 0, 0.76), segments=8)]
 
 
 def _leg(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
@@ -160,27 +145,18 @@ def _leg(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     mesh = loft(centres, np.stack((radius, radius * 1.06), 1), "left_thigh", segments=14, tile="left_leg")
     share = np.repeat(s, 15)
     weights = along(share, ("pelvis", "left_thigh", "left_shin"), (0.0, (hip[1] - knee[1]) / length), 0.17)
-    uvs = mesh.uvs.copy()
-    uvs[:, 1] = np.clip(share, 0, 1)
+    uvs = np.stack((mesh.uvs[:, 0], np.clip(share, 0, 1)), 1)
     return replace(mesh, weights=weights, uvs=uvs)
 
 
-def _shoe(shape: Shape, heads: np.ndarray) -> list[Mesh]:
+def _shoe(shape: Shape, heads: np.ndarray) -> Mesh:
     height, ankle = shape.height, heads[BONE["left_foot"]]
     z = np.array((-0.034, -0.031, -0.02, 0.0, 0.022, 0.05, 0.075, 0.093, 0.103, 0.106))
     wide = np.array((0.004, 0.015, 0.021, 0.0225, 0.0235, 0.027, 0.027, 0.021, 0.012, 0.003))
     top = np.array((0.01, 0.036, 0.052, 0.056, 0.05, 0.036, 0.028, 0.023, 0.017, 0.01))
     y = top / 2 - ankle[1] / height
-    shoe = loft(
-        ankle + np.stack((0 * z, y, z), 1) * height,
-        np.stack((wide, top / 2), 1) * height,
-        "left_foot",
-        deep=(0, 1, 0),
-        segments=14,
-        squareness=0.75,
-        tile="left_shoe",
-    )
-    return [shoe]
+    centres, radii = ankle + np.stack((0 * z, y, z), 1) * height, np.stack((wide, top / 2), 1) * height
+    return loft(centres, radii, "left_foot", deep=(0, 1, 0), segments=14, squareness=0.75, tile="left_shoe")
 
 
 def _skirt(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
@@ -191,16 +167,11 @@ def _skirt(shape: Shape, outfit: Outfit, heads: np.ndarray) -> Mesh:
     y = np.concatenate((np.linspace(_WAIST, hip - 0.03, 7), np.linspace(hip - 0.06, low, 8), [low]))
     flare = 0.012 + np.clip(hip + 0.02 - y, 0, None) * (0.08 + 0.12 * outfit.loose + 0.14 * outfit.flare)
     half = np.stack([np.interp(np.maximum(y, hip), _TRUNK[:, 0], _TRUNK[:, k]) for k in (1, 2)], 1)
-    half = (
-        half * shape.girth * np.interp(y, (0.5, 0.62), (shape.hips, 1 - 0.08 * shape.curves))[:, None] + flare[:, None]
-    )
+    wide = np.interp(y, (0.5, 0.62), (shape.hips, 1 - 0.08 * shape.curves))
+    half = half * shape.girth * wide[:, None] + flare[:, None]
     half[-1] *= 0.9
-    folds = (
-        0.012
-        * outfit.loose
-        * np.clip((hip - y) / (hip - low), 0, 1)[:, None]
-        * np.cos(8 * 2 * np.pi * np.arange(25) / 24)
-    )
+    down = np.clip((hip - y) / (hip - low), 0, 1)[:, None]
+    folds = 0.012 * outfit.loose * down * np.cos(8 * 2 * np.pi * np.arange(25) / 24)
     centres = np.stack((0 * y, y, 0 * y), 1) * height
     mesh = loft(centres, half * height, "pelvis", segments=24, two_sided=True, tile="skirt", push=folds * height)
     return replace(mesh, weights=leg_weights(mesh.vertices, heads, on_bone(1, "pelvis")[0]))
@@ -233,18 +204,17 @@ def _coat(shape: Shape, outfit: Outfit, heads: np.ndarray, inside: np.ndarray) -
 def _meshes(shape: Shape, outfit: Outfit, heads: np.ndarray) -> list[Mesh]:
     loose = 0.004 + 0.008 * outfit.loose + 0.012 * outfit.drape
     hem = _WAIST - 0.02 - outfit.hem * (_WAIST - 0.02 - _CROTCH - 0.012)
-    rings = 24
-    y = np.linspace(0.852, hem, rings)
+    y = np.linspace(0.852, hem, 24)
     puff = loose * (1 - smooth(y, 0.77, 0.845))
     wide = 0.006 + 0.014 * outfit.drape
     puff = puff + wide * (1 - smooth(y, hem, hem + 0.1)) * (outfit.bottom != "dress")
     puff[-1] -= 0.012  # the hem turns inwards
     meshes = [_trunk(shape, 0.002, 0.462, _WAIST + 0.01, 10, "seat")]
     if not outfit.coat:  # it is closed
-        meshes.append(_trunk(shape, puff, hem, 0.852, rings, "top"))
+        meshes.append(_trunk(shape, puff, hem, 0.852, 24, "top"))
     if outfit.skirt:
         meshes.append(_skirt(shape, outfit, heads))
-    left = [_arm(shape, outfit, heads), *_hand(shape, heads), _leg(shape, outfit, heads), *_shoe(shape, heads)]
+    left = [_arm(shape, outfit, heads), *_hand(shape, heads), _leg(shape, outfit, heads), _shoe(shape, heads)]
     if outfit.coat:
         meshes += _coat(shape, outfit, heads, np.concatenate([mesh.vertices for mesh in (*meshes, left[-2])]))
     right = [mirrored(mesh, mesh.tile.replace("left", "right")) for mesh in left]
