@@ -89,27 +89,21 @@ class _Answers:
         digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
         if digest not in self._known:
             file = self._folder / f"{digest}.npy" if keep and self._folder is not None else None
-            if file is not None and file.is_file():
-                self._known[digest] = _read(file)
-            else:
-                self._known[digest] = self._compute(image)
-                if file is not None:
-                    _write(file, self._known[digest])
+            self._known[digest] = self._compute(image) if file is None else self._kept(file, image)
         return self._known[digest], image.shape[:2]
 
-
-def _read(file: Path) -> np.ndarray:
-    try:
-        answer: np.ndarray = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{file}: cannot be read, delete it and it is made again ({error})") from error
-    return answer
-
-
-def _write(file: Path, answer: np.ndarray) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as partial:
-            np.save(partial, answer, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written ({error.strerror})") from error
+    def _kept(self, file: Path, image: np.ndarray) -> np.ndarray:
+        """The result that is in a file, or is put there."""
+        if file.is_file():
+            try:
+                return np.asarray(np.load(file, allow_pickle=False))
+            except (OSError, ValueError, EOFError) as error:
+                raise InputError(f"{file}: cannot be read, delete it and it is made again ({error})") from error
+        answer = self._compute(image)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as partial:
+                np.save(partial, answer, allow_pickle=False)
+        except OSError as error:
+            raise InputError(f"{file}: cannot be written ({error.strerror})") from error
+        return answer

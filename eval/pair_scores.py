@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .evaluation import Instruments, Record
 from .landmarks import LandmarkDetector
 from .options import add_animation, add_data, add_device, add_instruments, load_pipeline, open_instruments
 from .pairs.exact_flow import ExactFlows
-from .pairs.frames import PairFrames, open_clips, read_frames, shown
+from .pairs.frames import open_clips, read_frames, shown
 from .pairs.model import Background, PairModel, copied, pair_settings
 from .pairs.records import between_record, pair_record, result_record, tables
 from .pairs.report import PairReport
@@ -90,7 +90,9 @@ def score_pairs(
         raise InputError("interpolation needs a model: a copy of the source has nothing between")
     if photos < 0 or (photos > 0 and (pipeline is None or pipeline.view_fusion is None)):
         raise InputError(f"photos must be 0, or more with a model that fuses views (v2), got {photos}")
-    model, size = None, _size(image_size)
+    model, size = None, (image_size, image_size) if isinstance(image_size, int) else image_size
+    if size is not None and min(size) < 1:
+        raise InputError(f"image_size must be 1 pixel or more, got {image_size}")
     if pipeline is not None:
         model = PairModel(pipeline, pair_settings(pipeline, size, strategy, t, background))
         size = model.size
@@ -104,10 +106,9 @@ def score_pairs(
     second = None if second_detector is None else CachedDetector(second_detector, detector_size, folder)
     rows: list[Record] = []
     between: list[Record] = []
-    read = tqdm(
-        read_frames(clips, pairs, size, photos), desc="pairs", total=len(pairs), disable=not sys.stderr.isatty()
-    )
-    for numbered in _in_batches(read, batch):
+    read = read_frames(clips, pairs, size, photos)
+    shown_read = iter(tqdm(read, desc="pairs", total=len(pairs), disable=not sys.stderr.isatty()))
+    while numbered := list(islice(shown_read, batch)):
         # 1. The sources in the driving poses
         batched = [frames for _, frames in numbered]
         moved = None if model is None else model.move(batched)
@@ -151,20 +152,6 @@ def score_pairs(
     if second is not None:
         about["second_detector"] = f"{second.name}, {second.version}"
     return PairReport(*tables(rows, between), about)
-
-
-def _size(given: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """As (height, width); where it is the networks', the pipeline checks that it can take it."""
-    size = (given, given) if isinstance(given, int) else given
-    if size is not None and min(size) < 1:
-        raise InputError(f"image_size must be 1 pixel or more, got {given}")
-    return size
-
-
-def _in_batches(pairs: Iterable[tuple[int, PairFrames]], count: int) -> Iterator[list[tuple[int, PairFrames]]]:
-    each = iter(pairs)
-    while group := list(islice(each, count)):
-        yield group
 
 
 def _measured_by(instruments: Instruments, flows: ExactFlows, detector_size: int | None) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -91,10 +93,8 @@ class RenderedPairs:
         return len(self._wanted)
 
     def __iter__(self) -> Iterator[PeoplePair]:
-        for clip in self._clips:
-            places = [place for name, place in self._wanted if name == clip]
-            if places:
-                yield from self._of_clip(clip, places)
+        for clip, wanted in groupby(self._wanted, itemgetter(0)):
+            yield from self._of_clip(clip, [place for _, place in wanted])
 
     def _of_clip(self, clip: str, places: list[int]) -> Iterator[PeoplePair]:
         access, known = open_frames(self._clips[clip].path), read_annotations(self._root, SPLIT, clip)
@@ -139,7 +139,10 @@ class PhotoPairs:
 
     def __iter__(self) -> Iterator[PeoplePair]:
         for pair in self._wanted:
-            photos = [_squared(load_image(file)) for file in (pair.first, pair.second)]
+            photos = []
+            for photo in map(load_image, (pair.first, pair.second)):
+                middle = place_in((photo.shape[0], photo.shape[1]), (SIDE, SIDE), "crop")
+                photos.append(to_uint8(to_network(to_float(photo[None]), middle))[0])
             people = [self._instrument.find(photo) for photo in photos]
             figures = [around(person.silhouette) for person in people]
             if min(person.score for person in people) < _FOUND or not all(figure.any() for figure in figures):
@@ -185,9 +188,3 @@ def around(mask: np.ndarray) -> np.ndarray:
     """
     grown = F.max_pool2d(torch.from_numpy(mask)[None, None].float(), 2 * AROUND + 1, stride=1, padding=AROUND)
     return grown[0, 0].numpy() > 0
-
-
-def _squared(photo: np.ndarray) -> np.ndarray:
-    """The middle of a photo ``(H, W, 3)`` uint8 at 256 x 256."""
-    placement = place_in((photo.shape[0], photo.shape[1]), (SIDE, SIDE), "crop")
-    return to_uint8(to_network(to_float(photo[None]), placement))[0]

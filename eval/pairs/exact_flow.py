@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from motion_core.errors import InputError
@@ -75,8 +74,3 @@ def in_picture(deformation: Tensor, placement: Placement) -> Tensor:
     motion = (grid - identity_grid_like(grid)).movedim(-1, 1)  # (1, 2, h, w)
     moved = places + sample(motion, places, padding="border").movedim(1, -1)  # (1, H, W, 2)
     return picture_points(moved[0], placement)
-
-
-def unmoved(placement: Placement) -> Tensor:
-    """The deformation of the picture that moves nothing, ``(H, W, 2)`` float64."""
-    return identity_grid(*placement.picture_size, torch.zeros(1, dtype=torch.float64))

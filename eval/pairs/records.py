@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+
+from motion_core.geometry import identity_grid
 
 from ..evaluation import Instruments, Record, evaluate
 from ..metric_functions import aed
 from ..rendered_people.flow import Flow, end_point_error
 from ..tables import plain
-from .exact_flow import in_picture, unmoved
+from .exact_flow import in_picture
 from .frames import PairFrames
 from .model import Result, copied
 
@@ -67,8 +70,9 @@ def result_record(
         figures |= {f"{name}_percent": 100 * measured[name] / frames.side, f"{name}_pixels": measured[name]}
     points = {}
     if exact is not None:  # it is in pixels of the annotated picture
-        grid = unmoved(frames.placement)
-        if result.deformation is not None:
+        if result.deformation is None:
+            grid = identity_grid(*frames.placement.picture_size, torch.zeros(1, dtype=torch.float64))
+        else:
             grid = in_picture(result.deformation, frames.placement)
         error, count = end_point_error(grid, exact)
         percent = 100 * error / frames.picture_side

@@ -26,6 +26,7 @@ HIDDEN, SEEN = 1, 2  # visibility of a joint that is in the picture; 0 is outsid
 _DEPTH = np.array(
     [0.05, 0.16, 0.16, 0.1, 0.08, 0.16, 0.1, 0.08, 0.2, 0.12, 0.1, 0.2, 0.12, 0.1, 0.05, 0.05, 0.06, 0.06]
 )
+_ARRAYS = ("joints", "joint_depth", "visibility", "seen", "parts", "transforms", "camera")
 _SURFACE = ("vertices", "normals", "weights", "faces", "two_sided", "parts")
 
 
@@ -192,16 +193,8 @@ def write_annotations(root: Path, plan: Plan, clip: Annotations, video: str) -> 
     """Write NAME.npz and NAME.json, and the person's IDENTITY.surface.npz, under ROOT/annotations/SPLIT."""
     folder = folder_of(root, plan.split)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        folder / f"{clip.name}.npz",
-        joints=clip.joints,
-        joint_depth=clip.joint_depth,
-        visibility=clip.visibility,
-        seen=(clip.seen + 1).astype(np.uint16),
-        parts=clip.parts,
-        transforms=clip.transforms,
-        camera=clip.camera,
-    )
+    arrays = {name: getattr(clip, name) for name in _ARRAYS} | {"seen": (clip.seen + 1).astype(np.uint16)}
+    np.savez_compressed(folder / f"{clip.name}.npz", allow_pickle=False, **arrays)
     surface = {name: _compact(array) for name, array in clip.surface.items()}
     with atomic_path(folder / f"{clip.identity}.surface.npz") as partial:  # several workers may write the same person
         np.savez_compressed(partial, allow_pickle=False, **surface)

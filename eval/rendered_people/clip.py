@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from .figure import Figure, joints, pose
 from .motion import Motion, MotionFile
 from .outfit import draw_outfit, draw_shape
 from .picture import Light, Renderer, draw_light
-from .places import Places
+from .places import draw_photo, photo_files
 from .rotations import rounded
 from .scene import Scene, described, draw_scene
 from .simple_body import simple_figure
@@ -106,16 +107,11 @@ class Studio:
         self.plan = plan
         self.motion = None if plan.motion is None else MotionFile(plan.motion)
         self.body = None if plan.body is None else BodyFile(plan.body)
-        self._last: tuple[int, Figure, dict[str, object]] | None = None
-        self.places = None if plan.places is None else Places(plan.places)
+        self.photos = None if plan.places is None else photo_files(plan.places)
+        self.figure = lru_cache(1)(self._figure)  # the clips of a person follow each other
 
-    def figure(self, identity: int) -> tuple[Figure, dict[str, object]]:
-        """A person and a description of their looks; the last one is kept, since the clips of a person follow each other."""
-        if self._last is None or self._last[0] != identity:
-            self._last = (identity, *self._dressed(identity))
-        return self._last[1:]
-
-    def _dressed(self, identity: int) -> tuple[Figure, dict[str, object]]:
+    def _figure(self, identity: int) -> tuple[Figure, dict[str, object]]:
+        """A person and a description of their looks."""
         random = self.plan.random(identity, _WHO)
         shape = draw_shape(random)
         outfit = draw_outfit(random, shape)
@@ -140,17 +136,13 @@ class Studio:
         facing = facing * (1, 0, 1) / np.hypot(facing[0], facing[2])
         scene = draw_scene(random, facing, 0.6 + max(0.0, float(-(places @ facing).min())))
         light = draw_light(random, facing)
-        scene = self._photographed(scene, camera, plan.random(identity, _WHERE, clip))
+        where = plan.random(identity, _WHERE, clip)
+        if self.photos is not None and where.uniform() < _PHOTOS:
+            photo = draw_photo(where, _of_split(self.photos, plan.split), camera, scene.planes)
+            scene = replace(scene, kind="photo", photo=photo)
         about = {"movement": motion.name, "camera_move": camera.move, **described(scene), **looks}
         name = f"{plan.split}{identity:04d}"
         return Shot(f"{name}#{clip:03d}", name, figure, transforms, places, camera, scene, light, about)
-
-    def _photographed(self, scene: Scene, camera: Camera, random: np.random.Generator) -> Scene:
-        """The scene, or a photo in its place."""
-        if self.places is None or random.uniform() >= _PHOTOS:
-            return scene
-        files = _of_split(self.places.files, self.plan.split)
-        return replace(scene, kind="photo", photo=self.places.draw(random, files, camera, scene.planes))
 
     def _motion(self, random: np.random.Generator, identity: int, clip: int) -> Motion:
         plan = self.plan

@@ -37,7 +37,11 @@ def save_instrument(network: torch.nn.Module, path: Path, about: Mapping[str, ob
 
 
 def load_instrument(network: torch.nn.Module, shipped: str, argument: str | None, device: str) -> str:
-    """Load what `save_instrument` wrote to the file `argument`, or the shipped file, for use on a device; return its digest.
+    """Load what `save_instrument` wrote, for use on a device; return its digest.
+
+    Args:
+        shipped: the name of the file in the package.
+        argument: a file of weights of one's own training; None takes the shipped one.
 
     Raises:
         InputError: the file is not there, damaged, of another network, or has values that are not finite.
@@ -139,12 +143,7 @@ def peaks(place: Tensor) -> Tensor:
 class JointDetector:
     """``benchmark`` or ``benchmark:FILE``: the 18 joints of the one person in a picture; one that is hidden is not found.
 
-    Args:
-        argument: a file of weights of one's own training; None takes the shipped one.
-        device: where it runs.
-
-    Raises:
-        InputError: there is no such file, or it does not belong to the network.
+    Arguments and errors are those of `load_instrument`.
     """
 
     name, joints = "benchmark", len(JOINTS)
@@ -203,12 +202,7 @@ class IdentityNetwork(nn.Module):
 class IdentityEmbedder:
     """``benchmark`` or ``benchmark:FILE``: 64 numbers of length 1 for the whole picture; two are between 0 and 2 apart.
 
-    Args:
-        argument: a file of weights of one's own training; None takes the shipped one.
-        device: where it runs.
-
-    Raises:
-        InputError: there is no such file, or it does not belong to the network.
+    Arguments and errors are those of `load_instrument`.
     """
 
     name = "benchmark"

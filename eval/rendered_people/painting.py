@@ -12,34 +12,29 @@ from .outfit import Color, Outfit
 from .patterns import cloth, noise, poster
 from .shapes import Mesh
 
-_BOXES = {  # x, y, width and height in units of `_UNIT` pixels
-    "top": (0, 0, 192, 128),
-    "head": (192, 0, 192, 128),
-    "left_arm": (384, 0, 64, 128),
-    "right_arm": (448, 0, 64, 128),
-    "left_leg": (0, 128, 64, 128),
-    "right_leg": (64, 128, 64, 128),
-    "seat": (128, 128, 128, 64),
-    "skirt": (256, 128, 128, 128),
-    "hair": (384, 128, 64, 128),
-    "left_hand": (128, 192, 32, 64),
-    "right_hand": (160, 192, 32, 64),
-    "left_shoe": (192, 192, 32, 64),
-    "right_shoe": (224, 192, 32, 64),
-    "ear": (448, 128, 32, 32),
-    "neck": (480, 128, 32, 32),
-    "frame": (448, 160, 16, 16),
-    "eyeball": (464, 160, 48, 48),
-    "trunk": (0, 256, 192, 160),
-    "coat": (192, 256, 192, 160),
-    "coat_skirt": (384, 256, 128, 160),
+TILES = {  # x, y, width and height in pixels
+    "top": (0, 0, 288, 192),
+    "head": (288, 0, 288, 192),
+    "left_arm": (576, 0, 96, 192),
+    "right_arm": (672, 0, 96, 192),
+    "left_leg": (0, 192, 96, 192),
+    "right_leg": (96, 192, 96, 192),
+    "seat": (192, 192, 192, 96),
+    "skirt": (384, 192, 192, 192),
+    "hair": (576, 192, 96, 192),
+    "left_hand": (192, 288, 48, 96),
+    "right_hand": (240, 288, 48, 96),
+    "left_shoe": (288, 288, 48, 96),
+    "right_shoe": (336, 288, 48, 96),
+    "ear": (672, 192, 48, 48),
+    "neck": (720, 192, 48, 48),
+    "frame": (672, 240, 24, 24),
+    "eyeball": (696, 240, 72, 72),
+    "trunk": (0, 384, 288, 240),
+    "coat": (288, 384, 288, 240),
+    "coat_skirt": (576, 384, 192, 240),
 }
-_UNIT = 1.5
-TILES = {
-    name: (round(x * _UNIT), round(y * _UNIT), round(width * _UNIT), round(height * _UNIT))
-    for name, (x, y, width, height) in _BOXES.items()
-}
-WIDTH, HEIGHT = round(512 * _UNIT), round(416 * _UNIT)
+WIDTH, HEIGHT = 768, 624
 _DARK: Color = (0.07, 0.07, 0.08)
 
 

@@ -46,9 +46,7 @@ class Planes:
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _STEPS = 9  # places along each side of a picture at which its view is looked at
-_WIDEST = (
-    2.0  # views of other frames are covered this far beyond the projector's own, in halves of it; then it is mirrored
-)
+_WIDEST = 2.0  # of views of other frames, against the projector's own; beyond it the photo is mirrored
 
 
 def bilinear(picture: np.ndarray, corner: np.ndarray, following: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -91,42 +89,37 @@ class Photo:
         return bilinear(self.picture, corner, corner + 1, (mirrored - corner).astype(np.float32))
 
 
-class Places:
-    """The photos of a folder.
+def photo_files(folder: Path) -> list[Path]:
+    """The photos of a folder, in natural order; raises InputError where there is no such folder, or none in it."""
+    if not folder.is_dir():
+        raise InputError(f"places: {folder} must be a folder of photos, but there is none")
+    files = [path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS]
+    if not files:
+        raise InputError(f"places: {folder} must have photos in it ({', '.join(_ENDINGS)}), but has none")
+    return sorted(files, key=lambda path: natural_key(path.name))
 
-    Raises:
-        InputError: there is no such folder, or no JPEG or PNG file in it.
+
+def draw_photo(random: np.random.Generator, files: Sequence[Path], camera: Camera, planes: Planes) -> Photo:
+    """One of the photos, cut and perhaps mirrored at random so that it covers what the camera sees in all of its frames.
+
+    The projector stands where the camera is in its middle frame; of a camera that stands still, pixels of the photo are pixels
+    of the picture.
     """
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise InputError(f"places: {folder} must be a folder of photos, but there is none")
-        files = [path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS]
-        self.files = sorted(files, key=lambda path: natural_key(path.name))
-        if not files:
-            raise InputError(f"places: {folder} must have photos in it ({', '.join(_ENDINGS)}), but has none")
-
-    def draw(self, random: np.random.Generator, files: Sequence[Path], camera: Camera, planes: Planes) -> Photo:
-        """One of the photos, cut and perhaps mirrored at random so that it covers what the camera sees in all of its frames.
-
-        The projector stands where the camera is in its middle frame; of a camera that stands still, pixels of the photo are
-        pixels of the picture.
-        """
-        file = files[int(random.integers(len(files)))]
-        pose = camera.poses[len(camera.poses) // 2]
-        low, high = _view(camera, planes, pose)
-        width, height = (np.ceil((high - low) * camera.focal - 1e-3).astype(int) + 1).tolist()
-        photo = load_image(file)
-        if random.uniform() < 0.5:
-            photo = photo[:, ::-1]
-        room = np.array((photo.shape[1], photo.shape[0]), float)
-        cut = np.array((width, height)) * (room / (width, height)).min() * random.uniform(0.75, 1)
-        left, top = (room - cut) * random.uniform(size=2)
-        box = (left, top, min(left + cut[0], room[0]), min(top + cut[1], room[1]))
-        left, top, right, bottom = (round(edge) for edge in box)
-        part = to_float(np.ascontiguousarray(photo[top : max(bottom, top + 1), left : max(right, left + 1)])[None])
-        picture = F.interpolate(part, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
-        return Photo(file.name, picture[0].movedim(0, -1).numpy(), pose, camera.focal, low)
+    file = files[int(random.integers(len(files)))]
+    pose = camera.poses[len(camera.poses) // 2]
+    low, high = _view(camera, planes, pose)
+    width, height = (np.ceil((high - low) * camera.focal - 1e-3).astype(int) + 1).tolist()
+    photo = load_image(file)
+    if random.uniform() < 0.5:
+        photo = photo[:, ::-1]
+    room = np.array((photo.shape[1], photo.shape[0]), float)
+    cut = np.array((width, height)) * (room / (width, height)).min() * random.uniform(0.75, 1)
+    left, top = (room - cut) * random.uniform(size=2)
+    box = (left, top, min(left + cut[0], room[0]), min(top + cut[1], room[1]))
+    left, top, right, bottom = (round(edge) for edge in box)
+    part = to_float(np.ascontiguousarray(photo[top : max(bottom, top + 1), left : max(right, left + 1)])[None])
+    picture = F.interpolate(part, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+    return Photo(file.name, picture[0].movedim(0, -1).numpy(), pose, camera.focal, low)
 
 
 def _view(camera: Camera, planes: Planes, projector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

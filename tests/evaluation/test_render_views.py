@@ -14,7 +14,7 @@ from eval.rendered_people.figure import joints, pose
 from eval.rendered_people.flow import background_transform
 from eval.rendered_people.motion import from_angles
 from eval.rendered_people.picture import seen_faces
-from eval.rendered_people.places import Photo, Places, Planes
+from eval.rendered_people.places import Photo, Planes, draw_photo, photo_files
 from eval.rendered_people.rasterizer import barycentric, facing, on_faces, rasterize
 from eval.rendered_people.rotations import between, rounded, unit
 from eval.rendered_people.scene import Backdrop
@@ -275,12 +275,12 @@ def test_a_photo_has_its_pixels_where_the_projector_throws_them():
 
 def test_a_photo_covers_the_view_of_every_frame(folder):
     """Nowhere does it go on mirrored: the colours always change in the same direction."""
-    target, photos = np.tile((0.0, 0.9, 0.0), (3, 1)), Places(folder)
+    target, photos = np.tile((0.0, 0.9, 0.0), (3, 1)), photo_files(folder)
     scene = replace(Studio(Plan("train", 4, 3, 4, 64)).shot(0, 0).scene, planes=Planes(np.array((0.0, 0, 1)), 2.0))
     for degrees, seed in ((0.0, 0), (0.0, 1), (20.0, 0), (20.0, 1)):
         eye = target + 3.5 * outwards(np.array((-degrees, 0.0, degrees)), 5.0)
         camera = Camera(rounded(look_at(eye, target)), 100.0, (64, 64), "orbit")
-        photo = photos.draw(np.random.default_rng(seed), photos.files, camera, scene.planes)
+        photo = draw_photo(np.random.default_rng(seed), photos, camera, scene.planes)
         backdrop = Backdrop(replace(scene, kind="photo", photo=photo), camera, np.ones(3))
         for frame in range(3):
             colors, floor, points = backdrop.at(frame)
