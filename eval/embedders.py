@@ -17,10 +17,8 @@ class IdentityEmbedder(Protocol):
         version: of the library and of the weights; it differs where the numbers may.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
+    name: str
+    version: str
 
     def embed(self, image: np.ndarray) -> np.ndarray | None:
         """The embedding ``(D,)`` float of an image ``(H, W, 3)`` uint8 RGB; None where nobody is found.

@@ -143,23 +143,20 @@ def make_videos(
 
     # 3. The videos
     rank, processes = state.process_index, state.num_processes
+    own = jobs[rank::processes]
+    missing = [job for job in own if not (options.out / VIDEOS / job.name).is_dir()]
     failed: dict[str, str] = {}
-    made, present, own = 0, 0, jobs[rank::processes]
-    for job in tqdm(own, desc="videos", disable=not sys.stderr.isatty()):
-        if (options.out / VIDEOS / job.name).is_dir():
-            present += 1
-            continue
+    for job in tqdm(missing, desc="videos", disable=not sys.stderr.isatty()):
         complaint = options.out / FAILED / f"{job.name}.json"
         try:
             _write_video(pipeline, job, options.out / VIDEOS, settings, options.limit)
+            complaint.unlink(missing_ok=True)
         except InputError as error:
             failed[job.name] = str(error)
             write_json(complaint, {"error": str(error)})
-            continue
-        complaint.unlink(missing_ok=True)
-        made += 1
     if failed and len(failed) == len(own):
         raise InputError(next(iter(failed.values())))
+    made, present = len(missing) - len(failed), len(own) - len(missing)
     who = f"process {rank} of {processes}: " if processes > 1 else ""
     print(f"{who}{options.out}: {made} made, {present} were there already, {len(failed)} failed")
     for name, reason in failed.items():

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from motion_core.command_line import CommandParser
 
-from .workers import WORKERS, install
+from .workers import install
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 if it cannot be installed."""
     parser = CommandParser("python -m eval.install_worker", __doc__)
-    parser.add_argument("worker", choices=WORKERS)
-    return parser.run(_run, arguments)
-
-
-def _run(options: argparse.Namespace) -> None:
-    print(f"{options.worker}: installed in {install(options.worker)}")
+    parser.add_argument("worker", choices=("mediapipe",))
+    return parser.run(lambda _: print(f"mediapipe: installed in {install()}"), arguments)
 
 
 if __name__ == "__main__":

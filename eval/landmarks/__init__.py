@@ -22,12 +22,9 @@ class LandmarkDetector(Protocol):
         joints: how many landmarks there are (J).
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def joints(self) -> int: ...
+    name: str
+    version: str
+    joints: int
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
         """The landmarks ``(J, 2)`` float64 in an image ``(H, W, 3)`` uint8 RGB; NaN for what is not found.

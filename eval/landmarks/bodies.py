@@ -64,7 +64,7 @@ class MediapipeBody:
 
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
         no_argument(self.name, argument)
-        self._worker = start_worker("mediapipe", "body")
+        self._worker = start_worker("body")
         self.version = f"{self._worker.version}, model_complexity 1, visibility {VISIBLE}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:

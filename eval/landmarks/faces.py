@@ -32,7 +32,7 @@ class MediapipeFace:
 
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
         no_argument(self.name, argument)
-        self._worker = start_worker("mediapipe", "face")
+        self._worker = start_worker("face")
         self.version = self._worker.version
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:

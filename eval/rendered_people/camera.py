@@ -71,8 +71,8 @@ def draw_camera(
     size: tuple[int, int],
     rate: float,
     *,
-    near: bool = False,
-    roaming: float | None = None,
+    near: bool,
+    roaming: float,
 ) -> Camera:
     """A random camera that keeps a moving person in view.
 
@@ -85,10 +85,9 @@ def draw_camera(
             themselves. It is further away where outstretched limbs would leave the picture. Seven of ten show the whole
             figure, the others the figure from the hips up, where a hand may leave the picture. Five of six are within
             30 degrees of +z, which people face on average.
-        roaming: metres; who goes further is followed, or would be small in the picture. None: see `ROAMING`.
+        roaming: metres; who goes further is followed, or would be small in the picture.
     """
     frames, time = len(joints), np.arange(len(joints)) / rate
-    roaming = ROAMING[near] if roaming is None else roaming
     move = str(random.choice(MOVES))
     focal = min(size) / 2 / np.tan(np.deg2rad(random.uniform(28, 46) / 2))
     half = random.uniform() < (0.3 if near else 0.25)  # from the hips up

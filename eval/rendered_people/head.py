@@ -71,8 +71,9 @@ def _around_skull(
     joint: np.ndarray, size: float, centres: np.ndarray, half: np.ndarray, tile: str, push: np.ndarray
 ) -> Mesh:
     """The rings of `skull_rings`, with vertices pushed outwards ``(R, S + 1)``; all in heights."""
-    shape = {"segments": SEGMENTS, "squareness": 0.94}
-    return loft(joint + centres * size, half * size, "head", tile=tile, push=push * size, **shape)
+    return loft(
+        joint + centres * size, half * size, "head", segments=SEGMENTS, squareness=0.94, tile=tile, push=push * size
+    )
 
 
 def _nose(centres: np.ndarray) -> np.ndarray:

@@ -120,7 +120,7 @@ def draw_outfit(random: np.random.Generator, shape: Shape) -> Outfit:
     place = random.uniform(0, len(_SKIN) - 1.001)
     skin = _mixed(_SKIN[int(place)], _SKIN[int(place) + 1], place % 1)
     feminine = shape.curves > 0.5
-    usual = ("buzz", "short", "short", "parted", "curly")
+    usual: tuple[str, ...] = ("buzz", "short", "short", "parted", "curly")
     if feminine:
         usual = ("bob", "long", "long", "bun", "ponytail", "curly", "parted")
     style = str(random.choice(usual)) if random.uniform() < 0.85 else str(random.choice(HAIR_STYLES))

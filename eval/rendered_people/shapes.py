@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,8 @@ def joined(meshes: Sequence[Mesh]) -> Mesh:
     starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     moved = [replace(mesh, faces=mesh.faces + start) for mesh, start in zip(meshes, starts, strict=False)]
     names = ("vertices", "normals", "uvs", "faces", "weights", "two_sided")
-    return Mesh(*(np.concatenate([getattr(mesh, name) for mesh in moved]) for name in names))
+    arrays: list[Any] = [np.concatenate([getattr(mesh, name) for mesh in moved]) for name in names]
+    return Mesh(*arrays)
 
 
 def smooth(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:

@@ -23,33 +23,23 @@ from .render import add_plan_options, plan_of
 _ITEM = re.compile(r"(\d{1,9})#(\d{1,9})(?:@(\d{1,9}))?")
 
 
-def parsed(text: str, frames: int) -> tuple[int, int, int | None]:
-    """Person, clip and frame (None is all) of "IDENTITY#CLIP" or "IDENTITY#CLIP@FRAME" in clips of so many frames.
-
-    Raises:
-        InputError: it is another text.
-    """
-    match = _ITEM.fullmatch(text)
-    if match is None:
-        raise InputError(f"item: must be IDENTITY#CLIP or IDENTITY#CLIP@FRAME, such as 3#1@25, got {text!r}")
-    frame = None if match[3] is None else int(match[3])
-    if frame is not None and frame >= frames:
-        raise InputError(f"item: must have a frame in 0..{frames - 1}, got {text!r}")
-    return int(match[1]), int(match[2]), frame
-
-
 def render_items(plan: Plan, folder: Path, items: Sequence[str]) -> None:
     """Render items into a folder, each under its own name.
 
     Raises:
         InputError: an item is not one, or it cannot be written.
     """
-    studio = Studio(plan)
-    for name, (identity, clip, frame) in {name: parsed(name, plan.frames) for name in items}.items():
-        renderer = studio.shot(identity, clip).renderer()
+    studio, parsed = Studio(plan), {name: _ITEM.fullmatch(name) for name in items}
+    for name, match in parsed.items():
+        if match is None:
+            raise InputError(f"item: must be IDENTITY#CLIP or IDENTITY#CLIP@FRAME, such as 3#1@25, got {name!r}")
+        if int(match[3] or 0) >= plan.frames:
+            raise InputError(f"item: must have a frame in 0..{plan.frames - 1}, got {name!r}")
+    for name, (identity, clip, frame) in ((name, match.groups()) for name, match in parsed.items() if match):
+        renderer = studio.shot(int(identity), int(clip)).renderer()
         folder.mkdir(parents=True, exist_ok=True)
         if frame is not None:
-            save_image(folder / f"{name}.png", renderer.frame(frame)[0])
+            save_image(folder / f"{name}.png", renderer.frame(int(frame))[0])
             continue
         with VideoWriter(f"{folder / name}/", plan.rate) as writer:
             for number in range(plan.frames):

@@ -1,4 +1,4 @@
-"""Programs that run in environments of their own, because what they need does not go with the rest; asked over pipes.
+"""mediapipe in an environment of its own, because what it needs does not go with the rest; asked over pipes.
 
 `install` makes an environment, `start_worker` a process in it. To the worker goes, for each image, one line of JSON with its
 height and width, then its bytes (RGB); back comes one line of JSON, ``{"points": [[x, y, score], ...]}`` or
@@ -24,54 +24,52 @@ import numpy as np
 from motion_core.errors import InputError
 
 HERE = Path(__file__).parent
-WORKERS = ("mediapipe",)
+_REQUIREMENTS = HERE / "mediapipe.txt"
 _CACHE = "MOTION_CORE_CACHE"
 _MARK = "installed.txt"  # written last; it holds the digest of the requirements
 
 
-def environment_folder(name: str) -> Path:
-    """The folder of a worker's environment: under the folder that MOTION_CORE_CACHE names, or ~/.cache/motion-core."""
+def environment_folder() -> Path:
+    """The folder of mediapipe's environment: under the folder that MOTION_CORE_CACHE names, or ~/.cache/motion-core."""
     root = os.environ.get(_CACHE)
-    return (Path(root) if root else Path.home() / ".cache" / "motion-core") / "workers" / name
+    return (Path(root) if root else Path.home() / ".cache" / "motion-core") / "workers" / "mediapipe"
 
 
-def is_installed(name: str) -> bool:
-    """Whether the environment of a worker is complete, and what this version of the program needs."""
-    mark = environment_folder(name) / _MARK
-    return mark.is_file() and mark.read_text(encoding="utf-8") == _wanted(name)
+def is_installed() -> bool:
+    """Whether the environment is complete, and what this version of the program needs."""
+    mark = environment_folder() / _MARK
+    return mark.is_file() and mark.read_text(encoding="utf-8") == _wanted()
 
 
-def _wanted(name: str) -> str:
-    return hashlib.sha256((HERE / f"{name}.txt").read_bytes()).hexdigest()
+def _wanted() -> str:
+    return hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()
 
 
-def _python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def _python() -> Path:
+    return environment_folder() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def install(name: str) -> Path:
-    """Make the environment of a worker: a venv with exactly the packages in ``eval/workers/NAME.txt``.
+def install() -> Path:
+    """Make the environment: a venv with exactly the packages in ``eval/workers/mediapipe.txt``.
 
     Returns:
         its folder.
 
     Raises:
-        InputError: no such worker, or the packages cannot be had.
+        InputError: the packages cannot be had.
     """
-    if name not in WORKERS:
-        raise InputError(f"worker must be one of {', '.join(WORKERS)}, got {name!r}")
-    folder = environment_folder(name)
-    if is_installed(name):
+    folder = environment_folder()
+    if is_installed():
         return folder
     # The list is complete, and leaves out what the package asks for and the worker does not use.
-    wanted = ["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "-r", str(HERE / f"{name}.txt")]
+    wanted = ["-m", "pip", "install", "--no-deps", "--disable-pip-version-check", "-r", str(_REQUIREMENTS)]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [str(_python(folder)), *wanted]):
+        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [str(_python()), *wanted]):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise InputError(f"{name}: the worker cannot be installed: {_last_line(done.stderr or done.stdout)}")
-        (folder / _MARK).write_text(_wanted(name), encoding="utf-8")
+                raise InputError(f"mediapipe: the worker cannot be installed: {_last_line(done.stderr or done.stdout)}")
+        (folder / _MARK).write_text(_wanted(), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder}: the worker cannot be installed ({error.strerror})") from error
     return folder
@@ -81,18 +79,18 @@ def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
 
 
-def start_worker(name: str, task: str) -> Worker:
-    """Start an installed worker for one of its tasks.
+def start_worker(task: str) -> Worker:
+    """Start mediapipe for "body" or "face".
 
     Raises:
         InputError: it is not installed, or does not start.
     """
-    if not is_installed(name):
+    if not is_installed():
         raise InputError(
-            f"{name} runs in an environment of its own, which is not installed: python -m eval.install_worker {name}"
+            "mediapipe runs in an environment of its own, which is not installed: python -m eval.install_worker mediapipe"
         )
     # -I: nothing of this environment is imported there
-    return Worker([str(_python(environment_folder(name))), "-I", str(HERE / f"{name}_worker.py"), task], name)
+    return Worker([str(_python()), "-I", str(HERE / "mediapipe_worker.py"), task], "mediapipe")
 
 
 class Worker:

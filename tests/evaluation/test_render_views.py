@@ -128,7 +128,7 @@ def upright(metres: float = 0.0) -> np.ndarray:
 
 
 def near_camera(seed: int, points: np.ndarray) -> Camera:
-    return draw_camera(np.random.default_rng(seed), points, (SIZE, SIZE), 4, near=True)
+    return draw_camera(np.random.default_rng(seed), points, (SIZE, SIZE), 4, near=True, roaming=ROAMING[True])
 
 
 def places(camera, points: np.ndarray) -> np.ndarray:

@@ -69,14 +69,14 @@ def test_an_environment_that_cannot_be_made(tmp_path, monkeypatch, capsys):
     assert install_worker.main(["mediapipe"]) == 2
 
     assert "the worker cannot be installed (Not a directory)" in capsys.readouterr().err
-    assert not workers.is_installed("mediapipe")
+    assert not workers.is_installed()
 
 
 @pytest.fixture(scope="session")
 def _mediapipe():
     """The worker's environment, in the user's cache folder; it is made where it is missing and the network is there."""
     try:
-        workers.install("mediapipe")
+        workers.install()
     except InputError as error:
         pytest.skip(str(error))
 
