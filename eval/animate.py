@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from motion_core import AnimationSettings
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
-from motion_core.media.layouts import VideoFile
+from motion_core import video_folders
 
 from .generation import Job, add_options, make_videos
-from .videos import find_videos, read_pairs
+from .videos import find_videos
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,12 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    jobs = pair_jobs(read_pairs(options.pairs), find_videos(options.data / options.split), options.pairs)
+    pairs = video_folders.read_pairs(options.pairs, f"{options.pairs}:", " ({})")
+    jobs = pair_jobs(pairs, find_videos(options.data / options.split), options.pairs)
     settings = AnimationSettings(mode=options.mode, initial_frame=options.initial_frame)
     return make_videos("animation", jobs, options, lambda pipeline: settings, options.pairs)
 
 
-def pair_jobs(pairs: Sequence[tuple[str, str]], videos: Mapping[str, VideoFile], origin: str) -> list[Job]:
+def pair_jobs(pairs: Sequence[tuple[str, str]], videos: Mapping[str, video_folders.VideoFile], origin: str) -> list[Job]:
     """The pairs of a list as videos to make, each named ``SOURCE--DRIVING``.
 
     Raises:

@@ -20,8 +20,8 @@ from motion_core.atomic import hidden_folder, put
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.hardware import choose_device
-from motion_core.media.layouts import VideoFile
 from motion_core.media.paths import naming
+from motion_core.video_folders import VideoFile
 
 from .options import add_animation, add_data, add_device, load_pipeline
 from .runs import FAILED, FRAMES, RESULT, VIDEOS, Kind, Result, Run, claim, write_json

@@ -51,11 +51,6 @@ def find_videos(folder: str | os.PathLike[str]) -> dict[str, VideoFile]:
     return videos
 
 
-def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """The (source, driving) names of a csv file, see `motion_core.video_folders.read_pairs`."""
-    return video_folders.read_pairs(path, f"{path}:", " ({})")
-
-
 class FrameSequence(Sequence[np.ndarray]):
     """The frames of a video, decoded as they are asked for; one after another is quick, and none of them is kept.
 

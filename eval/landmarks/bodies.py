@@ -12,12 +12,10 @@ from motion_core.media import to_float
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
 
 from ..backends import no_argument
+from ..rendered_people import skeleton
 from ..workers import start_worker
 
-JOINTS = (
-    "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist", "right hip",
-    "right knee", "right ankle", "left hip", "left knee", "left ankle", "right eye", "left eye", "right ear", "left ear",
-)  # fmt: skip
+JOINTS = tuple(name.replace("_", " ") for name in skeleton.JOINTS)
 # In the order of mediapipe's pose landmarks; those without a place among the 18 joints keep their number.
 POSE = tuple(
     {

@@ -29,18 +29,8 @@ from motion_core.media import to_uint8
 from .. import embedders
 from ..cached_instruments import resized
 from ..landmarks import LandmarkDetector
+from . import instrument_data as data
 from .annotations import HIDDEN, SEEN
-from .instrument_data import (
-    Frames,
-    batch_of,
-    degraded,
-    elsewhere,
-    filled,
-    moved,
-    read_frames,
-    recoloured,
-    without_limbs,
-)
 from .instruments import (
     IDENTITY_WEIGHTS,
     JOINT_WEIGHTS,
@@ -62,15 +52,15 @@ _WIDTH = 1.0  # of the distribution that a heatmap should have, in cells
 _SCALE, _MARGIN = 16.0, 0.2  # of the cosine softmax (Wang et al., "CosFace", CVPR 2018)
 
 
-def joint_loss(network: JointNetwork, frames: Frames, numbers: np.ndarray) -> Tensor:
+def joint_loss(network: JointNetwork, frames: data.Frames, numbers: np.ndarray) -> Tensor:
     """Cross entropies of the places of all joints in the picture, and of whether they are seen where the network puts them."""
-    images, parts = batch_of(frames, numbers)
+    images, parts = data.batch_of(frames, numbers)
     joints, visibility = torch.from_numpy(frames.joints[numbers]), torch.from_numpy(frames.visibility[numbers])
-    images, taken = without_limbs(images, parts, 0.5)
+    images, taken = data.without_limbs(images, parts, 0.5)
     column, row = joints.round().long().clamp(0, SIDE - 1).unbind(-1)  # (B, 18) each
     gone = taken.flatten(1).gather(1, row * SIDE + column)  # (B, 18)
-    images, joints, state = moved(images, joints, torch.where(gone, 0, visibility))
-    images = degraded(recoloured(images, 1.0), 0.5)
+    images, joints, state = data.moved(images, joints, torch.where(gone, 0, visibility))
+    images = data.degraded(data.recoloured(images, 1.0), 0.5)
     with torch.autocast("cpu", torch.bfloat16):
         place, seen = network(images)  # (B, 18, 32, 32), (B, 18)
 
@@ -96,12 +86,12 @@ class IdentityTrainer(nn.Module):
         self.people = nn.Parameter(torch.randn(people, NUMBERS))
 
 
-def identity_loss(trainer: IdentityTrainer, frames: Frames, numbers: np.ndarray) -> Tensor:
+def identity_loss(trainer: IdentityTrainer, frames: data.Frames, numbers: np.ndarray) -> Tensor:
     """Cosine softmax over the people, with a margin; many are put before other backgrounds, which say nothing about them."""
-    images, parts = batch_of(frames, numbers)
+    images, parts = data.batch_of(frames, numbers)
     joints, visibility = torch.from_numpy(frames.joints[numbers]), torch.from_numpy(frames.visibility[numbers])
-    images, _, _ = moved(elsewhere(images, parts, 0.4), joints, visibility)
-    images = degraded(recoloured(images, 0.5), 0.5)
+    images, _, _ = data.moved(data.elsewhere(images, parts, 0.4), joints, visibility)
+    images = data.degraded(data.recoloured(images, 0.5), 0.5)
     with torch.autocast("cpu", torch.bfloat16):
         embedded = trainer.network(images)  # (B, 64)
     people = torch.from_numpy(frames.people[numbers]).long()
@@ -121,7 +111,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def joint_scores(detector: LandmarkDetector, frames: Frames, side: int = SIDE) -> Scores:
+def joint_scores(detector: LandmarkDetector, frames: data.Frames, side: int = SIDE) -> Scores:
     """Errors in pictures at `side` pixels.
 
     Returns:
@@ -142,25 +132,25 @@ def joint_scores(detector: LandmarkDetector, frames: Frames, side: int = SIDE) -
     )
 
 
-def missing_limb_scores(detector: LandmarkDetector, frames: Frames) -> Scores:
+def missing_limb_scores(detector: LandmarkDetector, frames: data.Frames) -> Scores:
     """Of joints seen on the right forearm, hand, shin and foot: the share found, and that when these are not in the picture.
 
     They are taken away as in training (`instrument_data.filled`), so this says that missing joints can be missed, and not
     how well it is done where a model leaves a limb out in its own way.
     """
     taken = [PART[f"right_{part}"] for part in ("forearm", "hand", "shin", "foot")]
-    images, parts = batch_of(frames, np.arange(len(frames)))
+    images, parts = data.batch_of(frames, np.arange(len(frames)))
     hole = torch.isin(parts, torch.tensor(taken))  # (F, 1, 128, 128)
     column, row = np.round(frames.joints).astype(int).clip(0, SIDE - 1).transpose(2, 0, 1)  # (F, 18) each
     gone = hole[np.arange(len(frames))[:, None], 0, row, column].numpy() & (frames.visibility == SEEN)
     found = []
-    for pictures in (frames.images, to_uint8(filled(images, hole))):
+    for pictures in (frames.images, to_uint8(data.filled(images, hole))):
         points = np.stack([detector.landmarks(picture) for picture in pictures])
         found.append(_mean(np.isfinite(points).all(-1)[gone]))
     return _scores(found_before=found[0], found_when_taken_away=found[1])
 
 
-def identity_scores(embedder: embedders.IdentityEmbedder, frames: Frames, side: int = SIDE) -> Scores:
+def identity_scores(embedder: embedders.IdentityEmbedder, frames: data.Frames, side: int = SIDE) -> Scores:
     """How well two pictures of one person from different clips are told from those of two persons of the same data set.
 
     Returns:
@@ -220,7 +210,7 @@ def fit(module: nn.Module, loss_of: Callable[[np.ndarray], Tensor], count: int, 
     module.eval()
 
 
-def measured(only: str, path: Path, frames: Frames) -> dict[str, Scores]:
+def measured(only: str, path: Path, frames: data.Frames) -> dict[str, Scores]:
     """The scores of "joints" or "identity", whose weights are in a file."""
     if only == "identity":
         embedder = IdentityEmbedder(str(path))
@@ -230,7 +220,7 @@ def measured(only: str, path: Path, frames: Frames) -> dict[str, Scores]:
     return scores | {"missing_limbs": missing_limb_scores(detector, frames)}
 
 
-def train(only: str, frames: Frames, held_out: Frames | None, options: argparse.Namespace) -> None:
+def train(only: str, frames: data.Frames, held_out: data.Frames | None, options: argparse.Namespace) -> None:
     """Train "joints" or "identity", write it, and measure what was written; data sets have the names of their folders."""
     people = int(frames.people.max()) + 1
     print(f"{only}: {len(frames)} frames of {people} people", flush=True)
@@ -275,8 +265,8 @@ def _train(options: argparse.Namespace) -> None:
     for name in ("steps", "batch"):
         if getattr(options, name) < 2:
             raise InputError(f"{name}: must be at least 2, got {getattr(options, name)}")
-    frames = read_frames(options.data, "train")
-    held_out = read_frames(options.held_out, "test") if options.held_out else None
+    frames = data.read_frames(options.data, "train")
+    held_out = data.read_frames(options.held_out, "test") if options.held_out else None
     for only in ("joints", "identity"):
         if options.only in (None, only):
             train(only, frames, held_out, options)

@@ -11,21 +11,9 @@ from subcases import each_case
 
 from eval.embedders import open_embedder
 from eval.landmarks import open_detector
+from eval.rendered_people import instrument_data as data
 from eval.rendered_people.annotations import SEEN, annotate
 from eval.rendered_people.clip import Plan, Studio
-from eval.rendered_people.instrument_data import (
-    MIRRORED,
-    Frames,
-    batch_of,
-    compressed,
-    degraded,
-    elsewhere,
-    filled,
-    moved,
-    read_frames,
-    recoloured,
-    without_limbs,
-)
 from eval.rendered_people.instruments import IDENTITY_WEIGHTS, JOINT_WEIGHTS, SHIPPED, peaks
 from eval.rendered_people.render import render_split
 from eval.rendered_people.skeleton import JOINTS, PART
@@ -51,7 +39,7 @@ def frames():
             clip = annotate(shot, np.stack(seen))
             numbers = (np.full(2, value) for value in (person, CLIPS * person + number, 0))
             rows.append((np.stack(pictures), clip.parts, clip.joints, clip.visibility, *numbers))
-    return Frames(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    return data.Frames(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +75,8 @@ def test_limbs_that_are_taken_away_are_missed_and_where_there_is_nobody_next_to_
 
     assert scores["found_before"] > 0.7
     assert scores["found_when_taken_away"] < 0.6 * scores["found_before"]
-    images, parts = batch_of(frames, np.arange(len(frames)))
-    empty = np.stack([detector.landmarks(image) for image in to_uint8(filled(images, parts > 0))])
+    images, parts = data.batch_of(frames, np.arange(len(frames)))
+    empty = np.stack([detector.landmarks(image) for image in to_uint8(data.filled(images, parts > 0))])
     assert np.isfinite(empty).mean() < 0.05
     for value in (0, 128, 255, (40, 120, 200)):
         assert np.isnan(detector.landmarks(np.full((SIDE, SIDE, 3), value, np.uint8))).all()
@@ -256,7 +244,7 @@ def test_joints_go_along_when_pictures_are_moved():
     images[:, 0, 49:52, 69:72] = images[:, 1, 59:62, 89:92] = 1
     visibility = torch.zeros(40, 18, dtype=torch.uint8)
     visibility[:, JOINTS.index("right_wrist")] = SEEN
-    images, joints, visibility = moved(images, joints, visibility)
+    images, joints, visibility = data.moved(images, joints, visibility)
     grid = torch.stack(torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="xy"), -1)
     mirrored = 0
     for image, points, state in zip(images, joints, visibility, strict=True):
@@ -267,7 +255,7 @@ def test_joints_go_along_when_pictures_are_moved():
                 middle = (image[channel][..., None] * grid).sum((0, 1)) / image[channel].sum()
                 torch.testing.assert_close(middle, points[joint], atol=0.5, rtol=0)
     assert 8 < mirrored < 32
-    assert [MIRRORED[j] for j in MIRRORED] == list(range(18))
+    assert [data.MIRRORED[j] for j in data.MIRRORED] == list(range(18))
 
 
 def test_what_is_filled_continues_its_surroundings():
@@ -277,31 +265,33 @@ def test_what_is_filled_continues_its_surroundings():
     whole = images.clone()
     images[:, :, 10:40, 20:50] = 1
 
-    torch.testing.assert_close(filled(images, hole), whole, atol=1e-4, rtol=0)
+    torch.testing.assert_close(data.filled(images, hole), whole, atol=1e-4, rtol=0)
 
 
 def test_what_is_done_to_pictures_changes_what_it_should_and_nothing_in_place(frames):
     torch.manual_seed(0)
-    images, parts = batch_of(frames, np.arange(len(frames)))
+    images, parts = data.batch_of(frames, np.arange(len(frames)))
     before = images.clone()
-    result, taken = without_limbs(images, parts, 1.0)
+    result, taken = data.without_limbs(images, parts, 1.0)
     near = torch.nn.functional.max_pool2d(taken.float(), 5, 1, 2) > 0  # (F, 1, 128, 128)
     changed = (result - images).abs().amax(1, keepdim=True) > 1e-4
     assert taken.any()
     assert changed[taken].float().mean() > 0.8
     assert not changed[~near].any()
 
-    change = (elsewhere(images, parts, 1.0) - images).abs().mean(1, keepdim=True)  # people keep their looks
+    change = (data.elsewhere(images, parts, 1.0) - images).abs().mean(1, keepdim=True)  # people keep their looks
     assert change[parts == PART["torso"]].mean() < 0.01
     assert change[parts == 0].mean() > 0.05
 
-    losses = [float((compressed(images, torch.full((1,), step)) - images).abs().mean()) for step in (1e-5, 0.02, 0.2)]
+    losses = [
+        float((data.compressed(images, torch.full((1,), step)) - images).abs().mean()) for step in (1e-5, 0.02, 0.2)
+    ]
     assert losses[0] < 1e-4 < losses[1] < losses[2]
-    for made in (degraded(images, 0.5), recoloured(images, 1.0)):
+    for made in (data.degraded(images, 0.5), data.recoloured(images, 1.0)):
         assert 0 <= made.min() <= made.max() <= 1
         assert 0.005 < (made - images).abs().mean() < 0.2
     torch.testing.assert_close(images, before, rtol=0, atol=0)
-    torch.testing.assert_close(recoloured(images.clamp(0.001, 0.999), 0.0), images.clamp(0.001, 0.999))
+    torch.testing.assert_close(data.recoloured(images.clamp(0.001, 0.999), 0.0), images.clamp(0.001, 0.999))
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +304,7 @@ def roots(tmp_path_factory):
 
 
 def test_frames_of_two_data_sets_have_other_people_and_annotations_that_fit_their_resized_pictures(roots):
-    frames = read_frames([roots / "train1", roots / "train2"], "train")
+    frames = data.read_frames([roots / "train1", roots / "train2"], "train")
     column, row = np.round(frames.joints).astype(int).clip(0, 127).transpose(2, 0, 1)
     there = frames.parts[np.arange(16)[:, None], row, column]
 
