@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import metric_functions as metrics
-from .embedders import IdentityEmbedder
-from .landmarks import LandmarkDetector
-from .similarity import Similarity
+from .instruments import IdentityEmbedder, LandmarkDetector
+from .instruments.similarity import Similarity
 
 NOBODY_REAL = "nothing found in the real frame"
 NOBODY_MADE = "nothing found in the made frame"

@@ -20,8 +20,8 @@ from motion_core.errors import InputError
 from motion_core.hardware import choose_device
 from motion_core.media import FrameReader, open_frames
 
-from .cached_instruments import CachedDetector
-from .landmarks import DETECTORS, LandmarkDetector, open_detector
+from .instruments import DETECTORS, LandmarkDetector, open_detector
+from .instruments.cached import CachedDetector
 from .metric_functions import akd, found
 from .options import add_data, add_device
 from .rendered_people.pairs import LEAST, Pair, spread_pairs, with_quartiles, write_pairs

@@ -25,10 +25,10 @@ from motion_core.hardware import choose_device
 from motion_core.media import open_frames, to_float, to_uint8
 
 from .evaluation import Instruments, Record, Reference, evaluate
+from .instruments.similarity import Similarity
 from .options import add_device, add_instruments, open_instruments
 from .report import Report
 from .runs import FAILED, FRAMES, RESULT, RUN, VIDEOS, Kind, Result, Run, read_record, write_json
-from .similarity import Similarity
 from .tables import counts
 from .videos import FrameSequence, UnusableVideoError, find_videos, unusable_where_unreadable
 

@@ -12,8 +12,7 @@ from motion_core import MotionInterpPipeline
 from motion_core.hardware import choose_device, choose_dtype
 from motion_core.settings import Background
 
-from .embedders import EMBEDDERS, IdentityEmbedder, open_embedder
-from .landmarks import DETECTORS, LandmarkDetector, open_detector
+from .instruments import DETECTORS, EMBEDDERS, IdentityEmbedder, LandmarkDetector, open_detector, open_embedder
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

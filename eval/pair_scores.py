@@ -24,10 +24,10 @@ from motion_core.hardware import choose_device
 from motion_core.settings import Strategy
 from motion_core.version import __version__
 
-from .cached_instruments import CachedDetector, CachedEmbedder
-from .embedders import IdentityEmbedder
 from .evaluation import Instruments, Record
-from .landmarks import LandmarkDetector
+from .instruments import IdentityEmbedder, LandmarkDetector
+from .instruments.cached import CachedDetector, CachedEmbedder
+from .instruments.similarity import Similarity
 from .options import add_animation, add_data, add_device, add_instruments, load_pipeline, open_instruments
 from .pairs.exact_flow import ExactFlows
 from .pairs.frames import open_clips, read_frames, shown
@@ -37,7 +37,6 @@ from .pairs.report import PairReport
 from .rendered_people.annotations import folder_of
 from .rendered_people.pairs import Pair, read_pairs
 from .runs import write_json
-from .similarity import Similarity
 
 COPY = "copy"
 SECOND = ("akd_percent", "mkr", "missing", "to_find")  # figures of a second detector

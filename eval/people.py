@@ -25,10 +25,10 @@ from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import save_image, to_float, to_uint8
 
-from .cached_instruments import CachedDetector
 from .contact_sheet import in_rows
 from .evaluation import Instruments, Record, evaluate
-from .landmarks import LandmarkDetector
+from .instruments import LandmarkDetector
+from .instruments.cached import CachedDetector
 from .metric_functions import l1
 from .options import add_animation, load_pipeline
 from .pairs.model import pair_settings

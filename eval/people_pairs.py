@@ -17,8 +17,8 @@ from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network
 from motion_core.media import load_image, open_frames, to_float, to_uint8
 
-from .landmarks import LandmarkDetector
-from .landmarks.bodies import BlazePoseInstrument
+from .instruments import LandmarkDetector
+from .instruments.bodies import BlazePoseInstrument
 from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
 from .rendered_people.instruments import JointDetector

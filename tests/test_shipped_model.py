@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from eval.landmarks import open_detector
+from eval.instruments import open_detector
 from eval.pair_scores import score_pairs
 from eval.pairs.model import PairModel
 from eval.rendered_people.annotations import folder_of

@@ -16,7 +16,7 @@ from motion_core.errors import InputError
 from motion_core.geometry import affine_grid, sample
 from motion_core.media import FrameReader, to_float
 
-from ..cached_instruments import resized
+from ..instruments.cached import resized
 from .annotations import Annotations, clip_names, open_pictures, read_annotations
 from .instruments import SIDE
 from .skeleton import JOINTS, PARTS, other_side

@@ -8,6 +8,7 @@ skin, hair, clothes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,6 @@ from motion_core.errors import InputError, first_sentence
 from motion_core.framing import picture_points, place_in, to_network
 from motion_core.media import to_float
 
-from ..backends import digest
 from .skeleton import JOINTS
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
@@ -60,7 +60,7 @@ def load_instrument(network: torch.nn.Module, shipped: str, argument: str | None
     if strange is not None:
         raise InputError(f"{path}: must have finite weights, but {strange} has others")
     network.eval().to(device)
-    return digest(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 SIDE, STRIDE = 128, 4  # of the network's image, and of a heatmap's cell, in pixels
@@ -155,7 +155,7 @@ class JointDetector:
 
     @torch.inference_mode()
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         height, width = image.shape[:2]
         placement = place_in((height, width), (SIDE, SIDE))
         place, seen = self._network(to_network(to_float(image[None]), placement).to(self._device))
@@ -214,7 +214,7 @@ class IdentityEmbedder:
 
     @torch.inference_mode()
     def embed(self, image: np.ndarray) -> np.ndarray | None:
-        """See `eval.embedders.IdentityEmbedder`; never None."""
+        """See `eval.instruments.IdentityEmbedder`; never None."""
         placement = place_in((image.shape[0], image.shape[1]), (SIDE, SIDE))
         pixels = to_network(to_float(image[None]), placement)  # (1, 3, 128, 128)
         return self._network(pixels.to(self._device))[0].double().cpu().numpy()

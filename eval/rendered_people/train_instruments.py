@@ -26,9 +26,8 @@ from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.media import to_uint8
 
-from .. import embedders
-from ..cached_instruments import resized
-from ..landmarks import LandmarkDetector
+from .. import instruments
+from ..instruments.cached import resized
 from . import instrument_data as data
 from .annotations import HIDDEN, SEEN
 from .instruments import (
@@ -111,7 +110,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def joint_scores(detector: LandmarkDetector, frames: data.Frames, side: int = SIDE) -> Scores:
+def joint_scores(detector: instruments.LandmarkDetector, frames: data.Frames, side: int = SIDE) -> Scores:
     """Errors in pictures at `side` pixels.
 
     Returns:
@@ -132,7 +131,7 @@ def joint_scores(detector: LandmarkDetector, frames: data.Frames, side: int = SI
     )
 
 
-def missing_limb_scores(detector: LandmarkDetector, frames: data.Frames) -> Scores:
+def missing_limb_scores(detector: instruments.LandmarkDetector, frames: data.Frames) -> Scores:
     """Of joints seen on the right forearm, hand, shin and foot: the share found, and that when these are not in the picture.
 
     They are taken away as in training (`instrument_data.filled`), so this says that missing joints can be missed, and not
@@ -150,7 +149,7 @@ def missing_limb_scores(detector: LandmarkDetector, frames: data.Frames) -> Scor
     return _scores(found_before=found[0], found_when_taken_away=found[1])
 
 
-def identity_scores(embedder: embedders.IdentityEmbedder, frames: data.Frames, side: int = SIDE) -> Scores:
+def identity_scores(embedder: instruments.IdentityEmbedder, frames: data.Frames, side: int = SIDE) -> Scores:
     """How well two pictures of one person from different clips are told from those of two persons of the same data set.
 
     Returns:

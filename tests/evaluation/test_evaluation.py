@@ -11,8 +11,8 @@ from evaluation_drawings import Dots, draw_dots
 
 from eval import evaluation, tables
 from eval.evaluation import Instruments, Reference, evaluate
+from eval.instruments.similarity import Similarity
 from eval.report import STILL, Report, clean_figures, totals
-from eval.similarity import Similarity
 
 CORNERS = ((10, 10), (40, 10), (40, 30), (10, 30))
 

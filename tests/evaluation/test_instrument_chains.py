@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from evaluation_drawings import draw_face
 
-from eval.embedders import open_embedder
-from eval.landmarks import bodies, open_detector
+from eval.instruments import bodies, open_detector, open_embedder
 from motion_core.errors import InputError
 
 DARK_SKIN = (110, 75, 55)

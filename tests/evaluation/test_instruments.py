@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from subcases import each_case
 
-from eval.embedders import open_embedder
-from eval.landmarks import open_detector
+from eval.instruments import open_detector, open_embedder
 from eval.rendered_people import instrument_data as data
 from eval.rendered_people.annotations import SEEN, annotate
 from eval.rendered_people.clip import Plan, Studio

@@ -5,7 +5,7 @@ import pytest
 from evaluation_drawings import PLACES, Dots, dots, draw_dots, write_clip
 
 from eval import make_pairs as command
-from eval.landmarks import DETECTORS
+from eval.instruments import DETECTORS
 from eval.make_pairs import make_pairs
 from eval.pair_scores import score_pairs
 from eval.rendered_people.pairs import read_pairs

@@ -11,7 +11,7 @@ from scipy.spatial.distance import euclidean, sqeuclidean
 
 from eval import metric_functions as metrics
 from eval import people, people_pairs, tables
-from eval.landmarks import bodies
+from eval.instruments import bodies
 from motion_core import Keypoints, motion_modes
 
 

@@ -7,8 +7,7 @@ import shutil
 import pytest
 from evaluation_drawings import Dots, draw_dots
 
-from eval.embedders import EMBEDDERS
-from eval.landmarks import DETECTORS
+from eval.instruments import DETECTORS, EMBEDDERS
 from eval.metrics import main
 from motion_core import media
 from motion_core.errors import InputError

@@ -14,8 +14,9 @@ from scipy.ndimage import map_coordinates
 from subcases import each_case
 
 from eval import contact_sheet, pair_scores
-from eval.cached_instruments import CachedDetector, resized
 from eval.evaluation import NOBODY_MADE, NOBODY_REAL, Instruments
+from eval.instruments.cached import CachedDetector, resized
+from eval.instruments.similarity import Similarity
 from eval.metric_functions import l1
 from eval.pair_scores import evenly, score_pairs
 from eval.pairs.exact_flow import in_picture
@@ -27,7 +28,6 @@ from eval.rendered_people import render
 from eval.rendered_people.annotations import read_annotations
 from eval.rendered_people.flow import Flow, flow
 from eval.rendered_people.pairs import Pair, read_pairs, write_pairs
-from eval.similarity import Similarity
 from motion_core import media
 from motion_core.errors import InputError
 from motion_core.framing import place_in, to_network

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from eval import people
-from eval.landmarks.bodies import JOINTS, BlazePoseInstrument
+from eval.instruments.bodies import JOINTS, BlazePoseInstrument
 from eval.people import COLUMNS, people_record, summarise
 from eval.people_pairs import PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
 from eval.photo_pairs import photo_pairs

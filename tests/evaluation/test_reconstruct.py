@@ -12,7 +12,7 @@ import pytest
 from evaluation_drawings import draw_dots, write_clip
 
 from eval import animate, metrics, reconstruct
-from eval.landmarks import DETECTORS
+from eval.instruments import DETECTORS
 from eval.videos import FrameSequence, first_frame
 from motion_core import MotionInterpPipeline, demo, media
 

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torchvision.models import alexnet
 
-from eval.similarity import Similarity
+from eval.instruments.similarity import Similarity
 from motion_core.errors import InputError
 
 FILE = "alexnet-owt-7be5be79.pth"

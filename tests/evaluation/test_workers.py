@@ -7,8 +7,8 @@ import pytest
 from evaluation_drawings import draw_face, draw_person
 
 from eval import install_worker, workers
-from eval.landmarks import open_detector
-from eval.landmarks.bodies import JOINTS
+from eval.instruments import open_detector
+from eval.instruments.bodies import JOINTS
 from eval.workers import Worker
 from motion_core.errors import InputError
 

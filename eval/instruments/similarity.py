@@ -14,7 +14,7 @@ import torch
 from motion_core.errors import InputError, first_sentence
 from motion_core.media import to_float
 
-from .backends import optional
+from . import optional
 
 _SIGMA, _WINDOW = 1.5, 11  # pixels; of SSIM's Gaussian window, the second along its side, which follows from the first
 

@@ -17,8 +17,8 @@ import torch
 
 from motion_core.errors import InputError
 
-from ..backends import no_argument, optional
 from ..workers import start_worker
+from . import no_argument, optional
 
 
 class MediapipeFace:
@@ -36,7 +36,7 @@ class MediapipeFace:
         self.version = self._worker.version
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         points = self._worker.ask(image)  # (468 or 0, 3)
         return points[:, :2] if len(points) else np.full((self.joints, 2), np.nan)
 
@@ -66,7 +66,7 @@ class FaceAlignment68:
         self.version = f"face-alignment {version('face-alignment')}, {', '.join(Path(url).name for url in urls)}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         faces, _, boxes = self._network.get_landmarks_from_image(image, return_bboxes=True)
         if not faces:
             return np.full((self.joints, 2), np.nan)
@@ -104,14 +104,14 @@ class DlibFaces:
         self.version = f"dlib {self._dlib.__version__}, {_POINTS.stem}, {_IDENTITY.stem}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         face = self._face(image)
         if face is None:
             return np.full((self.joints, 2), np.nan)
         return np.array([(point.x, point.y) for point in face.parts()], np.float64)
 
     def embed(self, image: np.ndarray) -> np.ndarray | None:
-        """See `eval.embedders.IdentityEmbedder`."""
+        """See `eval.instruments.IdentityEmbedder`."""
         face = self._face(image)
         return None if face is None else np.array(self._identity.compute_face_descriptor(image, face))
 

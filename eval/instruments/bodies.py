@@ -11,9 +11,9 @@ import torch
 from motion_core.media import to_float
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR, PersonDetector
 
-from ..backends import no_argument
 from ..rendered_people import skeleton
 from ..workers import start_worker
+from . import no_argument
 
 JOINTS = tuple(name.replace("_", " ") for name in skeleton.JOINTS)
 # In the order of mediapipe's pose landmarks; those without a place among the 18 joints keep their number.
@@ -66,7 +66,7 @@ class MediapipeBody:
         self.version = f"{self._worker.version}, model_complexity 1, visibility {VISIBLE}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         points = self._worker.ask(image)  # (33 or 0, 3): x, y, visibility
         if not len(points):
             return np.full((self.joints, 2), np.nan)
@@ -102,7 +102,7 @@ class BlazePoseInstrument:
         self.version = f"BlazePose full, turned so that the trunk is upright, visibility {VISIBLE}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`."""
+        """See `eval.instruments.LandmarkDetector`."""
         return self.find(image).joints
 
     @torch.inference_mode()

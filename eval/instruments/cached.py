@@ -13,8 +13,7 @@ from motion_core.atomic import atomic_path
 from motion_core.errors import InputError
 from motion_core.media import to_float, to_uint8
 
-from .embedders import IdentityEmbedder
-from .landmarks import LandmarkDetector
+from . import IdentityEmbedder, LandmarkDetector
 
 
 def resized(image: np.ndarray, side: int | None) -> np.ndarray:
@@ -44,7 +43,7 @@ class CachedDetector:
         self._answers = _Answers(detector.landmarks, f"landmarks {detector.name} {detector.version}", side, folder)
 
     def landmarks(self, image: np.ndarray, keep: bool = False) -> np.ndarray:
-        """See `eval.landmarks.LandmarkDetector`; `keep` is for real frames, which other runs will ask for again."""
+        """See `eval.instruments.LandmarkDetector`; `keep` is for real frames, which other runs will ask for again."""
         points, (height, width) = self._answers(image, keep)  # (J, 2)
         scale = np.array([image.shape[1] / width, image.shape[0] / height])  # (x, y)
         return (points + 0.5) * scale - 0.5  # (0, 0) is the middle of the first pixel
@@ -63,7 +62,7 @@ class CachedEmbedder:
         self._answers = _Answers(embed, f"identity {embedder.name} {embedder.version}", side, folder)
 
     def embed(self, image: np.ndarray, keep: bool = False) -> np.ndarray | None:
-        """See `eval.embedders.IdentityEmbedder`; `keep` is for real frames."""
+        """See `eval.instruments.IdentityEmbedder`; `keep` is for real frames."""
         embedding, _ = self._answers(image, keep)
         return embedding if embedding.size else None
 
