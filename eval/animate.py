@@ -11,10 +11,9 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 
-from motion_core import AnimationSettings
+from motion_core import AnimationSettings, video_folders
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
-from motion_core import video_folders
 
 from .generation import Job, add_options, make_videos
 from .videos import find_videos
