@@ -83,8 +83,8 @@ class Check:
         if self.distance < NEAR:
             return "The video moves a little from the picture's pose."
         if self.distance < FAR:
-            return f"The video moves moderately from the picture's pose. {made_up}."
-        return f"The video moves far from the picture's pose. {made_up}, so expect faults."
+            return f"The video moves moderately from the picture's pose. {made_up}; more photos of the person would show them."
+        return f"The video moves far from the picture's pose. {made_up}, so expect faults; fewer with more photos of the person."
 
 
 def check_people(
