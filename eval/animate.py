@@ -36,7 +36,9 @@ def _run(options: argparse.Namespace) -> int:
     return make_videos("animation", jobs, options, lambda pipeline: settings, options.pairs)
 
 
-def pair_jobs(pairs: Sequence[tuple[str, str]], videos: Mapping[str, video_folders.VideoFile], origin: str) -> list[Job]:
+def pair_jobs(
+    pairs: Sequence[tuple[str, str]], videos: Mapping[str, video_folders.VideoFile], origin: str
+) -> list[Job]:
     """The pairs of a list as videos to make, each named ``SOURCE--DRIVING``.
 
     Raises:

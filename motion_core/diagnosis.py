@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .backbone import Source
 from .geometry import fold_over_share
-from .structures import Keypoints
+from .networks.view_fusion import ViewKind
+from .structures import Keypoints, WarpedView
 from .transfer import Generated, MotionTransfer, displacement
 
 
@@ -45,3 +49,20 @@ def diagnose(method: MotionTransfer, source: Source, poses: Keypoints, generated
         displacement(method.detector(generated.image), poses),
     )  # (B,) each
     return [FrameDiagnosis(*numbers) for numbers in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def watch_fusion(method: MotionTransfer) -> list[tuple[Tensor, Sequence[ViewKind]]]:
+    """Let a method's fusion note its finest weights ``(B, V, h, w)``, and the views' kinds, in the list; nothing without one."""
+    noted: list[tuple[Tensor, Sequence[ViewKind]]] = []
+    if method.view_fusion is None:
+        return noted
+    fusion, weigh = copy(method.view_fusion), method.view_fusion.weights  # with the same weights
+
+    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None) -> list[Tensor]:
+        made = weigh(views, kinds, prior)
+        noted.append((made[-1], kinds))
+        return made
+
+    fusion.weights = weights  # type: ignore[method-assign]
+    method.view_fusion = fusion
+    return noted

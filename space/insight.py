@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,14 +12,14 @@ from torch import Tensor
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, media
 from motion_core.check import DOUBT
-from motion_core.diagnosis import diagnose
+from motion_core.diagnosis import diagnose, watch_fusion
 from motion_core.framing import Placement, from_network
 from motion_core.key_frames import KeyFrames
 from motion_core.networks.layered.limbs import strip_ends
 from motion_core.networks.layered.person_detector import PRESENT, PersonDetector
 from motion_core.networks.view_fusion import ViewKind
-from motion_core.structures import DenseMotion, EncodedSource, WarpedView
-from motion_core.transfer import Generated, MotionTransfer
+from motion_core.structures import DenseMotion, EncodedSource
+from motion_core.transfer import Generated
 
 from .drawing import COLORS, rgb
 
@@ -218,7 +217,7 @@ def explain(
     t = times[index] or HALF_WAY
     # The frame whose interpolated image this one was made from; which it is, depends on the poses alone.
     key = KeyFrames(method, sources[0], replace(settings, t=t, strategy=None)).of(Keypoints(poses), None)[index]
-    weights = _watch(method)
+    weights = watch_fusion(method)
 
     def generated(time: float) -> tuple[Generated, Tensor]:
         weights.clear()
@@ -254,23 +253,6 @@ def explain(
         measured.fold_over,
         measured.cycle_error / 2,
     )
-
-
-def _watch(method: MotionTransfer) -> list[tuple[Tensor, Sequence[ViewKind]]]:
-    """Let a method's fusion note its finest weights ``(B, V, h, w)``, and the views' kinds, in the list."""
-    noted: list[tuple[Tensor, Sequence[ViewKind]]] = []
-    if method.view_fusion is None:
-        return noted
-    fusion, weigh = copy(method.view_fusion), method.view_fusion.weights  # with the same weights
-
-    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], present: Tensor | None = None) -> list[Tensor]:
-        made = weigh(views, kinds, present)
-        noted.append((made[-1], kinds))
-        return made
-
-    fusion.weights = weights  # type: ignore[method-assign]
-    method.view_fusion = fusion
-    return noted
 
 
 def _origins(made: Generated, weights: list[tuple[Tensor, Sequence[ViewKind]]], hopped: bool) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.benchmark import computed_by, gmacs_of
+from motion_core.diagnosis import watch_fusion
 from motion_core.hardware import synchronize
-from motion_core.networks.view_fusion import ViewFusion, ViewKind
+from motion_core.networks.view_fusion import ViewKind
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
-from motion_core.structures import WarpedView
 from motion_core.transfer import Moved, displacement
 
 from .frames import PairFrames, shown
@@ -83,7 +82,7 @@ class PairModel:
         pipeline.resolved(settings)
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._first: tuple[Tensor, Tensor] | None = None  # source and driving image of the first pair
-        self._shares: list[dict[str, float]] = []  # of the newest batch, see `Result`
+        self._shares: list[dict[str, float] | None] = []  # of the batch moved last, see `Result`
 
     @torch.inference_mode()
     def move(self, pairs: Sequence[PairFrames]) -> Moved:
@@ -95,19 +94,21 @@ class PairModel:
             self._pipeline.method.move(*self._first, self._settings)  # warms up before the clock runs
         synchronize(self._pipeline.device)
         began = time.perf_counter()
-        with _shares_of_views(self._pipeline.view_fusion, len(pairs)) as self._shares:
-            moved = self._pipeline.method.move(source, driving, self._settings, photos)
+        method = self._pipeline.method
+        noted = watch_fusion(method)
+        moved = method.move(source, driving, self._settings, photos)
         synchronize(self._pipeline.device)
         self._seconds.append((len(pairs), time.perf_counter() - began))
+        alone = None if method.view_fusion is None else {view: float(view == "source") for view in VIEWS}
+        self._shares = [*_shares(*noted[-1])] if noted else [alone] * len(pairs)
         return moved
 
     def results(self, pairs: Sequence[PairFrames], moved: Moved) -> list[Result]:
         """Each result by itself; of the batch that was moved last."""
         grids = self.deformation(moved)
-        shares: Sequence[dict[str, float] | None] = self._shares or [None] * len(pairs)
         return [
-            Result(shown(moved.generated.image[k : k + 1], pair.placement), grids[k], float(moved.t[k]), shares[k])
-            for k, pair in enumerate(pairs)
+            Result(shown(moved.generated.image[k : k + 1], pair.placement), grids[k], float(moved.t[k]), shares)
+            for k, (pair, shares) in enumerate(zip(pairs, self._shares, strict=True))
         ]
 
     @torch.inference_mode()
@@ -177,28 +178,12 @@ class PairModel:
         }
 
 
-@contextmanager
-def _shares_of_views(fusion: ViewFusion | None, count: int) -> Iterator[list[dict[str, float]]]:
-    """Gives a list that has, afterwards, what the fusion took from each of `VIEWS` for `count` samples; none without a fusion."""
-    shares: list[dict[str, float]] = []
-    if fusion is None:
-        yield shares
-        return
-    weights_of = fusion.weights
-    shares += [dict.fromkeys(VIEWS, 0.0) | {"source": 1.0} for _ in range(count)]  # a single view is not weighed
-
-    def weights(views: Sequence[WarpedView], kinds: Sequence[ViewKind], prior: Tensor | None = None) -> list[Tensor]:
-        found = weights_of(views, kinds, prior)
-        first = kinds.index("source")  # the pictures given: the source, then the photos
-        names = ["photos" if kind == "source" and view != first else kind for view, kind in enumerate(kinds)]
-        for own, sample in zip(shares, found[-1].mean(dim=(2, 3)).tolist(), strict=True):
-            own.update(dict.fromkeys(VIEWS, 0.0))
-            for name, weight in zip(names, sample, strict=True):
-                own[name] += weight
-        return found
-
-    fusion.weights = weights  # type: ignore[method-assign]
-    try:
-        yield shares
-    finally:
-        del fusion.weights
+def _shares(weights: Tensor, kinds: Sequence[ViewKind]) -> list[dict[str, float]]:
+    """Of each sample what the fusion took from each of `VIEWS`, by its `weights` ``(B, V, h, w)`` of views of these kinds."""
+    first = kinds.index("source")  # the pictures given: the source, then the photos
+    names = ["photos" if kind == "source" and view != first else kind for view, kind in enumerate(kinds)]
+    means = weights.mean(dim=(2, 3)).tolist()
+    return [
+        {view: sum(share for name, share in zip(names, sample, strict=True) if name == view) for view in VIEWS}
+        for sample in means
+    ]
