@@ -188,7 +188,7 @@ def _animate(
                     visible=False, height=160,
                 )  # fmt: skip
                 photos = gr.File(
-                    label="More photos of the same person (optional): they show what the picture hides",
+                    label="More photos of the same person (optional), in other poses: they help most",
                     file_count="multiple", file_types=["image"], height=200, elem_classes="mc-photos",
                 )  # fmt: skip
                 with gr.Row():
