@@ -316,7 +316,8 @@ def cut_frames(frames: Iterable[np.ndarray]) -> Iterator[int]:
     """Yield the numbers of the frames ``(H, W, 3)`` uint8 that begin a new scene.
 
     A cut changes both the picture and its colours, by much more than is usual in the frames before it, and for good:
-    movement changes the picture but hardly its colours, and a flash is over in the next frame.
+    movement changes the picture but hardly its colours, and a flash is over in the next frame. By hand, since PySceneDetect
+    needs OpenCV.
     """
     usual: deque[float] = deque(maxlen=_HISTORY)
     before: np.ndarray | None = None  # the frame before `last`
