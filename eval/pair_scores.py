@@ -30,7 +30,7 @@ from .instruments.cached import CachedDetector, CachedEmbedder
 from .instruments.similarity import Similarity
 from .options import add_animation, add_data, add_device, add_instruments, load_pipeline, open_instruments
 from .pairs.exact_flow import ExactFlows
-from .pairs.frames import open_clips, read_frames, shown
+from .pairs.frames import middles, open_clips, read_frames, shown
 from .pairs.model import Background, PairModel, copied, pair_settings
 from .pairs.records import between_record, pair_record, result_record, tables
 from .pairs.report import PairReport
@@ -174,7 +174,7 @@ def evenly(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:
     if limit < 1:
         raise InputError(f"limit must be 1 pair or more, got {limit}")
     by_size = sorted(range(len(pairs)), key=lambda place: (pairs[place].quartile, pairs[place].displacement))
-    return [pairs[place] for place in sorted(by_size[(2 * k + 1) * len(pairs) // (2 * limit)] for k in range(limit))]
+    return [pairs[place] for place in sorted(middles(by_size, limit))]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

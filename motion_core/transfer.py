@@ -467,7 +467,8 @@ class MotionTransfer:
             settings: `mode` ("standard" or "avd"), `strength` and `background`; `t`, `strategy`, `hysteresis` and `path`.
             photos: with a fusion, further pictures of the sources' subjects, each ``(B, 3, H, W)``.
         """
-        source, *_ = pictures = [self.encode(each) for each in (sources, *photos)]
+        pictures = [self.encode(each) for each in (sources, *photos)]
+        source = pictures[0]
         motion = self.analyse(source, driving, settings.background)
         poses = self.transfer(source.keypoints, motion.keypoints, settings)  # (B, K, N, 2)
         background = motion.background_transform  # (B, 3, 3)

@@ -102,7 +102,12 @@ def photo_frames(pair: Pair, count: int, photos: int) -> list[int]:
     free = [k for k in range(count) if min(abs(k - pair.source), abs(k - pair.driving)) >= apart]
     if len(free) < photos:
         raise InputError(f"photos: {pair.video} has {len(free)} frames to stand for them, {photos} are asked for")
-    return [free[(2 * k + 1) * len(free) // (2 * photos)] for k in range(photos)]
+    return middles(free, photos)
+
+
+def middles(items: Sequence[int], count: int) -> list[int]:
+    """`count` of the items, evenly spread: the middle ones of as many equal parts."""
+    return [items[(2 * k + 1) * len(items) // (2 * count)] for k in range(count)]
 
 
 def read_frames(

@@ -44,6 +44,13 @@ class Result:
     shares: dict[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class MovedPairs(Moved):
+    """Pairs' sources in their driving poses; `shares` of each as in `Result`."""
+
+    shares: Sequence[dict[str, float] | None]
+
+
 def copied(frames: PairFrames) -> Result:
     """The source itself for a result, which is what a model has to beat."""
     return Result(frames.source)
@@ -82,10 +89,9 @@ class PairModel:
         pipeline.resolved(settings)
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._first: tuple[Tensor, Tensor] | None = None  # source and driving image of the first pair
-        self._shares: list[dict[str, float] | None] = []  # of the batch moved last, see `Result`
 
     @torch.inference_mode()
-    def move(self, pairs: Sequence[PairFrames]) -> Moved:
+    def move(self, pairs: Sequence[PairFrames]) -> MovedPairs:
         """The sources in their driving poses. The result of a pair does not depend on the others."""
         each = zip(*((pair.network_source, pair.network_driving, *pair.network_photos) for pair in pairs), strict=True)
         source, driving, *photos = (torch.cat(images).to(self._pipeline.device) for images in each)  # (B, 3, h, w)
@@ -100,15 +106,14 @@ class PairModel:
         synchronize(self._pipeline.device)
         self._seconds.append((len(pairs), time.perf_counter() - began))
         alone = None if method.view_fusion is None else {view: float(view == "source") for view in VIEWS}
-        self._shares = [*_shares(*noted[-1])] if noted else [alone] * len(pairs)
-        return moved
+        return MovedPairs(**vars(moved), shares=_shares(*noted[-1]) if noted else [alone] * len(pairs))
 
-    def results(self, pairs: Sequence[PairFrames], moved: Moved) -> list[Result]:
-        """Each result by itself; of the batch that was moved last."""
+    def results(self, pairs: Sequence[PairFrames], moved: MovedPairs) -> list[Result]:
+        """Each result by itself."""
         grids = self.deformation(moved)
         return [
             Result(shown(moved.generated.image[k : k + 1], pair.placement), grids[k], float(moved.t[k]), shares)
-            for k, (pair, shares) in enumerate(zip(pairs, self._shares, strict=True))
+            for k, (pair, shares) in enumerate(zip(pairs, moved.shares, strict=True))
         ]
 
     @torch.inference_mode()
@@ -171,6 +176,7 @@ class PairModel:
             "parameters": sum(weight.numel() for part in parts for weight in part.parameters()),
             "device": str(pipeline.device),
             "dtype": str(pipeline.dtype).removeprefix("torch."),
+            "composed_view": pipeline.view_fusion is not None and pipeline.view_fusion.composed_view,
             "settings": asdict(self._settings),
             "model_seconds": round(seconds, 3),
             "milliseconds_per_pair": round(1e3 * seconds / sum(pairs for pairs, _ in self._seconds), 2),

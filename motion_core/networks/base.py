@@ -34,7 +34,7 @@ def without_path(configuration: str) -> str:
 
 
 class Undrawn(TorchFunctionMode):
-    """While this lasts, networks are made without random weights: what they are is yet to be loaded. It halves the time."""
+    """While this lasts, networks are made without random weights: what they are is yet to be loaded."""
 
     _DRAWING = {"normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"}
 
