@@ -29,6 +29,7 @@ SHARED_BY_NETWORKS = {
             "composition",
             "layout_network",
             "blaze_pose",
+            "person_finder",
         )
     ),
 }
@@ -138,7 +139,7 @@ def test_geometry_imports_torch_only():
 
 def test_a_network_imports_no_other_stage():
     rooms = ("geometry", "structures", "errors", "settings", "diffusers_base", *SHARED_BY_NETWORKS)
-    known = ("torch", "timm", *(f"motion_core.{room}" for room in rooms))
+    known = ("torch", "timm", "safetensors", *(f"motion_core.{room}" for room in rooms))
     stages = [path for path in sources("motion_core", "networks") if path.stem != "backbone"]
     assert not broken(stages, imported, lambda it: is_standard(it) or is_part_of(it, *known))
 

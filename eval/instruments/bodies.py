@@ -99,7 +99,7 @@ class BlazePoseInstrument:
     def __init__(self, argument: str | None = None, device: str = "cpu") -> None:
         no_argument(self.name, argument)
         self._detector = PersonDetector.from_pretrained(SHIPPED_DETECTOR).eval()
-        self.version = f"BlazePose full, turned so that the trunk is upright, visibility {VISIBLE}"
+        self.version = f"BlazePose full, where its own detector finds a person, visibility {VISIBLE}"
 
     def landmarks(self, image: np.ndarray) -> np.ndarray:
         """See `eval.instruments.LandmarkDetector`."""

@@ -6,6 +6,7 @@ tracking", 2020; Apache-2.0), rebuilt from its description as a graph. `train.co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -44,24 +45,44 @@ class BodyPose:
     score: Tensor
 
 
-class BlazePose(nn.Module):
-    """Crops ``(B, 3, 256, 256)`` in [0, 1] to the pose and the silhouette of the person in each."""
+class Encoder(nn.Module):
+    """What `BlazePose` and `PersonFinder` begin with, in two sizes.
 
-    def __init__(self) -> None:
+    Args:
+        stages: as `STAGES`.
+        top: features of the coarsest level.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[tuple[int, int, int]]], top: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, STEM, 3, stride=2, padding=1), nn.ReLU6(inplace=True))
         self.first = _separable(STEM, FIRST)
         self.stages = nn.ModuleList()
         features = FIRST
-        for stage in STAGES:
+        for stage in stages:
             blocks = nn.Sequential()
             for number, (kernel, growth, out) in enumerate(stage):
                 blocks.append(Block(features, out, kernel, growth, stride=1 if number else 2))
                 features = out
             self.stages.append(blocks)
         self.top = nn.Sequential(
-            nn.Conv2d(features, TOP, 1), nn.ReLU6(inplace=True), _depthwise(TOP, 3), nn.ReLU6(inplace=True)
+            nn.Conv2d(features, top, 1), nn.ReLU6(inplace=True), depthwise(top, 3), nn.ReLU6(inplace=True)
         )
+
+    def encode(self, crops: Tensor) -> list[Tensor]:
+        """Features from the finest to the coarsest: ``(B, 16, S/2, S/2)``, those of each stage, ``(B, top, S/32, S/32)``."""
+        levels = [self.first(self.stem(crops))]
+        for stage in self.stages:
+            levels.append(stage(levels[-1]))
+        levels[-1] = self.top(levels[-1])
+        return levels
+
+
+class BlazePose(Encoder):
+    """Crops ``(B, 3, 256, 256)`` in [0, 1] to the pose and the silhouette of the person in each."""
+
+    def __init__(self) -> None:
+        super().__init__(STAGES, TOP)
         # From the finest to the coarsest.
         widths = (FIRST, *(stage[-1][-1] for stage in STAGES[:-1]), TOP)
         self.lateral = nn.ModuleList(
@@ -78,14 +99,6 @@ class BlazePose(nn.Module):
         self.metres = nn.Conv2d(REGRESSION, 3 * LANDMARKS, 2)
         self.score = nn.Conv2d(REGRESSION, 1, 2)
 
-    def encode(self, crops: Tensor) -> list[Tensor]:
-        """Features from the finest to the coarsest: ``(B, 16, 128, 128)``, 24, 32 and 88 features, ``(B, 864, 8, 8)``."""
-        levels = [self.first(self.stem(crops))]
-        for stage in self.stages:
-            levels.append(stage(levels[-1]))
-        levels[-1] = self.top(levels[-1])
-        return levels
-
     def pose(self, levels: list[Tensor]) -> BodyPose:
         """The pose in what `encode` gave, fp32."""
         x = self.regression(levels[-1])  # (B, 288, 2, 2)
@@ -101,9 +114,9 @@ class BlazePose(nn.Module):
         """Logits of where the person is in what `encode` gave, ``(B, 1, 256, 256)``, fp32."""
         *finer, x = (lateral(level) for lateral, level in zip(self.lateral, levels, strict=True))
         while len(finer) > 1:
-            x = _doubled(x) + finer.pop()
-        x = self.at_half(_doubled(self.narrow(x)) + finer.pop())  # (B, 8, 128, 128)
-        return self.silhouette(self.at_full(_doubled(x))).float()
+            x = doubled(x) + finer.pop()
+        x = self.at_half(doubled(self.narrow(x)) + finer.pop())  # (B, 8, 128, 128)
+        return self.silhouette(self.at_full(doubled(x))).float()
 
     def forward(self, crops: Tensor) -> tuple[BodyPose, Tensor]:
         """The pose, and the logits of the silhouette ``(B, 1, 256, 256)``."""
@@ -140,7 +153,7 @@ class Residual(nn.Module):
         return F.relu6(F.max_pool2d(x, 2) + self.convolution(F.pad(x, (0, 1, 0, 1))), inplace=True)
 
 
-def _depthwise(features: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Conv2d:
+def depthwise(features: int, kernel: int, stride: int = 1, padding: int | None = None) -> nn.Conv2d:
     """A convolution channel by channel, by itself padded so that only the stride makes the side smaller."""
     return nn.Conv2d(features, features, kernel, stride, kernel // 2 if padding is None else padding, groups=features)
 
@@ -150,12 +163,12 @@ def _separable(
 ) -> nn.Sequential:
     """A convolution channel by channel, ReLU6, and one of single pixels."""
     return nn.Sequential(
-        _depthwise(in_features, kernel, stride, padding),
+        depthwise(in_features, kernel, stride, padding),
         nn.ReLU6(inplace=True),
         nn.Conv2d(in_features, out_features, 1),
     )
 
 
-def _doubled(x: Tensor) -> Tensor:
+def doubled(x: Tensor) -> Tensor:
     """Twice the side, bilinear; the pictures' edges stay where they are, as the network was trained with, not their corners."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

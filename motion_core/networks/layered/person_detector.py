@@ -1,8 +1,7 @@
 """Pictures to keypoints of the limbs of a person, and its silhouette.
 
-The network wants crops that the person fills, upright, so the person is found first: in the whole picture, which is looked at
-again and again, nearer each time, or where that finds nobody, in crops all over it. Crops are turned so that the trunk is
-upright in them, for the network knows hardly anybody who lies.
+BlazePose wants crops that the person fills, upright, so `PersonFinder` says first where people are and which way up: in the
+whole picture, or where it finds nobody there, in crops all over it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from ...geometry import geometry_precision, identity_grid, sample
 from ...structures import Keypoints
 from ..base import CoordinateModel, public_component
 from .blaze_pose import CENTRE, REACH, SIDE, BlazePose
+from .capsules import capsules
 from .limbs import LIMBS, PARENTS, POINTS, limb_points, to_coordinates
+from .person_finder import SIDE as FINDER_SIDE
+from .person_finder import shipped_finder
 from .strip_correction import StripCorrection
 
 SHIPPED_DETECTOR = Path(__file__).resolve().parents[2] / "weights" / "person_detector"  # comes with the package
@@ -32,22 +34,17 @@ SHOULDERS, HIPS = (11, 12), (23, 24)
 PRESENT = 0.5  # score from which there is a person
 UNLIKE = 0.3  # landmarks that differ from those in metres by more of their spread are no body; people have 0.05 to 0.2
 VISIBLE = 0.5  # visibility from which a landmark is in sight
-ROUNDS = 2  # of looking at the whole picture, each time nearer, before the one whose result counts
-# In a picture of somebody without legs the network tends to see a whole small body, with shoulders at the chin. Looked at with
-# as much room below as the picture is high, it sees the shoulders where they are; so who is larger there by this, and not seen
-# much worse, is meant, unless the first is seen too well for that.
-LARGER, WORSE, WELL_SEEN = 1.3, 0.2, 0.8
+FOUND = 0.5  # score of a guess from which on it is looked at
+APART = 0.3  # of what one reaches, that the middles of two guesses are apart if they are two people
+# Who bends over is easily taken for somebody who lies. Who is guessed to be turned by more than this (radians) is looked at
+# upright as well, and that look is believed of which strips and silhouette agree better, at so many cells of the picture.
+ASLANT, CELLS = 0.5, 128
 MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
 LONGER = 1.1  # than the landmarks reach is how far the person does at most: heads and hands end beyond them
 # Sides of the picture over those of the crops in which a person is searched, who is found who fills 0.4 of one or more.
 LEVELS = tuple(1.5**step for step in range(1, 5))
 SMALLEST = 96  # pixels of a crop, of which there are no smaller ones
 AROUND = tuple(1.5**step for step in range(7))  # the same for crops around a place where the person is
-UPRIGHT = 0.7  # quality from which a picture is not turned to find somebody
-QUARTERS = (math.pi / 2, -math.pi / 2, math.pi)  # other ways to hold a picture
-# How well somebody must be seen then, how much better than upright, and by which angle the trunk may differ: half bodies who
-# stand, of whom little is in sight, are easily taken for others who lie.
-SEEN, BETTER, ASLANT = 0.4, 0.1, 0.7
 BATCH = 8  # crops at once
 
 
@@ -94,7 +91,6 @@ class _Look:
     metres: Tensor
     score: Tensor
     region: Tensor
-    quality: Tensor  # (B,), how well the person is seen: 0.85 is common, 0.5 where it is held the wrong way
     mask: Tensor | None  # (B, 1, 256, 256) in [0, 1], of the region that was looked at
 
 
@@ -183,74 +179,92 @@ class PersonDetector(CoordinateModel):
         )
 
     def approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The region ``(B, 4)`` of the person in each picture, coming nearer from the whole of it, and its score ``(B,)``.
+        """The region ``(B, 4)`` of the person who is found in the whole of each picture, and its score ``(B,)``.
 
-        Who is not seen well is looked for in the turned picture as well.
+        Who is not guessed there may still be seen by a look at all of it, and a nearer one.
         """
-        look = self._nearer(images, whole_region(images))
-        regions, scores = list(look.region.split(1)), list(look.score.split(1))
-        for number in (look.quality < WELL_SEEN).nonzero().flatten().tolist():
-            larger = self._larger(images[number : number + 1], look.region[number : number + 1])
-            if larger is not None:
-                regions[number], scores[number] = larger
-        for number in (look.quality < UPRIGHT).nonzero().flatten().tolist():
-            turned = self._turned(images[number : number + 1])
-            if turned is not None:
-                regions[number], scores[number] = turned
+        found = []
+        for image in images.split(1):
+            whole = whole_region(image)
+            found.append(self._choice(image, whole, None) or self._nearer(image, whole))
+        regions, scores = zip(*found, strict=True)
         return torch.cat(regions), torch.cat(scores)
-
-    def _larger(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Region ``(1, 4)`` and score ``(1,)`` of somebody larger than who is seen in a region, if that is who is there."""
-        near = self._look(image, region)
-        roomy = self._nearer(image, _with_room_below(image))
-        roomy = self._look(image, self._look(image, roomy.region).region)
-        seen = near.score >= PRESENT
-        smaller = roomy.region[:, 2] <= LARGER * near.region[:, 2]
-        if roomy.score < PRESENT or (seen and (smaller or roomy.quality < near.quality - WORSE)):
-            return None
-        return roomy.region, roomy.score
 
     def widened(self, images: Tensor, region: Tensor) -> Tensor:
         """Regions ``(B, 4)`` of the people in given ones, found again from twice as far, with more room below."""
         x, y, half, angle = region.unbind(dim=1)
         wide = torch.stack((x - half / 2 * angle.sin(), y + half / 2 * angle.cos(), 2 * half, angle), dim=1)
-        return self._nearer(images, wide).region
+        return self._nearer(images, wide)[0]
 
-    def _turned(self, image: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Region ``(1, 4)`` and score ``(1,)`` of somebody who is not upright in a picture; None if upright is as good."""
-        ways = whole_region(image).repeat(1 + len(QUARTERS), 1)
-        ways[1:, 3] = ways.new_tensor(QUARTERS)
-        second = self._nearer(image, ways)
-        third = self._look(image, second.region)
-        upright = ((second.quality + third.quality) / 2)[0]
-        turned = torch.minimum(second.quality, third.quality)[1:]
-        apart = (second.region[1:, 3] - ways[1:, 3]).cos()
-        turned = torch.where(apart > math.cos(ASLANT), turned, -1)
-        best = int(turned.argmax())
-        if turned[best] < max(SEEN, float(upright) + BETTER):
-            return None
-        return third.region[best + 1, None], third.score[best + 1, None]
-
-    def _nearer(self, images: Tensor, region: Tensor) -> _Look:
-        look = self._look(images, region)
-        for _ in range(ROUNDS - 1):
-            look = self._look(images, torch.cat((look.region[:, :3], region[:, 3:]), dim=1))
-        return look
+    def _nearer(self, images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions ``(B, 4)`` and scores ``(B,)`` of who is seen by a look at regions and a nearer one, both held as those are."""
+        near = self._look(images, region).region
+        look = self._look(images, torch.cat((near[:, :3], region[:, 3:]), dim=1))
+        return look.region, look.score
 
     def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor:
-        """`find` of a single picture, ``(1, 4)``, which looks at crops: all over it, large ones first, or around the subject."""
+        """`find` of a single picture, ``(1, 4)``, in crops: all over it, large ones first, or around the subject."""
         for crops in _crops(image) if subject is None else [_crops_around(image, subject)]:
-            first = self._look(image, crops)
-            region = first.region[first.score.argsort(descending=True)[:BATCH]]  # (N, 4)
-            look = self._look(image, region)
-            region = look.region[look.score >= PRESENT]
-            if len(region):
-                middles = region[:, :2]
-                order = -region[:, 2] if subject is None else (middles - middles.new_tensor(subject)).norm(dim=1)
-                return self._look(
-                    image, region[order.argmin(), None]
-                ).region  # nearer: the crop was larger than the person
+            chosen = self._choice(image, crops, subject)
+            if chosen is not None:
+                return chosen[0]
         return whole_region(image)
+
+    def _choice(
+        self, image: Tensor, crops: Tensor, subject: tuple[float, float] | None
+    ) -> tuple[Tensor, Tensor] | None:
+        """The region ``(1, 4)`` and score ``(1,)`` of the largest person in crops ``(N, 4)`` of a picture, or of the one nearest
+        to the subject; None if nobody is in them."""
+        guesses = self._guesses(image, crops)
+        if not len(guesses):
+            return None
+        look = self._look(image, guesses)
+        order = -look.region[:, 2]
+        if subject is not None:
+            order = (look.region[:, :2] - order.new_tensor(subject)).norm(dim=1)
+        best = int(torch.where(look.score >= PRESENT, order, math.inf).argmin())
+        region, score = look.region[best : best + 1], look.score[best : best + 1]
+        if score < PRESENT:
+            return None
+        if abs(guesses[best, 3]) > ASLANT:
+            upright = guesses[best : best + 1] * guesses.new_tensor((1.0, 1.0, 1.0, 0.0))
+            ways = torch.cat((region, self._look(image, upright).region))
+            look = self._look(image, ways, masks=True)
+            better = int(self._agreement(look, ways, image).argmax())
+            region, score = ways[better : better + 1], look.score[better : better + 1]
+        return region, score
+
+    def _agreement(self, look: _Look, region: Tensor, image: Tensor) -> Tensor:
+        """Intersection over union of the silhouettes and the strips in a look at regions ``(B, 4)`` of a picture, ``(B,)``."""
+        assert look.mask is not None  # it was asked for
+        height, width = image.shape[-2:]
+        silhouette = _pasted(look.mask, region, height, width, (CELLS, CELLS))[:, 0]
+        points = to_coordinates(limb_points(look.landmarks, look.visibility, look.metres), height, width)
+        strips = capsules(points, CELLS).amax(dim=1)
+        both, either = torch.minimum(silhouette, strips), torch.maximum(silhouette, strips)
+        return torch.where(look.score >= PRESENT, both.sum((1, 2)) / either.sum((1, 2)).clamp(min=1), -1)
+
+    def _guesses(self, image: Tensor, crops: Tensor) -> Tensor:
+        """Where people may be in crops ``(N, 4)`` of a picture: regions ``(M, 4)`` that are apart, M up to `BATCH`."""
+        regions, scores = [], []
+        finder = shipped_finder(image.device)
+        with geometry_precision(image):
+            for at in crops.float().split(BATCH):
+                found = finder(_cut(image, at, FINDER_SIDE).float())
+                chosen = found.score >= FOUND  # (B, N)
+                turn = _turns(at)
+                middle, reach = ((each / (FINDER_SIDE / 2) - 1) @ turn.mT for each in (found.middle, found.reach))
+                along = reach - middle
+                half = MARGIN * along.norm(dim=-1, keepdim=True) * at[:, None, 2:3]
+                angle = torch.atan2(along[..., :1], -along[..., 1:])
+                places = at[:, None, :2] + at[:, None, 2:3] * middle
+                regions.append(torch.cat((places, half.clamp_min(1.0), angle), dim=-1)[chosen])
+                scores.append(found.score[chosen])
+        region, kept = torch.cat(regions), list[Tensor]()
+        for one in region[torch.cat(scores).argsort(descending=True)]:
+            if len(kept) < BATCH and all((one[:2] - other[:2]).norm() > APART * other[2] for other in kept):
+                kept.append(one)
+        return torch.stack(kept) if kept else region
 
     def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
         """What there is in regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one."""
@@ -268,8 +282,7 @@ class PersonDetector(CoordinateModel):
                 metres, visibility = pose.metres[:, :BODY], pose.visibility[:, :BODY]
                 unlike = _difference(inside[:, :BODY], metres[..., :2])
                 score = torch.where(unlike < UNLIKE, pose.score, 0)
-                quality = pose.score * visibility.mean(dim=1) - 2 * unlike
-                parts.append(_Look(pixels[:, :BODY], visibility, metres, score, _region(pixels, score), quality, mask))
+                parts.append(_Look(pixels[:, :BODY], visibility, metres, score, _region(pixels, score), mask))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -281,7 +294,6 @@ def _joined(looks: list[_Look]) -> _Look:
         torch.cat([look.metres for look in looks]),
         torch.cat([look.score for look in looks]),
         torch.cat([look.region for look in looks]),
-        torch.cat([look.quality for look in looks]),
         torch.cat(masks) if masks else None,
     )
 
@@ -322,13 +334,6 @@ def whole_region(images: Tensor) -> Tensor:
     return torch.tensor([region], device=images.device).expand(len(images), 4)
 
 
-def _with_room_below(images: Tensor) -> Tensor:
-    """Each picture in the upper half of what is looked at, ``(B, 4)``."""
-    height, width = images.shape[-2:]
-    region = ((width - 1) / 2, height - 0.5, float(max(height, width)), 0.0)
-    return torch.tensor([region], device=images.device).expand(len(images), 4)
-
-
 def _crops(image: Tensor) -> Iterator[Tensor]:
     """Squares all over a picture, ``(N, 4)`` of each size, large ones first; neighbours overlap by half or more."""
     height, width = image.shape[-2:]
@@ -355,8 +360,8 @@ def _crops_around(image: Tensor, place: tuple[float, float]) -> Tensor:
     return torch.tensor([(*place, size, 0.0) for size in sizes], device=image.device)
 
 
-def _cut(images: Tensor, region: Tensor) -> Tensor:
-    """Square regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one, as ``(B, 3, 256, 256)``, black outside of it.
+def _cut(images: Tensor, region: Tensor, side: int = SIDE) -> Tensor:
+    """Square regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one, as ``(B, 3, side, side)``, black outside of it.
 
     A picture with twice the pixels of the crop or more is first reduced by means, or what is seen between pixels would be noise.
     """
@@ -364,20 +369,24 @@ def _cut(images: Tensor, region: Tensor) -> Tensor:
     turns = _turns(region)
     for image, at, turn in zip(images.split(1) * (len(region) // len(images)), region, turns, strict=True):
         middle, half = at[:2], at[2]
-        factor = max(1, int(2 * half.item() / SIDE))
+        factor = max(1, int(2 * half.item() / side))
         if factor > 1:
             image = F.avg_pool2d(image, factor, ceil_mode=True)
             middle, half = (middle - (factor - 1) / 2) / factor, half / factor
         # From the middle to the centres of the crop's outermost pixels.
-        pixels = middle + half * (SIDE - 1) / SIDE * identity_grid(SIDE, SIDE, at) @ turn.mT  # (256, 256, 2)
+        pixels = middle + half * (side - 1) / side * identity_grid(side, side, at) @ turn.mT  # (side, side, 2)
         crops.append(sample(image, to_coordinates(pixels, *image.shape[-2:])[None]))
     return torch.cat(crops)
 
 
-def _pasted(mask: Tensor, region: Tensor, height: int, width: int) -> Tensor:
-    """Masks ``(B, 1, 256, 256)`` of square regions ``(B, 4)`` put into pictures: ``(B, 1, height, width)``, 0 around them."""
+def _pasted(mask: Tensor, region: Tensor, height: int, width: int, cells: tuple[int, int] | None = None) -> Tensor:
+    """Masks ``(B, 1, 256, 256)`` of square regions ``(B, 4)`` put into pictures: ``(B, 1, height, width)``, 0 around them.
+
+    Args:
+        cells: rows and columns at which the pictures are looked at; None is every pixel.
+    """
     half_size = mask.new_tensor(((width - 1) / 2, (height - 1) / 2))
-    pixels = (identity_grid(height, width, mask) + 1) * half_size  # (h, w, 2)
+    pixels = (identity_grid(*(cells or (height, width)), mask) + 1) * half_size  # (h, w, 2)
     middle, half = region[:, None, None, :2].float(), region[:, None, None, 2:3].float()
     inside = (pixels - middle) @ _turns(region.float())[:, None]  # (B, h, w, 2)
     return sample(mask, inside / (half * (SIDE - 1) / SIDE))

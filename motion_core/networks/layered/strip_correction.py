@@ -9,6 +9,9 @@ from .limbs import LIMBS, POINTS, TRUNK, upright
 from .unet import zeroed
 
 TRUNK_WIDTHS = 3.0  # widths of the trunk in a unit of length
+# Units that a point is moved at most. Rendered people lose nothing by it; without it, poses unlike theirs are thrown over the
+# whole picture (docs/people.md).
+FARTHEST = 0.05
 
 
 class StripCorrection(nn.Module):
@@ -35,4 +38,5 @@ class StripCorrection(nn.Module):
             unit = unit.clamp(min=1e-6)
             rotation = upright(points)[:, None]
             change = self.net(((points - middle) / unit @ rotation.mT).flatten(1)).view_as(points)
+            change = change * (FARTHEST / change.norm(dim=-1, keepdim=True).clamp(min=FARTHEST))
             return points + unit * (change @ rotation)
