@@ -105,7 +105,7 @@ def find_person(
     found = people.score.item() >= PRESENT
     if place is not None and not (found and max(abs(place[0] - x), abs(place[1] - y)) <= half):
         raise InputError(f"{name}: subject must be a place where a person is, but nobody is found at {subject}")
-    if not found:
+    if not found and not detector.glimpsed(image):
         raise InputError(f"{name}: {_RULE}, but nobody is found in it")
     if not _suffices(people, (height, width)):
         raise InputError(f"{name}: {_RULE}, but not all of these are")

@@ -168,22 +168,20 @@ class PersonDetector(CoordinateModel):
             InputError: the place is not in the picture.
         """
         height, width = images.shape[-2:]
-        if subject is not None:
-            if not (0 <= subject[0] < width and 0 <= subject[1] < height):
-                raise InputError(f"subject must be a place in the picture of {width} x {height}, got {subject}")
-            return torch.cat([self._search(image, subject) for image in images.split(1)])
-        region, score = self.approach(images)
-        return torch.cat(
-            [
-                near if seen else self._search(image, None)
-                for image, near, seen in zip(images.split(1), region.split(1), score >= PRESENT, strict=True)
-            ]
-        )
+        if subject is not None and not (0 <= subject[0] < width and 0 <= subject[1] < height):
+            raise InputError(f"subject must be a place in the picture of {width} x {height}, got {subject}")
+        regions = []
+        for image in images.split(1):
+            region, score = (whole_region(image), 0.0) if subject is not None else self.approach(image)
+            found = self._search(image, subject) if score < PRESENT else None
+            regions.append(region if found is None else found)
+        return torch.cat(regions)
 
     def approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The region ``(B, 4)`` of the person who is found in the whole of each picture, and its score ``(B,)``.
 
-        Who is not guessed there may still be seen by a look at all of it, and a nearer one.
+        Where nobody is guessed, somebody may still be seen by a look at all of it, and a nearer one. Not otherwise: a guess in
+        which nobody is seen is a head and shoulders, which are easily seen as a small whole body.
         """
         found = []
         for image in images.split(1):
@@ -204,20 +202,24 @@ class PersonDetector(CoordinateModel):
         look = self._look(images, torch.cat((near[:, :3], region[:, 3:]), dim=1))
         return look.region, look.score
 
-    def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor:
-        """`find` of a single picture, ``(1, 4)``, in crops: all over it, large ones first, or around the subject."""
+    def glimpsed(self, image: Tensor) -> bool:
+        """Whether somebody is guessed in the whole of a picture ``(1, 3, h, w)``, however little of the person is seen."""
+        return len(self._guesses(image, whole_region(image), FOUND)) > 0
+
+    def _search(self, image: Tensor, subject: tuple[float, float] | None) -> Tensor | None:
+        """The region ``(1, 4)`` of who is seen in crops of a picture: all over it, large ones first, or around the subject."""
         least = FOUND_IN_CROPS if subject is None else FOUND
         for crops in _crops(image) if subject is None else [_crops_around(image, subject)]:
             chosen = self._choice(image, crops, least, subject)
-            if chosen is not None:
+            if chosen is not None and chosen[1] >= PRESENT:
                 return chosen[0]
-        return whole_region(image)
+        return None
 
     def _choice(
         self, image: Tensor, crops: Tensor, least: float, subject: tuple[float, float] | None = None
     ) -> tuple[Tensor, Tensor] | None:
         """The region ``(1, 4)`` and score ``(1,)`` of the largest person in crops ``(N, 4)`` of a picture, or of the one nearest
-        to the subject; None if nobody is in them."""
+        to the subject; the surest guess where nobody is seen; None if nobody is guessed."""
         guesses = self._guesses(image, crops, least)
         if not len(guesses):
             return None
@@ -228,7 +230,7 @@ class PersonDetector(CoordinateModel):
         best = int(torch.where(look.score >= PRESENT, order, math.inf).argmin())
         region, score = look.region[best : best + 1], look.score[best : best + 1]
         if score < PRESENT:
-            return None
+            return guesses[:1], look.score[:1]
         if abs(guesses[best, 3]) > ASLANT:
             upright = guesses[best : best + 1] * guesses.new_tensor((1.0, 1.0, 1.0, 0.0))
             ways = torch.cat((region, self._look(image, upright).region))
@@ -248,7 +250,8 @@ class PersonDetector(CoordinateModel):
         return torch.where(look.score >= PRESENT, both.sum((1, 2)) / either.sum((1, 2)).clamp(min=1), -1)
 
     def _guesses(self, image: Tensor, crops: Tensor, least: float) -> Tensor:
-        """Where people may be in crops ``(N, 4)`` of a picture: regions ``(M, 4)`` that are apart, M up to `BATCH`.
+        """Where people may be in crops ``(N, 4)`` of a picture: regions ``(M, 4)`` that are apart, M up to `BATCH`, the
+        surest first.
 
         Args:
             least: the least score of a guess.
