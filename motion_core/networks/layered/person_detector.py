@@ -37,6 +37,7 @@ VISIBLE = 0.5  # visibility from which a landmark is in sight
 # Score of a guess from which on it is looked at: in the whole picture or at a place that is given, and in crops all over it, in
 # which things are taken for people more easily (a drawn dog: 0.54; people: 0.76 and more).
 FOUND, FOUND_IN_CROPS = 0.5, 0.7
+SMALLER = 0.6  # of a guess, that who is seen otherwise must reach at least
 APART = 0.3  # of what one reaches, that the middles of two guesses are apart if they are two people
 # Who bends over is easily taken for somebody who lies. Who is guessed to be turned by more than this (radians) is looked at
 # upright as well, and that look is believed of which strips and silhouette agree better, at so many cells of the picture.
@@ -180,13 +181,17 @@ class PersonDetector(CoordinateModel):
     def approach(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The region ``(B, 4)`` of the person who is found in the whole of each picture, and its score ``(B,)``.
 
-        Where nobody is guessed, somebody may still be seen by a look at all of it, and a nearer one. Not otherwise: a guess in
-        which nobody is seen is a head and shoulders, which are easily seen as a small whole body.
+        Where nobody is guessed, or seen where somebody is guessed, a look at all of it and a nearer one may still show somebody;
+        but not somebody much smaller than was guessed: head and shoulders are easily seen as a small whole body.
         """
         found = []
         for image in images.split(1):
             whole = whole_region(image)
-            found.append(self._choice(image, whole, FOUND) or self._nearer(image, whole))
+            region, score = guess = self._choice(image, whole, FOUND) or (0 * whole, 0.0)
+            if score < PRESENT:
+                near = self._nearer(image, whole)
+                guess = near if near[0][0, 2] > SMALLER * region[0, 2] else guess
+            found.append(guess)
         regions, scores = zip(*found, strict=True)
         return torch.cat(regions), torch.cat(scores)
 
