@@ -142,7 +142,11 @@ def test_large_driving_frames_are_reduced(video):
 
 @each_case(
     ("picture", "rest"),
-    [(GREY, "nobody is found in it"), (person("black-top")[:95, 100:220], "not all of these are")],
+    [
+        (GREY, "nobody is found in it"),
+        (person("black-top")[150:], "nobody is found in it"),
+        (person("black-top")[:95, 100:220], "not all of these are"),
+    ],
 )
 def test_a_picture_without_enough_of_a_person_is_refused_before_anything_is_rendered(pipe, video, picture, rest):
     rule = "must show a person with both shoulders and a hip in sight"

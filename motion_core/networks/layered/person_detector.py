@@ -187,10 +187,11 @@ class PersonDetector(CoordinateModel):
         found = []
         for image in images.split(1):
             whole = whole_region(image)
-            region, score = guess = self._choice(image, whole, FOUND) or (0 * whole, 0.0)
-            if score < PRESENT:
+            guess = self._choice(image, whole, FOUND)
+            if guess is None or guess[1] < PRESENT:
                 near = self._nearer(image, whole)
-                guess = near if near[0][0, 2] > SMALLER * region[0, 2] else guess
+                if guess is None or near[0][0, 2] > SMALLER * guess[0][0, 2]:
+                    guess = near
             found.append(guess)
         regions, scores = zip(*found, strict=True)
         return torch.cat(regions), torch.cat(scores)
@@ -267,13 +268,9 @@ class PersonDetector(CoordinateModel):
             for at in crops.float().split(BATCH):
                 found = finder(_cut(image, at, FINDER_SIDE).float())
                 chosen = found.score >= least  # (B, N)
-                turn = _turns(at)
-                middle, reach = ((each / (FINDER_SIDE / 2) - 1) @ turn.mT for each in (found.middle, found.reach))
-                along = reach - middle
-                half = MARGIN * along.norm(dim=-1, keepdim=True) * at[:, None, 2:3]
-                angle = torch.atan2(along[..., :1], -along[..., 1:])
-                places = at[:, None, :2] + at[:, None, 2:3] * middle
-                regions.append(torch.cat((places, half.clamp_min(1.0), angle), dim=-1)[chosen])
+                middle, reach = (_in_picture(places, at, FINDER_SIDE) for places in (found.middle, found.reach))
+                half = (MARGIN * (reach - middle).norm(dim=-1, keepdim=True)).clamp_min(1.0)
+                regions.append(torch.cat((middle, half, _angle(reach - middle)), dim=-1)[chosen])
                 scores.append(found.score[chosen])
         region, kept = torch.cat(regions), list[Tensor]()
         for one in region[torch.cat(scores).argsort(descending=True)]:
@@ -291,11 +288,9 @@ class PersonDetector(CoordinateModel):
                 levels = self.network.encode(self.compute(_cut(images if len(images) == 1 else images[some], at)))
                 pose = self.network.pose(levels)
                 mask = self.network.mask(levels).sigmoid() if masks else None
-                inside = pose.landmarks / (SIDE / 2) - 1  # (B, 39, 2)
-                turn = _turns(at)
-                pixels = at[:, None, :2] + at[:, None, 2:3] * (inside @ turn.mT)
+                pixels = _in_picture(pose.landmarks, at, SIDE)  # (B, 39, 2)
                 metres, visibility = pose.metres[:, :BODY], pose.visibility[:, :BODY]
-                unlike = _difference(inside[:, :BODY], metres[..., :2])
+                unlike = _difference(pose.landmarks[:, :BODY], metres[..., :2])
                 score = torch.where(unlike < UNLIKE, pose.score, 0)
                 parts.append(_Look(pixels[:, :BODY], visibility, metres, score, _region(pixels, score), mask))
         return parts[0] if len(parts) == 1 else _joined(parts)
@@ -332,8 +327,17 @@ def _region(pixels: Tensor, score: Tensor) -> Tensor:
     seen = (pixels[:, :BODY] - middle[:, None]).norm(dim=-1).amax(dim=1)
     half = MARGIN * torch.where(score >= PRESENT, torch.minimum(said, LONGER * seen), said).clamp_min(1.0)
     trunk = pixels[:, list(SHOULDERS)].mean(dim=1) - pixels[:, list(HIPS)].mean(dim=1)
-    angle = torch.atan2(trunk[:, 0], -trunk[:, 1])
-    return torch.cat((middle, half[:, None], angle[:, None]), dim=1)
+    return torch.cat((middle, half[:, None], _angle(trunk)), dim=1)
+
+
+def _angle(up: Tensor) -> Tensor:
+    """By how much directions ``(..., 2)`` are turned clockwise from straight up, ``(..., 1)`` in radians."""
+    return torch.atan2(up[..., :1], -up[..., 1:])
+
+
+def _in_picture(places: Tensor, region: Tensor, side: int) -> Tensor:
+    """Places ``(B, N, 2)`` in pixels of the crops, side x side, of regions ``(B, 4)`` as places in pixels of their pictures."""
+    return region[:, None, :2] + region[:, None, 2:3] * ((places / (side / 2) - 1) @ _turns(region).mT)
 
 
 def _turns(region: Tensor) -> Tensor:
