@@ -153,6 +153,15 @@ def test_legs_alone_do_not_suffice(detector):
     assert not detector.detect(legs, silhouettes=False).suffices
 
 
+def test_head_and_shoulders_are_not_a_small_whole_body(detector):
+    with Image.open(EXAMPLES / "black-top.png") as file:
+        bust = torch.from_numpy(np.array(file.convert("RGB").crop((200, 0, 360, 150)))).permute(2, 0, 1)[None] / 255
+    people = detector.detect(bust, silhouettes=False)
+    assert detector.glimpsed(bust)
+    assert not people.suffices
+    assert people.region[0, 2] > 150, "the body goes on below the picture"
+
+
 def test_a_place_outside_of_the_picture_is_refused(detector):
     with pytest.raises(InputError, match="subject must be a place in the picture of 300 x 200, got"):
         detector.find(torch.zeros(1, 3, 200, 300), subject=(300, 10))
