@@ -13,10 +13,6 @@ from .structures import Keypoints
 
 SIDEWAYS = 0.15  # heights of the trunk between the shoulders, below which somebody is seen from the side
 NEAR, FAR = 0.35, 0.8  # heights of the trunk that poses are apart: little changes below, much is painted above
-DOUBT = (
-    "Too little of the person may be in the picture: it must show both shoulders and a hip. What comes out may not look like a "
-    "person."
-)
 # Limbs in words: the two parts of an arm or a leg are one.
 _WORDS = {limb: limb.replace("upper_", "").replace("fore", "").replace("_", " ") for limb in LIMBS} | {
     f"{side}_{part}": f"{side} leg" for side in ("right", "left") for part in ("thigh", "shin")
@@ -35,7 +31,6 @@ class Check:
         turned_away: whether the person in the picture is seen from behind.
         driving_turned_away: of the frames that showed a person, those in which it is seen from behind.
         distance: how far limbs are from where they go, in heights of the trunk: the mean over limbs of the farthest pose.
-        doubtful: whether there may be too little of the person in the picture.
     """
 
     looked_at: int
@@ -45,7 +40,6 @@ class Check:
     turned_away: bool
     driving_turned_away: int
     distance: float
-    doubtful: bool = False
 
     def sentences(self) -> tuple[str, ...]:
         """At most four, for people."""
@@ -57,8 +51,6 @@ class Check:
         )
 
     def _people(self) -> str:
-        if self.doubtful:
-            return DOUBT
         if self.seen == self.looked_at:
             return "There is a person in the picture and in the video."
         return f"There is a person in the picture, and in {self.seen} of {self.looked_at} video frames that were looked at."

@@ -268,19 +268,6 @@ def network_region(region: Region, placement: Placement) -> Region:
     )
 
 
-def picture_region(region: Region, placement: Placement) -> Region:
-    """Take a square of the networks' image into the picture: the inverse of `network_region`."""
-    (top, left, height, width), inner = placement.crop, placement.content
-    across, down = inner[3] / width, inner[2] / height
-    x, y, half, angle = region
-    return (
-        (x + 0.5 - inner[1]) / across + left - 0.5,
-        (y + 0.5 - inner[0]) / down + top - 0.5,
-        half / max(across, down),
-        angle,
-    )
-
-
 def room_box(region: Region, picture_size: Size, poses: Tensor | None = None, smallest: int = 1) -> Box:
     """The part of a picture around a person that has room for poses, for `place_in`: a square, where the picture allows one.
 

@@ -43,8 +43,6 @@ SURVEYED = 8  # driving frames that are looked at before anything is rendered
 SEARCHED = 3  # of those, in so many somebody who is small is searched all over the frame, which takes seconds
 SEARCH_EVERY = 25  # frames of a video in which nobody is seen
 AROUND = 0.06  # of half the side of the person's region: what is hidden around the silhouette
-STEPS_BACK = 3  # from which somebody is looked at who may be a face alone
-SAME = 1.25  # so many times the size, who is seen from farther away is who was seen before
 SILHOUETTE = 0.2  # from which there may be a person
 
 _RULE = "must show a person with both shoulders and a hip in sight"
@@ -124,32 +122,6 @@ def _suffices(people: DetectedPeople, size: Size) -> bool:
     inside = ((people.landmarks[0] > -0.5) & (people.landmarks[0] < width_height - 0.5)).all(dim=1)  # (33,)
     shoulders, hips = inside[list(SHOULDERS)], inside[list(HIPS)]
     return bool(people.suffices.item() and shoulders.all() and hips.any())
-
-
-@torch.inference_mode()
-def seems_enough(detector: PersonDetector, picture: Tensor, region: Region) -> bool:
-    """Whether as much of a person as is needed is seen from farther away too; a face alone may look like a whole small body.
-
-    Args:
-        picture: ``(1, 3, H, W)`` in [0, 1].
-        region: the square around the person, as `find_person` gives it.
-    """
-    size = (picture.shape[-2], picture.shape[-1])
-    people = detector.detect(picture, picture.new_tensor([region]), silhouettes=False)
-    for _ in range(STEPS_BACK):
-        before = people
-        people = detector.detect(picture, detector.widened(picture, before.region), silhouettes=False)
-        if not _suffices(people, size):
-            return False
-        if _trunk(people) <= SAME * _trunk(before):
-            return True
-    return False
-
-
-def _trunk(people: DetectedPeople) -> float:
-    """Height of a person's trunk in pixels."""
-    landmarks = people.landmarks[0]
-    return (landmarks[list(SHOULDERS)].mean(dim=0) - landmarks[list(HIPS)].mean(dim=0)).norm().item()
 
 
 def place_person(
@@ -255,14 +227,20 @@ def surveyed_frames(video: media.VideoSource, initial_frame: int = 0) -> list[in
 def seek(
     detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
 ) -> DetectedPeople:
-    """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it."""
+    """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
+
+    Who is found anew is looked at twice, as a source is: the same picture has the same pose.
+    """
     if region is not None:
         people = detector.detect(frame, region, silhouettes)
         if people.score.item() >= PRESENT:
             return people
-    if search:
-        return detector.detect(frame, None, silhouettes)
-    return detector.detect(frame, detector.approach(frame)[0], silhouettes)
+    first = detector.find(frame) if search else detector.approach(frame)[0]
+    people = detector.detect(frame, first, silhouettes)
+    if people.score.item() < PRESENT:
+        return people
+    again = detector.detect(frame, people.region, silhouettes)
+    return again if again.score.item() >= PRESENT else people
 
 
 def hidden_by(people: DetectedPeople, size: Size) -> Tensor:

@@ -226,7 +226,7 @@ class MotionInterpPipeline(SavedPipeline):
 
         @torch.inference_mode()
         def check() -> Check | None:
-            return subject.check(picture, encoded(), placement, video, poses, settings)
+            return subject.check(encoded(), placement, video, poses, settings)
 
         @torch.inference_mode()
         def frames() -> Iterator[AnimatedFrame]:

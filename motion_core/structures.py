@@ -13,7 +13,7 @@ from torch import Tensor
 from .geometry import affine_grid
 
 # Layers' logits are probabilities' as they are learned; a picture wants decisions, or all borders are mixtures of both sides.
-DECIDED_LAYERS, DECIDED_VISIBILITY = 8.0, 8.0
+DECIDED = 24.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class LayeredMotion:
     @property
     def decided(self) -> tuple[Tensor, Tensor]:
         """The logits of layers and visibility as they are composed."""
-        return DECIDED_LAYERS * self.layer_logits, DECIDED_VISIBILITY * self.visibility_logits
+        return DECIDED * self.layer_logits, DECIDED * self.visibility_logits
 
     @property
     def contribution_maps(self) -> Tensor:

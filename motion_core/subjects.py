@@ -6,7 +6,7 @@ Both classes have the same methods. Pictures are ``(1, 3, H, W)`` in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, TypeVar
 
@@ -18,7 +18,7 @@ from .ahead import ahead
 from .backbone import Source
 from .check import Check, check_people
 from .driving import FROM_INITIAL, in_batches
-from .framing import Placement, Size, network_points, picture_points, picture_region, place_in, subject_box, to_network
+from .framing import Placement, Size, network_points, picture_points, place_in, subject_box, to_network
 from .networks.layered.camera_aligner import CameraAligner
 from .networks.layered.person_detector import PersonDetector
 from .people import (
@@ -31,7 +31,6 @@ from .people import (
     place_other_person,
     place_person,
     reduced_size,
-    seems_enough,
     survey_video,
     surveyed_frames,
 )
@@ -87,13 +86,8 @@ class Objects:
         """What is computed once per source picture."""
         return self.method.encode(to_network(picture, placement).to(self.device))  # (1, 3, h, w)
 
-    def doubtful(self, picture: Tensor, placement: Placement) -> bool:
-        """Whether there may be too little of somebody in a picture; anything is enough here."""
-        return False
-
     def check(
         self,
-        picture: Tensor,
         source: Source,
         placement: Placement,
         video: media.VideoSource,
@@ -202,14 +196,8 @@ class People:
         people = self.detector.detect(image, torch.tensor([placement.person]))
         return self.method.encode(image, people.keypoints)
 
-    def doubtful(self, picture: Tensor, placement: Placement) -> bool:
-        """Whether there may be too little of the person in a picture, see `motion_core.people.seems_enough`."""
-        assert placement.person is not None  # `place` has found one
-        return not seems_enough(self.detector, picture.to(self.device), picture_region(placement.person, placement))
-
     def check(
         self,
-        picture: Tensor,
         source: Source,
         placement: Placement,
         video: media.VideoSource,
@@ -219,7 +207,6 @@ class People:
         """What can be said before a render.
 
         Args:
-            picture: ``(1, 3, H, W)`` in [0, 1].
             source: the picture, encoded.
             poses: of the video, as `survey` gives them.
         """
@@ -230,8 +217,7 @@ class People:
         looked_at = len(poses.points)
         if self._crops_itself(settings):  # otherwise the first person that is seen will do
             looked_at = len(surveyed_frames(video, self._surveyed_first(settings)))
-        check = check_people(person, wanted, poses, (placement.picture_size, video.size), looked_at)
-        return replace(check, doubtful=self.doubtful(picture, placement))
+        return check_people(person, wanted, poses, (placement.picture_size, video.size), looked_at)
 
     def analyse_video(
         self,
@@ -281,12 +267,10 @@ class People:
         """
         placed = place_in((picture.shape[-2], picture.shape[-1]), placement.network_size, settings.fit)
         picture = picture.to(self.device)
-        keypoints, region = find_person(self.detector, picture, name)
-        silhouette = None
-        if settings.background == "predicted":
-            silhouette = self.detector.detect(picture, torch.tensor([region])).silhouette
-        transform = self.method.background(source, picture, settings.background, silhouette, placement.content)
-        return DrivingMotion(Keypoints(network_points(keypoints.points, placed)), transform)
+        _, region = find_person(self.detector, picture, name)
+        people = self.detector.detect(picture, torch.tensor([region]), silhouettes=settings.background == "predicted")
+        transform = self.method.background(source, picture, settings.background, people.silhouette, placement.content)
+        return DrivingMotion(Keypoints(network_points(people.keypoints.points, placed)), transform)
 
     def describe_driving(self, size: Size, network_size: Size, settings: PictureSettings) -> str:
         """What is used of a driving video of a size (height, width), one line for people."""

@@ -37,7 +37,7 @@ element.addEventListener('pointerdown', down => {
   window.addEventListener('pointerup', released, {once: true});
 });
 
-// A warning is repeated between the inputs and the button, where it is seen before the run on a phone too.
+// Why a run would not begin is repeated between the inputs and the button, where it is seen before the run on a phone too.
 const warn = () => {
   const place = document.querySelector('#animate-warning'), warning = element.querySelector('[data-warning]');
   if (place) { place.textContent = warning ? warning.textContent : ''; place.hidden = !warning; }

@@ -93,7 +93,7 @@ def found(picture: np.ndarray, limbs: np.ndarray | None, which: str, words: str,
 def check(seen: Checked, plain: Callable[[str], str], choices: Choices) -> str:
     """What is found before a run: pictures with limbs and boxes, and sentences, each as `plain` makes it.
 
-    `check.js` repeats the warning beside the inputs.
+    `check.js` repeats beside the inputs why a run would not begin.
     """
     pictures = "".join(
         found(pixels, limbs, which, f"{name}: {'a person is found' if limbs is not None else 'nobody is found'}", box)
@@ -103,9 +103,11 @@ def check(seen: Checked, plain: Callable[[str], str], choices: Choices) -> str:
         )
         if pixels is not None
     )
+    marks = [""] * len(seen.sentences)
+    if not seen.works:
+        marks[-1] = " data-warning"
     lines = "".join(
-        f"<li{' data-warning' if sentence == seen.warning else ''}>{escape(plain(sentence))}</li>"
-        for sentence in seen.sentences
+        f"<li{mark}>{escape(plain(sentence))}</li>" for mark, sentence in zip(marks, seen.sentences, strict=True)
     )
     chosen = choices.picture_box or choices.driving_box or choices.subject
     reset = '<button type="button" data-reset>Use all of both</button>' if chosen else ""

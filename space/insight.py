@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPipeline, media
-from motion_core.check import DOUBT
 from motion_core.diagnosis import diagnose, watch_fusion
 from motion_core.framing import Placement, from_network
 from motion_core.key_frames import KeyFrames
@@ -108,14 +107,12 @@ class Seen:
         limbs: of the person in the picture and of the one in the video's first frame, their two ends ``(K, 2, 2)``, as shares
             (x, y) of the picture; None: nobody is found, or the model is not of people.
         sentences: for people.
-        works: whether a run would begin.
-        warning: the one of the sentences that says why it would not, or why its result may be poor.
+        works: whether a run would begin; if not, the last of the sentences says why.
     """
 
     limbs: tuple[np.ndarray | None, np.ndarray | None]
     sentences: tuple[str, ...]
     works: bool = True
-    warning: str = ""
 
 
 @torch.inference_mode()
@@ -133,16 +130,12 @@ def look(
         if frames is None:
             image = pipeline.read_picture(picture, settings)
             placement = pipeline.place(image, settings)
-            doubtful = pipeline.subject.doubtful(image, placement)
-            told: tuple[str, ...] = (f"Used: {placement.describe()}.", DOUBT)[: 1 + doubtful]
-        else:
-            animation = pipeline.stream(picture, frames, settings)
-            check = animation.check()
-            doubtful = check is not None and check.doubtful
-            told = (f"Used: {animation.placement.describe()}.",) if check is None else check.sentences()
-        return Seen(limbs, told, warning=DOUBT if doubtful else "")
+            return Seen(limbs, (f"Used: {placement.describe()}.",))
+        animation = pipeline.stream(picture, frames, settings)
+        check = animation.check()
+        return Seen(limbs, (f"Used: {animation.placement.describe()}.",) if check is None else check.sentences())
     except InputError as error:
-        return Seen(limbs, (str(error),), False, str(error))
+        return Seen(limbs, (str(error),), False)
 
 
 def _limbs(

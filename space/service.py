@@ -116,8 +116,7 @@ class Checked:
         picture, driving: ``(H, W, 3)`` uint8, small; the driving video's first frame.
         limbs: of each, ``(K, 2, 2)`` as shares (x, y) of it.
         sentences: for people.
-        works: whether a run would begin.
-        warning: the one of the sentences that says why it would not, or why its result may be poor.
+        works: whether a run would begin; if not, the last of the sentences says why.
     """
 
     picture: np.ndarray | None
@@ -125,7 +124,6 @@ class Checked:
     limbs: tuple[np.ndarray | None, np.ndarray | None]
     sentences: tuple[str, ...]
     works: bool
-    warning: str
 
 
 class Service:
@@ -202,12 +200,12 @@ class Service:
                     frames = [cut(frame, choices.driving_box) for frame in looked_at]
             seen = compute.look(self._chosen(key), pixels, frames, replace(settings, start=None, end=None))
         except InputError as error:
-            return Checked(shown[0], shown[1], (None, None), (*told, str(error)), False, str(error))
+            return Checked(shown[0], shown[1], (None, None), (*told, str(error)), False)
         limbs = [
             None if points is None else _in_whole(points, box)
             for points, box in zip(seen.limbs, (choices.picture_box, choices.driving_box), strict=True)
         ]
-        return Checked(shown[0], shown[1], (limbs[0], limbs[1]), (*told, *seen.sentences), seen.works, seen.warning)
+        return Checked(shown[0], shown[1], (limbs[0], limbs[1]), (*told, *seen.sentences), seen.works)
 
     @staticmethod
     def _placed(choices: Choices, whole: np.ndarray | None = None) -> AnimationSettings:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from subcases import each_case
 from test_layered import standing
 
 from motion_core import Keypoints, MotionInterpPipeline, media
-from motion_core.check import DOUBT, Check, check_people
+from motion_core.check import Check, check_people
 from motion_core.networks.layered.limbs import LIMBS, strip_ends
 
 SQUARE = (100, 100)
@@ -87,12 +85,6 @@ def test_never_more_than_four_sentences():
 
     assert len(check.sentences()) == 4
     assert check.sentences()[0] == "There is a person in the picture, and in 1 of 8 video frames that were looked at."
-
-
-def test_a_doubt_comes_first():
-    check = seen(standing(), standing())
-
-    assert replace(check, doubtful=True).sentences() == (DOUBT, *check.sentences()[1:])
 
 
 def test_models_that_are_not_of_people_say_nothing(variant_pipeline):

@@ -20,6 +20,7 @@ from motion_core.networks.layered.limb_motion import LimbMotion
 from motion_core.networks.layered.limbs import LAYERS_MIRRORED, LIMBS, strips
 from motion_core.networks.layered.scene_fill import fill_scene, hidden_cells
 from motion_core.networks.layered.unet import Block
+from motion_core.structures import LayeredView
 
 LIMB_COUNT = len(LIMBS)
 
@@ -113,9 +114,13 @@ def test_untrained_limbs_go_from_strip_to_strip():
     ends = driving[:, :, [0, 1, 2, 3]].unflatten(2, (2, 2)).mean(dim=3)  # (1, K, 2, 2) middles of both ends
     taken = torch.einsum("bkij,bkpj->bkpi", transforms[..., :2, :2], ends) + transforms[..., None, :2, 2]
     torch.testing.assert_close(taken, source[:, :, [0, 1, 2, 3]].unflatten(2, (2, 2)).mean(dim=3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(
-        LimbMotion(LIMB_COUNT, 5)(source, source), torch.eye(3).expand(1, LIMB_COUNT, 3, 3), atol=1e-5, rtol=0
-    )
+
+
+def test_between_equal_poses_no_limb_moves_whatever_was_learned():
+    network = LimbMotion(LIMB_COUNT, 5, 8)
+    torch.nn.init.normal_(network.net[-1].weight)
+    pose = standing(0.2, raised=True)
+    torch.testing.assert_close(network(pose, pose), torch.eye(3).expand(1, LIMB_COUNT, 3, 3), atol=1e-5, rtol=0)
 
 
 def test_a_limb_that_points_at_the_camera_is_moved_within_reason():
@@ -275,6 +280,19 @@ def test_a_fresh_painter_keeps_what_is_seen_and_continues_what_surrounds_the_res
     with torch.no_grad():
         scene = painter.background(plain, figure)
     torch.testing.assert_close(scene, torch.full_like(scene, 0.3), atol=2e-2, rtol=0)
+
+
+def test_what_is_seen_of_the_figure_stays_as_it_is_and_the_scene_may_lie_in_shadow(networks, picture):
+    painter = networks[1]
+    logits = torch.full((1, LIMB_COUNT + 1, 128, 128), -40.0)
+    logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
+    motion = LayeredMotion(torch.eye(3), logits, torch.zeros(0))
+    seen = torch.ones_like(picture[:, :1])
+    view = LayeredView(picture, seen, motion.contribution_maps, torch.full((1, LIMB_COUNT + 1, 3), 0.5), logits)
+    with torch.no_grad():
+        made = painter(view)
+    torch.testing.assert_close(made[..., :79], picture[..., :79], atol=1e-5, rtol=0)
+    assert (made - picture)[..., 82:].abs().max() > 0.02
 
 
 def test_holes_are_filled_from_their_borders():

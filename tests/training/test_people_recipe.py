@@ -98,6 +98,15 @@ def test_a_mirrored_pair_has_its_limbs_where_its_keypoints_are(pack):
     assert seen == {True, False}  # the driving person stands on one side, or mirrored on the other
 
 
+def test_some_pictures_are_their_own_driving_pictures_in_the_very_same_pose(pack):
+    batches = [draw_batch([(pack, 1)], 0, step) for step in range(40)]
+    same = [batch for batch in batches if batch.source.image.equal(batch.driving.image)]
+    assert 0 < len(same) < 20
+    for batch in same:
+        torch.testing.assert_close(batch.source.keypoints.points, batch.driving.keypoints.points, atol=0, rtol=0)
+        torch.testing.assert_close(batch.camera, torch.eye(3)[None], atol=1e-5, rtol=0)
+
+
 def test_what_the_detector_always_gets_wrong_is_corrected(pack):
     """A detector that sees arms and legs too high, of people anywhere and of any size."""
     random = torch.Generator().manual_seed(0)

@@ -95,7 +95,7 @@ class LayerPainter(MotionModel):
         top, left = (part.start * side // self.size for part, side in zip(cells, size, strict=True))
         bottom, right = (-(-part.stop * side // self.size) for part, side in zip(cells, size, strict=True))
 
-        # 2. What is hidden there, and how bright what is seen is
+        # 2. What is hidden there, and how bright the scene is, for shadows
         maps = view.image.new_ones(len(layers), self.image_channels + 1, self.size, self.size)
         maps[..., cells[0], cells[1]] = torch.cat(self.painted_figure(view, cells), dim=1)
         large = enlarged_part(maps, size, (top, bottom, left, right))
@@ -109,10 +109,9 @@ class LayerPainter(MotionModel):
         return image
 
     def painted_figure(self, view: LayeredView, cells: tuple[slice, slice] | None = None) -> tuple[Tensor, Tensor]:
-        """Colours of what is hidden, and the brightness of what is seen, ``(B, 3 | 1, size, size)``, or a part of them.
+        """Colours of what is hidden, and the brightness of the scene, ``(B, 3 | 1, size, size)``, or a part of them.
 
-        Could it paint over what is seen as well, it would blur it: sharpness 0.55 instead of 0.71, at an L1 of 0.633 instead of
-        0.643 of copying (docs/people.md).
+        Could it paint over what is seen of the figure as well, or make it darker and brighter, it would blur it (docs/people.md).
 
         Args:
             cells: rows and columns that are wanted, each a multiple of the U-Net's halvings; None is all of them.
@@ -127,7 +126,7 @@ class LayerPainter(MotionModel):
         colour, brightness = out.split((self.image_channels, 1), dim=1)
         base = torch.lerp(0.5 * (around + parts), seen, visible)
         painted = (torch.logit(base, eps=DARKEST) + colour).sigmoid()
-        return painted, (BRIGHTER * torch.tanh(brightness)).exp()
+        return painted, (BRIGHTER * layers[:, :1] * torch.tanh(brightness)).exp()
 
 
 def part_colours(image: Tensor, parts: Tensor, other_side: Sequence[int]) -> Tensor:

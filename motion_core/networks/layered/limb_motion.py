@@ -75,7 +75,7 @@ class LimbMotion(nn.Module):
         self.net = nn.Sequential(first, nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
-        """Driving to source coordinates, ``(B, K, 3, 3)``, fp32.
+        """Driving to source coordinates, ``(B, K, 3, 3)``, fp32; the identity for equal poses.
 
         Args:
             source: ``(B, K, 5, 2)`` or ``(1, K, 5, 2)``.
@@ -86,12 +86,16 @@ class LimbMotion(nn.Module):
             source, driving = (source.float() @ turn.mT).expand_as(driving), driving.float() @ turn_driving.mT
             here, there = _Frames.of(source), _Frames.of(driving)
             unit = TRUNK_WIDTHS * here.width[:, TRUNK, None, None, None]
-            seen = torch.cat((_seen(source, here), _seen(driving, there)), dim=1)
-            change = self.net(seen.to(next(self.net.parameters()).dtype)).float()
-            change = unit * change.view(-1, self.num_splines, 2, 3)
+            pose, other = _seen(source, here), _seen(driving, there)
+            change = unit * (self._change(pose, other) - self._change(pose, pose))  # none between equal poses
             matrices = here.matrices()
             corrected = torch.cat((matrices[:, :, :2] + change, matrices[:, :, 2:]), dim=2)
             return _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
+
+    def _change(self, pose: Tensor, other: Tensor) -> Tensor:
+        """What the network says of two poses ``(B, K * 11)``: ``(B, K, 2, 3)``."""
+        seen = torch.cat((pose, other), dim=1).to(next(self.net.parameters()).dtype)
+        return self.net(seen).float().view(-1, self.num_splines, 2, 3)
 
 
 def _homogeneous(rotation: Tensor) -> Tensor:

@@ -189,24 +189,13 @@ class PersonDetector(CoordinateModel):
             whole = whole_region(image)
             guess = self._choice(image, whole, FOUND)
             if guess is None or guess[1] < PRESENT:
-                near = self._nearer(image, whole)
-                if guess is None or near[0][0, 2] > SMALLER * guess[0][0, 2]:
-                    guess = near
+                region = self._look(image, whole).region
+                near = self._look(image, torch.cat((region[:, :3], whole[:, 3:]), dim=1))  # held as the picture is
+                if guess is None or near.region[0, 2] > SMALLER * guess[0][0, 2]:
+                    guess = near.region, near.score
             found.append(guess)
         regions, scores = zip(*found, strict=True)
         return torch.cat(regions), torch.cat(scores)
-
-    def widened(self, images: Tensor, region: Tensor) -> Tensor:
-        """Regions ``(B, 4)`` of the people in given ones, found again from twice as far, with more room below."""
-        x, y, half, angle = region.unbind(dim=1)
-        wide = torch.stack((x - half / 2 * angle.sin(), y + half / 2 * angle.cos(), 2 * half, angle), dim=1)
-        return self._nearer(images, wide)[0]
-
-    def _nearer(self, images: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions ``(B, 4)`` and scores ``(B,)`` of who is seen by a look at regions and a nearer one, both held as those are."""
-        near = self._look(images, region).region
-        look = self._look(images, torch.cat((near[:, :3], region[:, 3:]), dim=1))
-        return look.region, look.score
 
     def glimpsed(self, image: Tensor) -> bool:
         """Whether somebody is guessed in the whole of a picture ``(1, 3, h, w)``, however little of the person is seen."""

@@ -17,6 +17,7 @@ from .pack import Pack
 TRUE_SOURCE, TRUE_DRIVING = 0.3, 0.5  # how often the true keypoints are given instead of the detected ones
 QUARTERS = (0.7, 0.12, 0.06, 0.12)  # how often a pair is turned by so many quarters, for people who lie or hang
 TURNED, TURN = 0.3, 20.0  # how often it is turned a little more, and by how much at most, in degrees
+SAME = 0.15  # how often a picture is its own driving picture, in the very same pose: nothing of it may change
 LIMB_NOISE, POINT_NOISE = 0.015, 0.006  # standard deviations in coordinate units, at most
 
 
@@ -69,8 +70,12 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
     mirrored = random.random() < 0.5
     gain = random.uniform(0.8, 1.2) * random.uniform(0.92, 1.08, 3)
     gamma = random.uniform(0.8, 1.25)
+    same = random.random() < SAME
     arrays: list[np.ndarray] = []
     for index, true in zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True):
+        if same and arrays:
+            arrays *= 2
+            break
         points = (pack.keypoints if random.random() < true else pack.detected)[index]
         points = _uncertain(np.array(points), random)
         side = [pack.frames[index], pack.labels[index], pack.scenes[index], points, pack.silhouettes[index]]
@@ -79,7 +84,8 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
         side = _turned(side, turn) if turn else side
         arrays += _mirrored(side) if mirrored else side
     rotation = _rotation(turn)
-    camera = rotation @ np.array(pack.cameras[pair], np.float32) @ np.linalg.inv(rotation)
+    camera = np.eye(3) if same else np.array(pack.cameras[pair], np.float32)
+    camera = rotation @ camera @ np.linalg.inv(rotation)
     if mirrored:
         camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
     return [*arrays, camera]
