@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,8 +146,11 @@ class Measured:
     pictures: list[list[np.ndarray]]
 
 
-def measure(models: Sequence[Model], pairs: PairSet) -> Measured:
+def measure(models: Sequence[Model], pairs: PairSet, still: bool = False) -> Measured:
     """Let all models make all pairs of a set, and compare.
+
+    Args:
+        still: each source drives itself: what a model changes where nothing moves.
 
     Raises:
         InputError: a file cannot be used, or no pair is left.
@@ -155,7 +158,8 @@ def measure(models: Sequence[Model], pairs: PairSet) -> Measured:
     detector = CachedDetector(pairs.detector)
     records: dict[str, list[Record]] = {COPY: [], **{model.name: [] for model in models}}
     pictures = []
-    for pair in tqdm(pairs, desc=pairs.title.lower(), total=len(pairs), disable=not sys.stderr.isatty()):
+    for given in tqdm(pairs, desc=pairs.title.lower(), total=len(pairs), disable=not sys.stderr.isatty()):
+        pair = replace(given, driving=given.source, driving_figure=given.source_figure) if still else given
         results = {COPY: pair.source} | {model.name: model.animate(pair) for model in models}
         copied = {COPY} | {model.name for model in models if pair.name in model.refused}
         for name, result in results.items():
@@ -199,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--rendered", type=Path, metavar="ROOT", help="of eval.rendered_people.render, 256 x 256, split test")
     photos = "of all pairs NAME_0.jpg, NAME_1.jpg; those held back are measured"
     add("--photos", type=Path, metavar="FOLDER", help=photos)
+    add("--still", action="store_true", help="each source drives itself: what a model changes where nothing moves")
     add("--limit", type=int, metavar="N", help="so many pairs of each")
     add("--csv", type=Path, metavar="FILE", help="each pair's figures")
     add("--sheet", type=Path, metavar="FILE.png", help=f"all pictures, as FILE-1.png, ... of {SHEET_ROWS} pairs each")
@@ -229,7 +234,7 @@ def _run(options: argparse.Namespace) -> None:
         models.append(Model(name, pipeline, settings))
 
     # 1. Measured
-    measured = [measure(models, pairs) for pairs in sets]
+    measured = [measure(models, pairs, options.still) for pairs in sets]
 
     # 2. Said and written: a row of the csv file is a model's result of a pair, a row of the sheets a pair, in the same order
     print("\n\n".join(table(each, models) for each in measured))

@@ -190,6 +190,16 @@ def test_a_pair_that_a_model_refuses_counts_as_copied(rendered, variant_pipeline
     assert "`strict` refused 1 pairs, which count as copied: nobody is in this picture (" in said
 
 
+def test_sources_drive_themselves_where_nothing_is_to_move(rendered, model, tmp_path, capsys):
+    csv = tmp_path / "still.csv"
+    options = ["--still", "--model", model, "--rendered", rendered, "--csv", csv, "--limit", 1]
+    assert people.main([str(option) for option in options]) == 0
+    copy, made = pd.read_csv(csv).to_dict("records")
+    assert (copy["figure_l1"], copy["gradient"]) == (0, pytest.approx(made["real_gradient"]))
+    assert made["figure_l1"] > 0
+    assert "| `copy` | 0.0000 | - | - |" in capsys.readouterr().out
+
+
 def test_what_cannot_be_used_is_an_error_in_one_line(rendered, tmp_path, capsys):
     render_split(Plan("test", 5, frames=2, size=64), tmp_path / "small", 1, 1, pairs=1)
     capsys.readouterr()
