@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .geometry import affine_grid
+from .geometry import affine_grid, smoothed
 
 # Layers' logits are probabilities' as they are learned; a picture wants decisions, or all borders are mixtures of both sides.
 DECIDED = 24.0
@@ -215,8 +215,8 @@ class LayeredMotion:
 
     @property
     def decided(self) -> tuple[Tensor, Tensor]:
-        """The logits of layers and visibility as they are composed."""
-        return DECIDED * self.layer_logits, DECIDED * self.visibility_logits
+        """The logits of layers and visibility as they are composed; smoothed, or borders would be stairs of cells."""
+        return DECIDED * smoothed(self.layer_logits), DECIDED * smoothed(self.visibility_logits)
 
     @property
     def contribution_maps(self) -> Tensor:

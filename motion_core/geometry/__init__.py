@@ -11,7 +11,7 @@ from .grids import (
     resize_aligned,
     resize_grid,
 )
-from .resizing import Box, affine_part, busy_part, enlarged_part
+from .resizing import Box, affine_part, busy_part, enlarged_part, smoothed
 from .thin_plate_spline import ThinPlateSpline
 from .warping import compose, sample, warp, warp_by_each
 
@@ -33,6 +33,7 @@ __all__ = [
     "resize_aligned",
     "resize_grid",
     "sample",
+    "smoothed",
     "warp",
     "warp_by_each",
 ]

@@ -1,10 +1,11 @@
-"""Parts of enlarged maps and of affine grids, without the rest."""
+"""Smoothed maps, and parts of enlarged maps and of affine grids without the rest."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .grids import at_least_fp32, geometry_precision
@@ -40,6 +41,12 @@ def enlarged_part(maps: Tensor, size: tuple[int, int], box: Box) -> Tensor:
         down = enlarging(size[0], maps.shape[-2])[top:bottom].to(maps)
         across = enlarging(size[1], maps.shape[-1])[left:right].to(maps)
         return down @ (maps @ across.T)
+
+
+def smoothed(maps: Tensor) -> Tensor:
+    """Maps ``(B, C, h, w)`` with each cell a mean of those around it, weighted 1, 2, 1 down and across."""
+    padded = F.pad(maps, (1, 1, 1, 1), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(padded, 2, stride=1), 2, stride=1)
 
 
 def affine_part(transform: Tensor, size: tuple[int, int], box: Box) -> Tensor:

@@ -26,8 +26,9 @@ def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = Fal
     Args:
         everywhere: sample each in the whole picture all the same, whatever is in it; with gradients it is done anyway.
     """
-    layers = motion.contribution_maps
-    motion = replace(motion, layer_logits=motion.decided[0], visibility_logits=motion.decided[1])
+    layer_logits, visibility_logits = motion.decided
+    layers = layer_logits.softmax(dim=1)
+    motion = replace(motion, layer_logits=layer_logits, visibility_logits=visibility_logits)
     if torch.is_grad_enabled() or everywhere:
         colour, visible = _everywhere(source, motion, "bilinear" if torch.is_grad_enabled() else "bicubic")
     else:
