@@ -17,7 +17,7 @@ from .limb_motion import LimbMotion
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
-INSIDE = 2.0  # logit of the figure's share in the source from which a place there is shown
+INSIDE = 1.0  # logit of the figure's share in the source from which a place there is shown
 CERTAIN = 12.0  # a logit that leaves no doubt
 SOMETHING, MARGIN = (
     0.05,
