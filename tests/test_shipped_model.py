@@ -86,7 +86,7 @@ def test_without_motion_the_picture_stays(pipe, tmp_path):
     (video,) = (tmp_path / "test").glob("*.mp4")
     picture = next(iter(open_video(video)))
     made = pipe(picture, np.stack([picture] * 2)).frames
-    assert np.abs(made[1].astype(int) - picture).mean() < 6  # of 255
+    assert np.abs(made[1].astype(int) - picture).mean() < 1.5  # of 255; 4.7 before equal poses moved nothing
 
 
 def test_half_precision_files_are_computed_with_in_full_precision(pipe):

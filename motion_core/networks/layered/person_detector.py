@@ -42,6 +42,9 @@ APART = 0.3  # of what one reaches, that the middles of two guesses are apart if
 # Who bends over is easily taken for somebody who lies. Who is guessed to be turned by more than this (radians) is looked at
 # upright as well, and that look is believed of which strips and silhouette agree better, at so many cells of the picture.
 ASLANT, CELLS = 0.5, 128
+# Change of where the person is (of half the region's side, of the logarithm of its size, in radians) up to which a region is
+# looked at again as it is: seen through another one, the same person has a slightly other pose, and trembles.
+STEADY = 0.1
 MARGIN = 1.25  # half the side of the crop over how far the person reaches from the middle of the hips
 LONGER = 1.1  # than the landmarks reach is how far the person does at most: heads and hands end beyond them
 # Sides of the picture over those of the crops in which a person is searched, who is found who fills 0.4 of one or more.
@@ -153,7 +156,7 @@ class PersonDetector(CoordinateModel):
             look.landmarks,
             look.visibility,
             look.score,
-            look.region,
+            _held(region, look.region),
         )
 
     def find(self, images: Tensor, subject: tuple[float, float] | None = None) -> Tensor:
@@ -317,6 +320,15 @@ def _region(pixels: Tensor, score: Tensor) -> Tensor:
     half = MARGIN * torch.where(score >= PRESENT, torch.minimum(said, LONGER * seen), said).clamp_min(1.0)
     trunk = pixels[:, list(SHOULDERS)].mean(dim=1) - pixels[:, list(HIPS)].mean(dim=1)
     return torch.cat((middle, half[:, None], _angle(trunk)), dim=1)
+
+
+def _held(region: Tensor, found: Tensor) -> Tensor:
+    """Where to look next, ``(B, 4)``: at the same regions, unless the people who are found in them have moved."""
+    moved = (found[:, :2] - region[:, :2]).norm(dim=1) / region[:, 2]
+    grown = (found[:, 2] / region[:, 2]).log().abs()
+    turned = torch.remainder(found[:, 3] - region[:, 3] + math.pi, 2 * math.pi) - math.pi
+    steady = torch.stack((moved, grown, turned.abs())).amax(dim=0) <= STEADY
+    return torch.where(steady[:, None], region.to(found), found)
 
 
 def _angle(up: Tensor) -> Tensor:
