@@ -229,7 +229,7 @@ def seek(
 ) -> DetectedPeople:
     """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
 
-    Who is found anew is looked at twice, as a source is: the same picture has the same pose.
+    Who is found anew is looked at again where the next frame would be, as a source is: the same picture has the same pose.
     """
     if region is not None:
         people = detector.detect(frame, region, silhouettes)
@@ -237,7 +237,7 @@ def seek(
             return people
     first = detector.find(frame) if search else detector.approach(frame)[0]
     people = detector.detect(frame, first, silhouettes)
-    if people.score.item() < PRESENT:
+    if people.score.item() < PRESENT or people.region.equal(first):
         return people
     again = detector.detect(frame, people.region, silhouettes)
     return again if again.score.item() >= PRESENT else people

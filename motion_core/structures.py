@@ -226,8 +226,9 @@ class LayeredMotion:
     @property
     def occlusion_masks(self) -> tuple[Tensor]:
         """What the source shows, a single mask ``(B, 1, h, w)`` in [0, 1]; the painted background is shown everywhere."""
-        shares = self.contribution_maps
-        return (shares[:, :1] + (shares[:, 1:] * self.decided[1].sigmoid()).sum(dim=1, keepdim=True),)
+        layers, visibility = self.decided
+        shares = layers.softmax(dim=1)
+        return (shares[:, :1] + (shares[:, 1:] * visibility.sigmoid()).sum(dim=1, keepdim=True),)
 
     @property
     def deformation(self) -> Tensor:

@@ -103,11 +103,9 @@ def check(seen: Checked, plain: Callable[[str], str], choices: Choices) -> str:
         )
         if pixels is not None
     )
-    marks = [""] * len(seen.sentences)
-    if not seen.works:
-        marks[-1] = " data-warning"
+    why = None if seen.works else seen.sentences[-1]
     lines = "".join(
-        f"<li{mark}>{escape(plain(sentence))}</li>" for mark, sentence in zip(marks, seen.sentences, strict=True)
+        f"<li{' data-warning' if sentence == why else ''}>{escape(plain(sentence))}</li>" for sentence in seen.sentences
     )
     chosen = choices.picture_box or choices.driving_box or choices.subject
     reset = '<button type="button" data-reset>Use all of both</button>' if chosen else ""

@@ -184,9 +184,8 @@ def test_a_bust_is_refused_and_who_is_in_sight_from_the_hips_up_is_not(pipe, nam
     if below < 9:
         bottom = round(111 + below * trunk)
         picture = picture[..., top:bottom, left : left + max(round(1.5 * trunk), bottom - top)]
-    with (
-        nullcontext() if enough else pytest.raises(InputError, match="must show a person with both shoulders and a hip")
-    ):
+    rule = "must show a person with both shoulders and a hip"
+    with nullcontext() if enough else pytest.raises(InputError, match=rule):
         find_person(pipe.keypoint_detector, picture, "picture")
 
 

@@ -236,9 +236,7 @@ def test_nobody_is_looked_for_twice(pipe, picture, video, monkeypatch):
 
     plain = count("source")
     assert count("source", checked=True) == plain
-    assert (
-        count("driving") == plain + len(video) + 1
-    )  # in the frames that the empty scene is made of, twice in the first
+    assert count("driving") == plain + len(video)  # in the frames that the empty scene is made of
 
 
 @each_case("chosen", ["driving", "transparent", "beach.jpg"])

@@ -71,11 +71,9 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
     gain = random.uniform(0.8, 1.2) * random.uniform(0.92, 1.08, 3)
     gamma = random.uniform(0.8, 1.25)
     same = random.random() < SAME
+    drawn = list(zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True))
     arrays: list[np.ndarray] = []
-    for index, true in zip(pack.pairs[pair], (TRUE_SOURCE, TRUE_DRIVING), strict=True):
-        if same and arrays:
-            arrays *= 2
-            break
+    for index, true in drawn[:1] if same else drawn:
         points = (pack.keypoints if random.random() < true else pack.detected)[index]
         points = _uncertain(np.array(points), random)
         side = [pack.frames[index], pack.labels[index], pack.scenes[index], points, pack.silhouettes[index]]
@@ -88,7 +86,7 @@ def _draw(pack: Pack, random: np.random.Generator) -> list[np.ndarray]:
     camera = rotation @ camera @ np.linalg.inv(rotation)
     if mirrored:
         camera = camera * np.outer((-1, 1, 1), (-1, 1, 1))
-    return [*arrays, camera]
+    return [*(2 * arrays if same else arrays), camera]
 
 
 def _uncertain(points: np.ndarray, random: np.random.Generator) -> np.ndarray:
