@@ -205,12 +205,15 @@ class LayeredMotion:
             coordinates to source coordinates, fp32.
         layer_logits: of the background and of each limb, ``(B, K + 1, h, w)``; softmax comes after enlarging.
         visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
+        mirrored: of each limb, ``(B, K, 3, 3)``, driving coordinates to those of the other side's limb in the source, turned
+            over as in a mirror: an arm may be seen by the other one.
         still_background: whether the background's transform is the identity.
     """
 
     transforms: Tensor
     layer_logits: Tensor
     visibility_logits: Tensor
+    mirrored: Tensor
     still_background: bool = False
 
     @property

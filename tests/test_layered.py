@@ -208,7 +208,8 @@ def test_real_pixels_come_through_exactly_where_they_are_seen(picture):
     logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
     transforms = torch.eye(3).repeat(1, LIMB_COUNT + 1, 1, 1)
     transforms[:, 1, 0, 2] = 2 * 10 / 159  # ten pixels
-    motion = LayeredMotion(transforms, logits, torch.full((1, LIMB_COUNT, 128, 128), 40.0), True)
+    sure = torch.full((1, LIMB_COUNT, 128, 128), 40.0)
+    motion = LayeredMotion(transforms, logits, sure, transforms[:, 1:], still_background=True)
     with torch.no_grad():
         view = compose(source, motion)
     torch.testing.assert_close(view.image[..., :78], picture[..., 10:88], atol=1e-5, rtol=0)
@@ -216,12 +217,38 @@ def test_real_pixels_come_through_exactly_where_they_are_seen(picture):
     torch.testing.assert_close(view.visible, torch.ones_like(view.visible))
 
 
+def test_what_is_hidden_of_a_limb_is_taken_from_the_other_sides_turned_over(networks, picture):
+    """The person stands in the middle and does not move; the right thigh is hidden, the left one is striped."""
+    layout, _ = networks
+    right, left = (1 + LIMBS.index(name) for name in ("right_thigh", "left_thigh"))
+    drawn = F.interpolate(capsules(standing(), 64), scale_factor=2) > 0.2  # (1, K, 128, 128)
+    parts = torch.zeros(1, LIMB_COUNT + 1, 128, 128)
+    parts[:, left] = drawn[:, left - 1].float()
+    parts[:, 0] = 1 - parts[:, left]
+    source = layered_source(layout, picture, found(), parts)
+    logits = torch.zeros(1, LIMB_COUNT + 1, 128, 128)
+    logits[:, 0], logits[:, right] = 10, 20.0 * drawn[:, right - 1]
+    inside = F.interpolate(capsules(standing(), 64)[:, right - 1, None], picture.shape[-2:])[0, 0] > 0.4
+    with torch.no_grad():
+        motion = replace(layout(source, found()), layer_logits=logits)
+        hidden = replace(motion, visibility_logits=torch.full_like(motion.visibility_logits, -40.0))
+        for everywhere in (False, True):
+            view = compose(source, hidden, everywhere)
+            assert inside.sum() > 100
+            apart = (view.image - picture.flip(-1))[..., inside].abs()
+            assert apart.mean() < 0.02
+            assert view.visible[0, 0, inside].min() > 0.9
+            nowhere = replace(source, parts=torch.zeros_like(parts))
+            assert compose(nowhere, hidden, everywhere).visible[0, 0, inside].max() < 0.1, "neither shows it"
+
+
 def test_borders_between_layers_are_no_stairs():
     """A slanted border, of which the network is sure on both sides."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     sure = 8 * (columns - 20 - 0.3 * rows).sign()
     logits = torch.cat((-sure[None, None], sure[None, None]), dim=1)
-    motion = LayeredMotion(torch.eye(3).repeat(1, 2, 1, 1), logits, logits[:, 1:])
+    same = torch.eye(3).repeat(1, 2, 1, 1)
+    motion = LayeredMotion(same, logits, logits[:, 1:], same[:, 1:])
     with torch.no_grad():
         shares = figure_share(motion.decided[0], (512, 512))[0, 0]
     border = (shares < 0.5).sum(dim=1)[64:-64].float()  # where it is in each row of pixels
@@ -299,7 +326,7 @@ def test_what_is_seen_of_the_figure_stays_as_it_is_and_the_scene_may_lie_in_shad
     painter = networks[1]
     logits = torch.full((1, LIMB_COUNT + 1, 128, 128), -40.0)
     logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
-    motion = LayeredMotion(torch.eye(3), logits, logits[:, 1:])
+    motion = LayeredMotion(torch.eye(3), logits, logits[:, 1:], torch.eye(3))
     seen = torch.ones_like(picture[:, :1])
     view = LayeredView(picture, seen, motion.contribution_maps, torch.full((1, LIMB_COUNT + 1, 3), 0.5), logits)
     with torch.no_grad():

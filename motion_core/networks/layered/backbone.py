@@ -89,6 +89,7 @@ class LayeredBackbone:
             torch.where(chosen, eye, motion.transforms),
             motion.layer_logits,
             torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
+            motion.mirrored,
             motion.still_background,
         )
 
@@ -98,7 +99,8 @@ class LayeredBackbone:
         early = sample_each(first.visibility_logits.sigmoid(), places)
         both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
         still = first.still_background and second.still_background
-        return LayeredMotion(first.transforms @ second.transforms, second.layer_logits, torch.logit(both), still)
+        mirrored = first.mirrored @ second.transforms[:, 1:]
+        return LayeredMotion(first.transforms @ second.transforms, second.layer_logits, torch.logit(both), mirrored, still)
 
     def fuse(
         self,

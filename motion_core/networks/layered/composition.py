@@ -9,17 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...geometry import Box, affine_grid, affine_part, enlarged_part, sample, warp_by_each
-from ...structures import LayeredMotion, LayeredSource, LayeredView
+from ...structures import DECIDED, LayeredMotion, LayeredSource, LayeredView
+from .layout_network import FLOOR, INSIDE, sample_each
+from .limbs import LAYERS_MIRRORED
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
+REPLACED = 1 / 32  # share of a pixel from which what is hidden of a limb there is taken from the other side's
 
 
 def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = False) -> LayeredView:
     """What the source shows of the driving pose.
 
-    colour = sum_k w_k v_k W_k / sum_k w_k v_k, visible = sum_k w_k v_k, with w the layers' shares, v their visibility and
-    W_k the source at layer k's places; layer 0 is the painted background, which is visible everywhere. *Logits* are
-    enlarged to the image's size, so borders are sharp and lie between pixels.
+    colour = sum_k w_k (v_k W_k + (1 - v_k) u_k M_k) / visible, visible = sum_k w_k (v_k + (1 - v_k) u_k), with w the layers'
+    shares, v their visibility and W_k the source at layer k's places; layer 0 is the painted background, which is visible
+    everywhere. What is not visible of a limb is taken from the other side's limb in the mirrored source, M_k, where that
+    shows it, u_k: people are nearly alike on both sides. *Logits* are enlarged to the image's size, so borders are sharp and
+    lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
 
@@ -48,16 +53,17 @@ def figure_share(layer_logits: Tensor, size: tuple[int, int]) -> Tensor:
     """
     made = layer_logits.new_zeros(len(layer_logits), 1, *size)
     for share, logits in zip(made, layer_logits, strict=True):
-        box = _around([box for box in _boxes(logits.softmax(dim=0), size) if box is not None])
+        box = _around([box for box in _boxes(logits.softmax(dim=0)[1:], size) if box is not None])
         if box is not None:
             share[:, box[0] : box[1], box[2] : box[3]] = 1 - enlarged_part(logits, size, box).softmax(dim=0)[:1]
     return made
 
 
-def _one(source: LayeredSource, index: int) -> tuple[Tensor, Tensor]:
-    """Image and background of one sample, ``(1, 3, H, W)`` each."""
+def _one(source: LayeredSource, index: int) -> LayeredSource:
+    """Image, background and parts of one sample."""
     index = index if len(source.image) > 1 else 0
-    return source.image[index : index + 1], source.background[index : index + 1]
+    image, background, parts = (each[index : index + 1] for each in (source.image, source.background, source.parts))
+    return replace(source, image=image, background=background, parts=parts)
 
 
 def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tuple[Tensor, Tensor]:
@@ -66,34 +72,44 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
     grids = affine_grid(motion.transforms.flatten(0, 1), height, width).unflatten(0, layers.shape[:2])
-    weights = torch.cat((layers[:, :1], layers[:, 1:] * visible), dim=1)
-    limbs = warp_by_each(source.image, grids[:, 1:], mode)  # (B, K, 3, H, W)
     behind = sample(source.background.expand(len(grids), -1, -1, -1), grids[:, 0], "border", mode)  # (B, 3, H, W)
+    limbs = warp_by_each(source.image, grids[:, 1:], mode)  # (B, K, 3, H, W)
+    places = affine_grid(motion.mirrored.flatten(0, 1), height, width).unflatten(0, visible.shape[:2])
+    others = warp_by_each(source.image, places, mode)  # (B, K, 3, H, W)
+    parts = source.parts[:, list(LAYERS_MIRRORED[1:])]
+    replaced = (1 - visible) * _surely(sample_each(parts, places * _at_cells(parts)))  # (B, K, H, W)
     if mode == "bicubic":
-        limbs, behind = limbs.clamp(0, 1), behind.clamp(0, 1)
-    seen = weights.sum(dim=1, keepdim=True)
-    colour = weights[:, :1] * behind + (weights[:, 1:, None] * limbs).sum(dim=1)
-    return colour / seen.clamp(min=1e-3), seen
+        limbs, others, behind = limbs.clamp(0, 1), others.clamp(0, 1), behind.clamp(0, 1)
+    shown = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
+    seen = layers[:, :1] + (layers[:, 1:] * (visible + replaced)).sum(dim=1, keepdim=True)
+    return (layers[:, :1] * behind + shown.sum(dim=1)) / seen.clamp(min=1e-3), seen
 
 
-def _where_it_is(
-    pictures: tuple[Tensor, Tensor], motion: LayeredMotion, index: int, layers: Tensor
-) -> tuple[Tensor, Tensor]:
+def _surely(shares: Tensor) -> Tensor:
+    """Whether a limb is seen where it has these shares in the source, decided as visibility is, in [0, 1]."""
+    return (DECIDED * (torch.logit(shares, eps=FLOOR) - INSIDE)).sigmoid()
+
+
+def _at_cells(maps: Tensor) -> float:
+    """What coordinates are multiplied by to sample maps of cells, see `grids_at_cells`."""
+    return maps.shape[-1] / (maps.shape[-1] - 1)
+
+
+def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layers: Tensor) -> tuple[Tensor, Tensor]:
     """One sample's colour ``(3, H, W)`` and visible ``(1, H, W)``: the background, and each limb in its box.
 
     Args:
-        pictures: image and background, ``(1, 3, H, W)`` each.
+        source: of this sample alone.
         layers: shares, ``(K + 1, h, w)``.
     """
-    image, background = pictures
+    image, behind = source.image, source.background
     height, width = size = (image.shape[-2], image.shape[-1])
     everything = (0, height, 0, width)
-    behind = background
     if not motion.still_background:
         behind = sample(
-            background, affine_part(motion.transforms[index, 0], size, everything)[None], "border", "bicubic"
+            behind, affine_part(motion.transforms[index, 0], size, everything)[None], "border", "bicubic"
         ).clamp_(0, 1)
-    boxes = _boxes(layers, size)
+    boxes = _boxes(layers[1:], size)
     colour, visible = behind[0].clone(), image.new_ones(1, height, width)
     figure = _around([box for box in boxes if box is not None])
     if figure is None:
@@ -102,23 +118,35 @@ def _where_it_is(
     shares = enlarged_part(motion.layer_logits[index], size, figure).softmax(dim=0)
     inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
     total, seen = inside * shares[:1], shares[:1].clone()
+
     for limb, box in enumerate(boxes):
         if box is None:
             continue
         rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
-        logits = enlarged_part(motion.visibility_logits[index, limb], size, box)
-        weight = shares[1 + limb, rows, columns] * logits.sigmoid()
-        grid = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
-        total[:, rows, columns] += weight * sample(image, grid, mode="bicubic")[0].clamp_(0, 1)
+        share = shares[1 + limb, rows, columns]
+        weight = share * enlarged_part(motion.visibility_logits[index, limb], size, box).sigmoid()
+        place = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
+        total[:, rows, columns] += weight * sample(image, place, mode="bicubic")[0].clamp_(0, 1)
         seen[:, rows, columns] += weight
+
+        # The pixels that it does not show, by the other side's limb
+        hidden = share - weight
+        down, across = (hidden > REPLACED).nonzero(as_tuple=True)  # (N,) each
+        if len(down):
+            place = affine_part(motion.mirrored[index, limb], size, box)[None, None, down, across]  # (1, 1, N, 2)
+            part = source.parts[:, LAYERS_MIRRORED[1 + limb], None]
+            weight = hidden[down, across] * _surely(sample(part, place * _at_cells(part))[0, 0, 0])
+            down, across = down + rows.start, across + columns.start
+            total[:, down, across] += weight * sample(image, place, mode="bicubic")[0, :, 0].clamp_(0, 1)
+            seen[0, down, across] += weight
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
     return colour, visible
 
 
-def _boxes(layers: Tensor, size: tuple[int, int]) -> list[Box | None]:
-    """Of each limb the box of the pixels that it may be in; None for one that is nowhere."""
-    present = layers[1:] > NOTHING  # (K, h, w)
+def _boxes(limbs: Tensor, size: tuple[int, int]) -> list[Box | None]:
+    """Of each limb's shares ``(K, h, w)`` the box of the pixels that it may be in; None for one that is nowhere."""
+    present = limbs > NOTHING
     return [
         box_of_cells(rows, columns, size)
         for rows, columns in zip(present.any(dim=2).cpu(), present.any(dim=1).cpu(), strict=True)

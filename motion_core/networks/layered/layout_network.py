@@ -14,6 +14,7 @@ from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component
 from .capsules import capsules
 from .limb_motion import LimbMotion
+from .limbs import mirrored_points
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
@@ -135,7 +136,7 @@ class LayoutNetwork(MotionModel):
             whole[..., fine_rows, fine_columns] = logits
             logits = whole
         layers, visible = logits.split((self.num_splines + 1, self.num_splines), dim=1)
-        return LayeredMotion(transforms, layers, visible, background is None)
+        return LayeredMotion(transforms, layers, visible, self.mirrored(source.keypoints, driving), background is None)
 
     def coarse(self, source: LayeredSource, driving: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers as `forward` finds them before its U-Net corrects them, at half the size; arguments as there.
@@ -145,13 +146,21 @@ class LayoutNetwork(MotionModel):
         transforms = self.transforms(source.keypoints, driving, background)  # (B, K + 1, 3, 3)
         shares = sample_each(F.avg_pool2d(source.parts, 2), grids_at_cells(transforms, self.size))
         prior = torch.logit(shares, eps=FLOOR)  # (B, K + 1, size, size)
-        return LayeredMotion(transforms, prior, prior[:, 1:], background is None)
+        mirrored = self.mirrored(source.keypoints, driving)
+        return LayeredMotion(transforms, prior, prior[:, 1:], mirrored, background is None)
 
     def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""
         limbs = self.limb_motion(source.points, driving.points)
         still = torch.eye(3, device=limbs.device) if background is None else background.float()
         return torch.cat((still.expand(len(limbs), 3, 3)[:, None], limbs), dim=1)
+
+
+    def mirrored(self, source: Keypoints, driving: Keypoints) -> Tensor:
+        """The transforms of each limb to the other side's in the mirrored source, in coordinates of the source as it is,
+        ``(B, K, 3, 3)``, fp32."""
+        limbs = self.limb_motion(mirrored_points(source.points), driving.points)
+        return limbs.new_tensor((-1.0, 1.0, 1.0)).diag() @ limbs
 
 
 def shrunk(image: Tensor, side: int) -> Tensor:

@@ -91,6 +91,11 @@ MIRRORED = tuple(
 LAYERS_MIRRORED = (0, *(1 + LIMBS.index(other_side(limb)) for limb in LIMBS))
 
 
+def mirrored_points(points: Tensor) -> Tensor:
+    """Keypoints ``(B, K, 5, 2)``, x from -1 to 1, in the mirrored picture."""
+    return points.flatten(1, 2)[:, list(MIRRORED)].view_as(points) * points.new_tensor((-1.0, 1.0))
+
+
 def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
     """The keypoints ``(B, K, 5, 2)``, in the unit of the places.
 
