@@ -207,6 +207,8 @@ class LayeredMotion:
         visibility_logits: of each limb, ``(B, K, h, w)``, likewise before sigmoid.
         mirrored: of each limb, ``(B, K, 3, 3)``, driving coordinates to those of the other side's limb in the source, turned
             over as in a mirror: an arm may be seen by the other one.
+        turned: of each limb, ``(B, K)`` in [0, 1], how much that goes before its own place: of a head that looks to the other
+            side.
         still_background: whether the background's transform is the identity.
     """
 
@@ -214,6 +216,7 @@ class LayeredMotion:
     layer_logits: Tensor
     visibility_logits: Tensor
     mirrored: Tensor
+    turned: Tensor
     still_background: bool = False
 
     @property

@@ -209,7 +209,9 @@ def test_real_pixels_come_through_exactly_where_they_are_seen(picture):
     transforms = torch.eye(3).repeat(1, LIMB_COUNT + 1, 1, 1)
     transforms[:, 1, 0, 2] = 2 * 10 / 159  # ten pixels
     sure = torch.full((1, LIMB_COUNT, 128, 128), 40.0)
-    motion = LayeredMotion(transforms, logits, sure, transforms[:, 1:], still_background=True)
+    motion = LayeredMotion(
+        transforms, logits, sure, transforms[:, 1:], torch.zeros(1, LIMB_COUNT), still_background=True
+    )
     with torch.no_grad():
         view = compose(source, motion)
     torch.testing.assert_close(view.image[..., :78], picture[..., 10:88], atol=1e-5, rtol=0)
@@ -242,13 +244,48 @@ def test_what_is_hidden_of_a_limb_is_taken_from_the_other_sides_turned_over(netw
             assert compose(nowhere, hidden, everywhere).visible[0, 0, inside].max() < 0.1, "neither shows it"
 
 
+def test_a_head_that_looks_to_the_other_side_is_turned_over(networks, picture):
+    def looking(aside: float) -> Keypoints:
+        there = found()
+        there.points[:, 0, 4, 0] = aside * 0.075  # half a head's width is 0.075 here
+        return there
+
+    backbone = LayeredBackbone(*networks)
+    with torch.no_grad():
+        source = backbone.encode(picture, looking(0.7))
+        sides = {aside: backbone.motion(source, looking(aside)).turned for aside in (0.7, 0.0, -0.3, -0.7, 1.2)}
+        assert {aside: float(each[0, 0]) for aside, each in sides.items()} == {0.7: 0, 0.0: 0, -0.3: 0, -0.7: 1, 1.2: 0}
+        assert all(each[:, 1:].abs().max() == 0 for each in sides.values())
+        motion = backbone.motion(source, looking(-0.7))
+        twice = backbone.composed(motion, motion)
+        assert twice.turned[0, 0] == 0
+        # All of it is shown by both: the mirrored one goes before
+        head = capsules(standing(), 64)[:, 0, None]
+        parts = torch.zeros_like(source.parts)
+        parts[:, 1], parts[:, 0] = 1, 0
+        shown = replace(motion, visibility_logits=torch.full_like(motion.visibility_logits, 40.0))
+        shown = replace(
+            shown,
+            layer_logits=torch.where(torch.arange(LIMB_COUNT + 1)[:, None, None] == 1, 40.0, -40.0).expand_as(
+                motion.layer_logits
+            ),
+        )
+        inside = F.interpolate(head, picture.shape[-2:])[0, 0] > 0.4
+        over = backbone.view(replace(source, parts=parts), shown).image
+        itself = backbone.view(
+            replace(source, parts=parts), replace(shown, turned=torch.zeros_like(shown.turned))
+        ).image
+    assert (over - picture.flip(-1))[..., inside].abs().mean() < 0.03
+    assert (itself - picture)[..., inside].abs().mean() < 0.03
+
+
 def test_borders_between_layers_are_no_stairs():
     """A slanted border, of which the network is sure on both sides."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     sure = 8 * (columns - 20 - 0.3 * rows).sign()
     logits = torch.cat((-sure[None, None], sure[None, None]), dim=1)
     same = torch.eye(3).repeat(1, 2, 1, 1)
-    motion = LayeredMotion(same, logits, logits[:, 1:], same[:, 1:])
+    motion = LayeredMotion(same, logits, logits[:, 1:], same[:, 1:], torch.zeros(1, 1))
     with torch.no_grad():
         shares = figure_share(motion.decided[0], (512, 512))[0, 0]
     border = (shares < 0.5).sum(dim=1)[64:-64].float()  # where it is in each row of pixels
@@ -326,7 +363,7 @@ def test_what_is_seen_of_the_figure_stays_as_it_is_and_the_scene_may_lie_in_shad
     painter = networks[1]
     logits = torch.full((1, LIMB_COUNT + 1, 128, 128), -40.0)
     logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
-    motion = LayeredMotion(torch.eye(3), logits, logits[:, 1:], torch.eye(3))
+    motion = LayeredMotion(torch.eye(3), logits, logits[:, 1:], torch.eye(3), torch.zeros(1, LIMB_COUNT))
     seen = torch.ones_like(picture[:, :1])
     view = LayeredView(picture, seen, motion.contribution_maps, torch.full((1, LIMB_COUNT + 1, 3), 0.5), logits)
     with torch.no_grad():

@@ -90,6 +90,7 @@ class LayeredBackbone:
             motion.layer_logits,
             torch.where(chosen, torch.full_like(motion.visibility_logits, CERTAIN), motion.visibility_logits),
             motion.mirrored,
+            motion.turned.masked_fill(still[:, None], 0),
             motion.still_background,
         )
 
@@ -100,7 +101,9 @@ class LayeredBackbone:
         both = (early * second.visibility_logits.sigmoid()).clamp(1e-4, 1 - 1e-4)
         still = first.still_background and second.still_background
         mirrored = first.mirrored @ second.transforms[:, 1:]
-        return LayeredMotion(first.transforms @ second.transforms, second.layer_logits, torch.logit(both), mirrored, still)
+        turned = torch.lerp(first.turned, 1 - first.turned, second.turned)  # twice turned over is as it was
+        transforms = first.transforms @ second.transforms
+        return LayeredMotion(transforms, second.layer_logits, torch.logit(both), mirrored, turned, still)
 
     def fuse(
         self,

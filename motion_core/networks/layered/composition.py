@@ -23,8 +23,8 @@ def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = Fal
     colour = sum_k w_k (v_k W_k + (1 - v_k) u_k M_k) / visible, visible = sum_k w_k (v_k + (1 - v_k) u_k), with w the layers'
     shares, v their visibility and W_k the source at layer k's places; layer 0 is the painted background, which is visible
     everywhere. What is not visible of a limb is taken from the other side's limb in the mirrored source, M_k, where that
-    shows it, u_k: people are nearly alike on both sides. *Logits* are enlarged to the image's size, so borders are sharp and
-    lie between pixels.
+    shows it, u_k: people are nearly alike on both sides. Where a limb is turned over, its own v_k is less by u_k. *Logits* are
+    enlarged to the image's size, so borders are sharp and lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
 
@@ -77,12 +77,14 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     places = affine_grid(motion.mirrored.flatten(0, 1), height, width).unflatten(0, visible.shape[:2])
     others = warp_by_each(source.image, places, mode)  # (B, K, 3, H, W)
     parts = source.parts[:, list(LAYERS_MIRRORED[1:])]
-    replaced = (1 - visible) * _surely(sample_each(parts, places * _at_cells(parts)))  # (B, K, H, W)
+    shown = _surely(sample_each(parts, places * _at_cells(parts)))  # (B, K, H, W)
+    visible = visible * (1 - motion.turned[..., None, None] * shown)
+    replaced = (1 - visible) * shown
     if mode == "bicubic":
         limbs, others, behind = limbs.clamp(0, 1), others.clamp(0, 1), behind.clamp(0, 1)
-    shown = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
+    figure = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
     seen = layers[:, :1] + (layers[:, 1:] * (visible + replaced)).sum(dim=1, keepdim=True)
-    return (layers[:, :1] * behind + shown.sum(dim=1)) / seen.clamp(min=1e-3), seen
+    return (layers[:, :1] * behind + figure.sum(dim=1)) / seen.clamp(min=1e-3), seen
 
 
 def _surely(shares: Tensor) -> Tensor:
@@ -119,12 +121,17 @@ def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layer
     inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
     total, seen = inside * shares[:1], shares[:1].clone()
 
+    turned = motion.turned[index].tolist()
     for limb, box in enumerate(boxes):
         if box is None:
             continue
         rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
         share = shares[1 + limb, rows, columns]
         weight = share * enlarged_part(motion.visibility_logits[index, limb], size, box).sigmoid()
+        part = source.parts[:, LAYERS_MIRRORED[1 + limb], None]
+        over = affine_part(motion.mirrored[index, limb], size, box)[None]  # places in the mirrored source
+        if turned[limb]:
+            weight *= 1 - turned[limb] * _surely(sample(part, over * _at_cells(part))[0, 0])
         place = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
         total[:, rows, columns] += weight * sample(image, place, mode="bicubic")[0].clamp_(0, 1)
         seen[:, rows, columns] += weight
@@ -133,8 +140,7 @@ def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layer
         hidden = share - weight
         down, across = (hidden > REPLACED).nonzero(as_tuple=True)  # (N,) each
         if len(down):
-            place = affine_part(motion.mirrored[index, limb], size, box)[None, None, down, across]  # (1, 1, N, 2)
-            part = source.parts[:, LAYERS_MIRRORED[1 + limb], None]
+            place = over[:, None, down, across]  # (1, 1, N, 2)
             weight = hidden[down, across] * _surely(sample(part, place * _at_cells(part))[0, 0, 0])
             down, across = down + rows.start, across + columns.start
             total[:, down, across] += weight * sample(image, place, mode="bicubic")[0, :, 0].clamp_(0, 1)

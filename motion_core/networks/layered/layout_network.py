@@ -14,7 +14,7 @@ from ...structures import Keypoints, LayeredMotion, LayeredSource
 from ..base import MotionModel, public_component
 from .capsules import capsules
 from .limb_motion import LimbMotion
-from .limbs import mirrored_points
+from .limbs import mirrored_points, turned_over
 from .unet import FineUNet
 
 FLOOR = 0.02  # what a share that is 0 counts as, where its logit is needed
@@ -136,7 +136,9 @@ class LayoutNetwork(MotionModel):
             whole[..., fine_rows, fine_columns] = logits
             logits = whole
         layers, visible = logits.split((self.num_splines + 1, self.num_splines), dim=1)
-        return LayeredMotion(transforms, layers, visible, self.mirrored(source.keypoints, driving), background is None)
+        return LayeredMotion(
+            transforms, layers, visible, *self.mirrored(source.keypoints, driving), still_background=background is None
+        )
 
     def coarse(self, source: LayeredSource, driving: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers as `forward` finds them before its U-Net corrects them, at half the size; arguments as there.
@@ -147,7 +149,7 @@ class LayoutNetwork(MotionModel):
         shares = sample_each(F.avg_pool2d(source.parts, 2), grids_at_cells(transforms, self.size))
         prior = torch.logit(shares, eps=FLOOR)  # (B, K + 1, size, size)
         mirrored = self.mirrored(source.keypoints, driving)
-        return LayeredMotion(transforms, prior, prior[:, 1:], mirrored, background is None)
+        return LayeredMotion(transforms, prior, prior[:, 1:], *mirrored, still_background=background is None)
 
     def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""
@@ -155,12 +157,11 @@ class LayoutNetwork(MotionModel):
         still = torch.eye(3, device=limbs.device) if background is None else background.float()
         return torch.cat((still.expand(len(limbs), 3, 3)[:, None], limbs), dim=1)
 
-
-    def mirrored(self, source: Keypoints, driving: Keypoints) -> Tensor:
-        """The transforms of each limb to the other side's in the mirrored source, in coordinates of the source as it is,
-        ``(B, K, 3, 3)``, fp32."""
+    def mirrored(self, source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor]:
+        """`mirrored` and `turned` of a motion, see `LayeredMotion`."""
         limbs = self.limb_motion(mirrored_points(source.points), driving.points)
-        return limbs.new_tensor((-1.0, 1.0, 1.0)).diag() @ limbs
+        over = limbs.new_tensor((-1.0, 1.0, 1.0)).diag()
+        return over @ limbs, turned_over(source.points, driving.points)
 
 
 def shrunk(image: Tensor, side: int) -> Tensor:

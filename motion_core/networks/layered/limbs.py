@@ -40,7 +40,12 @@ STRIPS = (
     ("left_knee", "left_ankle", 0.055, 0.045, "left_foot"),
 )
 POINTS = 5  # of a strip
+HEAD = LIMBS.index("head")
 TRUNK = LIMBS.index("torso")
+
+# Twice as many half widths as the nose is at least to one side in the source and to the other one in a pose, from which the head
+# begins to be turned over, and is.
+ASIDE = (0.8, 1.1)
 
 # Where the places that strips are made of are, as means of BlazePose's landmarks.
 PLACES: dict[str, tuple[int, ...]] = {
@@ -94,6 +99,26 @@ LAYERS_MIRRORED = (0, *(1 + LIMBS.index(other_side(limb)) for limb in LIMBS))
 def mirrored_points(points: Tensor) -> Tensor:
     """Keypoints ``(B, K, 5, 2)``, x from -1 to 1, in the mirrored picture."""
     return points.flatten(1, 2)[:, list(MIRRORED)].view_as(points) * points.new_tensor((-1.0, 1.0))
+
+
+def looks_aside(points: Tensor) -> Tensor:
+    """How far the nose is beside the head's axis in keypoints ``(B, K, 5, 2)``, ``(B,)`` in half widths: the sign is the side."""
+    start, end, wide, narrow = strip_ends(points[:, HEAD, None])
+    along = F.normalize(end - start, dim=-1)  # (B, 1, 2)
+    across = torch.stack((-along[..., 1], along[..., 0]), dim=-1)
+    aside = ((points[:, HEAD, None, 4] - start) * across).sum(dim=-1) / ((wide + narrow) / 2).clamp(min=1e-3)
+    return aside[:, 0]
+
+
+def turned_over(source: Tensor, driving: Tensor) -> Tensor:
+    """Of each limb, how much rather the mirrored source shows it, ``(B, K)`` in [0, 1], of keypoints ``(B, K, 5, 2)``.
+
+    0 of all but the head: from where it looks to one side in the source and to the other in the driving pose.
+    """
+    before, now = looks_aside(source), looks_aside(driving)
+    nearer = (now - before).abs() - (now + before).abs()
+    head = ((nearer - ASIDE[0]) / (ASIDE[1] - ASIDE[0])).clamp(0, 1)  # (B,)
+    return F.one_hot(torch.tensor(HEAD, device=driving.device), driving.shape[1]) * head[:, None]
 
 
 def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
