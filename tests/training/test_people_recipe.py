@@ -18,7 +18,7 @@ from motion_core.networks.layered.limbs import LIMBS, strips
 from motion_core.networks.layered.strip_correction import StripCorrection
 from train.features import load_vgg
 from train.recipes.people import loop
-from train.recipes.people.__main__ import pairs_of
+from train.recipes.people.__main__ import pairs_of, trained, unpack
 from train.recipes.people.batches import draw_batch
 from train.recipes.people.correction import corrected, detector_error, learn_correction, with_correction
 from train.recipes.people.layout_stage import layout_losses
@@ -301,3 +301,13 @@ def test_a_model_of_rendered_people_alone_is_trained_on_as_many_pairs():
     assert pairs_of("layout", ["rendered"]) == {"rendered": sum(pairs_of("layout", None).values())}
     with pytest.raises(InputError, match="must have 'rendered'"):
         pairs_of("layout", ["real"])
+
+
+def test_what_ships_is_unpacked_as_the_stages_would_have_made_it(tmp_path):
+    unpack(tmp_path)
+    shipped = MotionInterpPipeline.from_pretrained()
+    networks = (shipped.dense_motion_network, shipped.image_generator, shipped.keypoint_detector.correction)
+    for made, own in zip(trained(tmp_path), networks, strict=True):
+        for name, value in own.state_dict().items():
+            if value.is_floating_point():
+                torch.testing.assert_close(made.state_dict()[name], value.float(), atol=0, rtol=0)

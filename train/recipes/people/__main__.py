@@ -6,6 +6,11 @@ python -m train.recipes.people background --work WORK --features FEATURES.safete
 python -m train.recipes.people painter --work WORK --features FEATURES.safetensors
 python -m train.recipes.people joint --work WORK --features FEATURES.safetensors
 python -m train.recipes.people ship --work WORK
+
+What ships can be trained on: `unpack` writes its weights as if the stages had made them, after stage data.
+
+python -m train.recipes.people unpack --work WORK
+python -m train.recipes.people joint --work WORK --features FEATURES.safetensors --begin WORK/weights/joint.safetensors
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +28,14 @@ from motion_core.errors import InputError
 from motion_core.networks.layered.layer_painter import LayerPainter
 from motion_core.networks.layered.layout_network import LayoutNetwork
 from motion_core.networks.layered.strip_correction import StripCorrection
+from motion_core.pipeline import MotionInterpPipeline
 from motion_core.saved_pipeline import SHIPPED
 from train.features import PerceptualFeatures, load_vgg
 
 from .batches import draw_batch
 from .data_stage import CONTENTS, Sources, make_data
 from .layout_stage import layout_losses
-from .loop import Stage, load_weights, run
+from .loop import Stage, load_weights, run, save_weights
 from .pack import Pack
 from .painter_stage import background_losses, painter_losses
 from .ship import people_pipeline, ship
@@ -45,12 +52,13 @@ PAIRS = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.recipes.people", description=__doc__.split("\n")[0])
-    parser.add_argument("stage", choices=("data", *STEPS, "ship"))
+    parser.add_argument("stage", choices=("data", *STEPS, "ship", "unpack"))
     parser.add_argument("--work", type=Path, required=True, metavar="WORK", help="packs and weights are there")
     parser.add_argument("--features", type=Path, help="what train.convert_efficientnet made")
     parser.add_argument("--packs", nargs="+", choices=("rendered", "real", "clips"), help="train on these alone")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--begin", type=Path, metavar="FILE", help="weights that the same stage made, to begin with")
+    parser.add_argument("--seed", type=int, default=0, help="another one draws other pairs, for more steps")
     for name, what in (
         ("body", "file of a body for the renderer"),
         ("motion", "file of motion capture for the renderer"),
@@ -91,11 +99,35 @@ def trained(weights: Path) -> tuple[LayoutNetwork, LayerPainter, StripCorrection
     """
     layout, painter, correction = LayoutNetwork(), LayerPainter(), StripCorrection()
     load_weights({"correction": correction}, weights / "correction.safetensors")
-    parts = {"layout": {"layout": layout}, "background": _background(painter), "painter": _figure(painter)}
     joint = weights / "joint.safetensors"
-    for stage, networks in parts.items():
-        load_weights(networks, joint if joint.is_file() else weights / f"{stage}.safetensors")
+    for stage, networks in _learned(layout, painter).items():
+        if stage != "joint":
+            load_weights(networks, joint if joint.is_file() else weights / f"{stage}.safetensors")
     return layout, painter, correction
+
+
+def unpack(weights: Path) -> None:
+    """Write the weights of the pipeline that ships as the stages would have."""
+    pipeline: Any = MotionInterpPipeline.from_pretrained(SHIPPED)
+    layout, painter = pipeline.dense_motion_network, pipeline.image_generator
+    made = {
+        **_learned(layout, painter),
+        "limbs": {"limb_motion": layout.limb_motion},
+        "correction": {"correction": pipeline.keypoint_detector.correction},
+    }
+    for stage, networks in made.items():
+        save_weights(nn.ModuleDict(networks), weights / f"{stage}.safetensors")
+
+
+def _learned(layout: LayoutNetwork, painter: LayerPainter) -> dict[str, dict[str, nn.Module]]:
+    """What each stage learns, by its name in the file."""
+    background, figure = _background(painter), _figure(painter)
+    return {
+        "layout": {"layout": layout},
+        "background": background,
+        "painter": figure,
+        "joint": {"layout": layout, **background, **figure},
+    }
 
 
 def _background(painter: LayerPainter) -> dict[str, nn.Module]:
@@ -113,36 +145,27 @@ def train(
     steps: int | None = None,
     only: Sequence[str] | None = None,
     begin: Path | None = None,
+    seed: int = 0,
 ) -> None:
-    """Run a stage of training, from weights that it made before if `begin` is given.
+    """Run a stage of training, from weights that it made before if `begin` is given; another `seed` draws other pairs.
 
     Raises:
         InputError: a file is missing.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
+    drawn = list(STEPS).index(stage) + len(STEPS) * seed
     weights = work / "weights"
     layout, painter = LayoutNetwork(), LayerPainter()
     packs = [(Pack.open(work / "packs" / name), count) for name, count in pairs_of(stage, only).items()]
-    seed = list(STEPS).index(stage)
-    background, figure = _background(painter), _figure(painter)
+    learned = _learned(layout, painter)
     load_weights({"limb_motion": layout.limb_motion}, weights / "limbs.safetensors")
     layout.limb_motion.requires_grad_(False)
     deep = None if stage == "layout" else _features(features)
-
-    if stage in ("painter", "joint"):
-        load_weights({"layout": layout}, weights / "layout.safetensors")
-        load_weights(background, weights / "background.safetensors")
-    if stage == "joint":
-        load_weights(figure, weights / "painter.safetensors")
-    learned: dict[str, dict[str, nn.Module]] = {
-        "layout": {"layout": layout},
-        "background": background,
-        "painter": figure,
-        "joint": {"layout": layout, **background, **figure},
-    }
+    for before in {"painter": ("layout", "background"), "joint": ("layout", "background", "painter")}.get(stage, ()):
+        load_weights(learned[before], weights / f"{before}.safetensors")
 
     def losses(step: int) -> dict[str, Tensor]:
-        batch = draw_batch(packs, seed, step)
+        batch = draw_batch(packs, drawn, step)
         if deep is None:
             return layout_losses(layout, batch)[0]
         if stage == "background":
@@ -153,7 +176,7 @@ def train(
         load_weights(learned[stage], begin)
     layout.eval()
     painter.eval()
-    run(Stage(stage, learned[stage], losses, steps or STEPS[stage], RATES[stage], seed), weights)
+    run(Stage(stage, learned[stage], losses, steps or STEPS[stage], RATES[stage], drawn), weights)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -167,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if missing := [name for name, path in given.items() if path is None]:
                     raise InputError(f"--{missing[0]}: must be given for stage data")
                 make_data(Sources(**given), options.work, options.threads)
+            case "unpack":
+                unpack(options.work / "weights")
             case "ship":
                 print(
                     ship(
@@ -176,7 +201,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     )
                 )
             case _:
-                train(options.stage, options.work, options.features, options.steps, options.packs, options.begin)
+                train(
+                    options.stage,
+                    options.work,
+                    options.features,
+                    options.steps,
+                    options.packs,
+                    options.begin,
+                    options.seed,
+                )
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
