@@ -251,7 +251,8 @@ class LayeredView:
 
     Attributes:
         image: ``(B, 3, H, W)`` in [0, 1], fp32; means nothing where `visible` is 0.
-        visible: what the source shows, ``(B, 1, H, W)`` in [0, 1].
+        visible: what the source shows, or its mirrored picture, ``(B, 1, H, W)`` in [0, 1].
+        direct: what it shows itself, likewise.
         layers: shares of the background and of each limb, ``(B, K + 1, h, w)`` in [0, 1].
         part_colours: of the source, ``(B, K + 1, 3)``, or of batch 1.
         layer_logits: of the shares, ``(B, K + 1, h, w)``; enlarged before softmax, they give sharp borders.
@@ -259,6 +260,7 @@ class LayeredView:
 
     image: Tensor
     visible: Tensor
+    direct: Tensor
     layers: Tensor
     part_colours: Tensor
     layer_logits: Tensor

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from motion_core import InputError, Keypoints, LayeredMotion, LayerPainter, LayoutNetwork
+from motion_core import InputError, Keypoints, LayeredMotion, LayerPainter, LayoutNetwork, MotionInterpPipeline
 from motion_core.geometry import affine_grid, affine_part, busy_part, enlarged_part
 from motion_core.networks.layered.backbone import LayeredBackbone, layered_source
 from motion_core.networks.layered.capsules import capsules
@@ -240,8 +240,20 @@ def test_what_is_hidden_of_a_limb_is_taken_from_the_other_sides_turned_over(netw
             apart = (view.image - picture.flip(-1))[..., inside].abs()
             assert apart.mean() < 0.02
             assert view.visible[0, 0, inside].min() > 0.9
+            assert view.direct[0, 0, inside].max() < 0.1
             nowhere = replace(source, parts=torch.zeros_like(parts))
             assert compose(nowhere, hidden, everywhere).visible[0, 0, inside].max() < 0.1, "neither shows it"
+
+
+def test_a_photo_that_shows_a_place_goes_before_the_mirrored_picture_of_another():
+    shipped = MotionInterpPipeline.from_pretrained()
+    shares, colours = torch.ones(1, LIMB_COUNT + 1, 8, 8) / (LIMB_COUNT + 1), torch.zeros(1, LIMB_COUNT + 1, 3)
+    one = torch.ones(1, 1, 8, 8)
+    mirrored = LayeredView(torch.zeros(1, 3, 8, 8), one, 0 * one, shares, colours, shares)
+    shown = LayeredView(torch.ones(1, 3, 8, 8), one, one, shares, colours, shares)
+    backbone = LayeredBackbone(shipped.dense_motion_network, shipped.image_generator)
+    with torch.no_grad():
+        assert backbone.fuse(shipped.view_fusion, [mirrored, shown], ["source"] * 2).image.min() > 0.99
 
 
 def test_a_head_that_looks_to_the_other_side_is_turned_over(networks, picture):
@@ -365,7 +377,7 @@ def test_what_is_seen_of_the_figure_stays_as_it_is_and_the_scene_may_lie_in_shad
     logits[:, 1, :, :64], logits[:, 0, :, 64:] = 40.0, 40.0  # the head in the left half, the background in the right
     motion = LayeredMotion(torch.eye(3), logits, logits[:, 1:], torch.eye(3), torch.zeros(1, LIMB_COUNT))
     seen = torch.ones_like(picture[:, :1])
-    view = LayeredView(picture, seen, motion.contribution_maps, torch.full((1, LIMB_COUNT + 1, 3), 0.5), logits)
+    view = LayeredView(picture, seen, seen, motion.contribution_maps, torch.full((1, LIMB_COUNT + 1, 3), 0.5), logits)
     with torch.no_grad():
         made = painter(view)
     torch.testing.assert_close(made[..., :77], picture[..., :77], atol=1e-5, rtol=0)

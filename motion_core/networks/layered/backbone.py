@@ -112,10 +112,13 @@ class LayeredBackbone:
         kinds: Sequence[ViewKind],
         prior: Tensor | None = None,
     ) -> LayeredView:
-        """Several views as one, by a softmax over them for each pixel; arguments as in `ViewFusion.forward`."""
+        """Several views as one, by a softmax over them for each pixel; arguments as in `ViewFusion.forward`.
+
+        A view that shows a place itself is better there than one whose mirrored picture does.
+        """
         if len(views) == 1:
             return views[0]
-        flat = [WarpedView((view.image,), (view.visible,), view.image) for view in views]
+        flat = [WarpedView((view.image,), (view.direct,), view.image) for view in views]
         weights = fusion.weights(flat, kinds, prior)[-1][:, :, None]  # (B, V, 1, H, W)
 
         def mix(maps: list[Tensor]) -> Tensor:
@@ -131,6 +134,7 @@ class LayeredBackbone:
         return LayeredView(
             mix([view.image for view in views]),
             mix([view.visible for view in views]),
+            mix([view.direct for view in views]),
             mix([view.layers for view in views]),
             colours,
             mix([view.layer_logits for view in views]),

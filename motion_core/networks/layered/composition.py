@@ -35,11 +35,11 @@ def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = Fal
     layers = layer_logits.softmax(dim=1)
     motion = replace(motion, layer_logits=layer_logits, visibility_logits=visibility_logits)
     if torch.is_grad_enabled() or everywhere:
-        colour, visible = _everywhere(source, motion, "bilinear" if torch.is_grad_enabled() else "bicubic")
+        colour, visible, direct = _everywhere(source, motion, "bilinear" if torch.is_grad_enabled() else "bicubic")
     else:
         parts = [_where_it_is(_one(source, index), motion, index, layers[index]) for index in range(len(layers))]
-        colour, visible = (torch.stack(each) for each in zip(*parts, strict=True))
-    return LayeredView(colour, visible, layers, source.part_colours, motion.layer_logits)
+        colour, visible, direct = (torch.stack(each) for each in zip(*parts, strict=True))
+    return LayeredView(colour, visible, direct, layers, source.part_colours, motion.layer_logits)
 
 
 def figure_share(layer_logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -66,8 +66,8 @@ def _one(source: LayeredSource, index: int) -> LayeredSource:
     return replace(source, image=image, background=background, parts=parts)
 
 
-def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tuple[Tensor, Tensor]:
-    """Colour ``(B, 3, H, W)`` and visible ``(B, 1, H, W)`` with each layer sampled in the whole picture."""
+def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Colour ``(B, 3, H, W)``, visible and direct ``(B, 1, H, W)`` with each layer sampled in the whole picture."""
     height, width = source.image.shape[-2:]
     layers = enlarged(motion.layer_logits, height, width).softmax(dim=1)  # (B, K + 1, H, W)
     visible = enlarged(motion.visibility_logits, height, width).sigmoid()  # (B, K, H, W)
@@ -83,8 +83,9 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     if mode == "bicubic":
         limbs, others, behind = limbs.clamp(0, 1), others.clamp(0, 1), behind.clamp(0, 1)
     figure = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
-    seen = layers[:, :1] + (layers[:, 1:] * (visible + replaced)).sum(dim=1, keepdim=True)
-    return (layers[:, :1] * behind + figure.sum(dim=1)) / seen.clamp(min=1e-3), seen
+    direct = layers[:, :1] + (layers[:, 1:] * visible).sum(dim=1, keepdim=True)
+    seen = direct + (layers[:, 1:] * replaced).sum(dim=1, keepdim=True)
+    return (layers[:, :1] * behind + figure.sum(dim=1)) / seen.clamp(min=1e-3), seen, direct
 
 
 def _surely(shares: Tensor) -> Tensor:
@@ -97,8 +98,10 @@ def _at_cells(maps: Tensor) -> float:
     return maps.shape[-1] / (maps.shape[-1] - 1)
 
 
-def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layers: Tensor) -> tuple[Tensor, Tensor]:
-    """One sample's colour ``(3, H, W)`` and visible ``(1, H, W)``: the background, and each limb in its box.
+def _where_it_is(
+    source: LayeredSource, motion: LayeredMotion, index: int, layers: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One sample's colour ``(3, H, W)``, visible and direct ``(1, H, W)``: the background, and each limb in its box.
 
     Args:
         source: of this sample alone.
@@ -112,15 +115,14 @@ def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layer
             behind, affine_part(motion.transforms[index, 0], size, everything)[None], "border", "bicubic"
         ).clamp_(0, 1)
     boxes = _boxes(layers[1:], size)
-    colour, visible = behind[0].clone(), image.new_ones(1, height, width)
+    colour, visible, direct = behind[0].clone(), image.new_ones(1, height, width), image.new_ones(1, height, width)
     figure = _around([box for box in boxes if box is not None])
     if figure is None:
-        return colour, visible
+        return colour, visible, direct
     top, left = figure[0], figure[2]
     shares = enlarged_part(motion.layer_logits[index], size, figure).softmax(dim=0)
     inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
-    total, seen = inside * shares[:1], shares[:1].clone()
-
+    total, seen, replaced = inside * shares[:1], shares[:1].clone(), torch.zeros_like(shares[:1])
     turned = motion.turned[index].tolist()
     for limb, box in enumerate(boxes):
         if box is None:
@@ -144,10 +146,12 @@ def _where_it_is(source: LayeredSource, motion: LayeredMotion, index: int, layer
             weight = hidden[down, across] * _surely(sample(part, place * _at_cells(part))[0, 0, 0])
             down, across = down + rows.start, across + columns.start
             total[:, down, across] += weight * sample(image, place, mode="bicubic")[0, :, 0].clamp_(0, 1)
-            seen[0, down, across] += weight
+            replaced[0, down, across] += weight
+    direct[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
+    seen += replaced
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
-    return colour, visible
+    return colour, visible, direct
 
 
 def _boxes(limbs: Tensor, size: tuple[int, int]) -> list[Box | None]:
