@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ...geometry import Box, affine_grid, affine_part, enlarged_part, sample, warp_by_each
 from ...structures import DECIDED, LayeredMotion, LayeredSource, LayeredView
-from .layout_network import FLOOR, INSIDE, sample_each
-from .limbs import LAYERS_MIRRORED
+from .layout_network import FLOOR, sample_each
+from .limbs import HEAD, LAYERS_MIRRORED
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
+DEEP = 3.0  # logit of a limb's share in the source from which it is shown there to the other side's
 REPLACED = 1 / 32  # share of a pixel from which what is hidden of a limb there is taken from the other side's
 
 
@@ -23,7 +24,8 @@ def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = Fal
     colour = sum_k w_k (v_k W_k + (1 - v_k) u_k M_k) / visible, visible = sum_k w_k (v_k + (1 - v_k) u_k), with w the layers'
     shares, v their visibility and W_k the source at layer k's places; layer 0 is the painted background, which is visible
     everywhere. What is not visible of a limb is taken from the other side's limb in the mirrored source, M_k, where that
-    shows it, u_k: people are nearly alike on both sides. Where a limb is turned over, its own v_k is less by u_k. *Logits* are
+    shows it, u_k: people are nearly alike on both sides. Where a head is turned over, its own v_k is less by u_k; where
+    it is not, its u_k is 0. *Logits* are
     enlarged to the image's size, so borders are sharp and lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
@@ -78,8 +80,9 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     others = warp_by_each(source.image, places, mode)  # (B, K, 3, H, W)
     parts = source.parts[:, list(LAYERS_MIRRORED[1:])]
     shown = _surely(sample_each(parts, places * _at_cells(parts)))  # (B, K, H, W)
+    replaceable = motion.turned.index_fill(1, _limbs_but_the_head(motion.turned), 1)  # (B, K)
     visible = visible * (1 - motion.turned[..., None, None] * shown)
-    replaced = (1 - visible) * shown
+    replaced = (1 - visible) * shown * replaceable[..., None, None]
     if mode == "bicubic":
         limbs, others, behind = limbs.clamp(0, 1), others.clamp(0, 1), behind.clamp(0, 1)
     figure = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
@@ -88,9 +91,14 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     return (layers[:, :1] * behind + figure.sum(dim=1)) / seen.clamp(min=1e-3), seen, direct
 
 
+def _limbs_but_the_head(like: Tensor) -> Tensor:
+    """Numbers of the limbs that may be taken from the other side's at any time; half a face beside the other is two faces."""
+    return torch.tensor([limb for limb in range(like.shape[1]) if limb != HEAD], device=like.device)
+
+
 def _surely(shares: Tensor) -> Tensor:
     """Whether a limb is seen where it has these shares in the source, decided as visibility is, in [0, 1]."""
-    return (DECIDED * (torch.logit(shares, eps=FLOOR) - INSIDE)).sigmoid()
+    return (DECIDED * (torch.logit(shares, eps=FLOOR) - DEEP)).sigmoid()
 
 
 def _at_cells(maps: Tensor) -> float:
@@ -139,7 +147,7 @@ def _where_it_is(
         seen[:, rows, columns] += weight
 
         # The pixels that it does not show, by the other side's limb
-        hidden = share - weight
+        hidden = (share - weight) * (turned[limb] if limb == HEAD else 1)
         down, across = (hidden > REPLACED).nonzero(as_tuple=True)  # (N,) each
         if len(down):
             place = over[:, None, down, across]  # (1, 1, N, 2)
