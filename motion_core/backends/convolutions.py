@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hardware import has_bfloat16_matrices
-from ..networks.tpsmm.blocks import BLOCKS, NormReLU, Residual, Up, block_kernel, doubling_kernel, instance_norm
+from ..networks.tpsmm.blocks import (
+    BLOCK_INPUTS,
+    BLOCKS,
+    NormReLU,
+    Residual,
+    Up,
+    block_kernel,
+    doubling_kernel,
+    instance_norm,
+)
 from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
@@ -59,7 +68,8 @@ def packed_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> n
         return conv
     weight, bias = (conv.weight, conv.bias) if norm is None else folded(conv, norm)
     keeps_size = stride[0] == 1 and 2 * padding[0] == conv.kernel_size[0] - 1
-    if keeps_size and conv.out_channels in BLOCKS and conv.kernel_size[0] > 3 and conv.groups == 1:
+    blocks = conv.out_channels in BLOCKS and conv.in_channels >= BLOCK_INPUTS
+    if keeps_size and blocks and conv.kernel_size[0] > 3 and conv.groups == 1:
         return BlockConvolution(weight, bias, BLOCKS[conv.out_channels])
     return PackedConvolution(weight, bias, Geometry(stride[0], padding[0], conv.groups))
 
