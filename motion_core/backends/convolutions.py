@@ -11,16 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hardware import has_bfloat16_matrices
-from ..networks.tpsmm.blocks import (
-    BLOCK_INPUTS,
-    BLOCKS,
-    NormReLU,
-    Residual,
-    Up,
-    block_kernel,
-    doubling_kernel,
-    instance_norm,
-)
+from ..networks.tpsmm.blocks import NormReLU, Residual, Up, block_kernel, block_side, doubling_kernel, instance_norm
 from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
@@ -68,9 +59,8 @@ def packed_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> n
         return conv
     weight, bias = (conv.weight, conv.bias) if norm is None else folded(conv, norm)
     keeps_size = stride[0] == 1 and 2 * padding[0] == conv.kernel_size[0] - 1
-    blocks = conv.out_channels in BLOCKS and conv.in_channels >= BLOCK_INPUTS
-    if keeps_size and blocks and conv.kernel_size[0] > 3 and conv.groups == 1:
-        return BlockConvolution(weight, bias, BLOCKS[conv.out_channels])
+    if keeps_size and block_side(conv) > 1 and conv.kernel_size[0] > 3 and conv.groups == 1:
+        return BlockConvolution(weight, bias, block_side(conv))
     return PackedConvolution(weight, bias, Geometry(stride[0], padding[0], conv.groups))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...geometry import Box, affine_grid, affine_part, enlarged_part, sample, warp_by_each
 from ...structures import DECIDED, LayeredMotion, LayeredSource, LayeredView
-from .layout_network import FLOOR, sample_each
+from .layout_network import FLOOR, at_cells, sample_each
 from .limbs import HEAD, LAYERS_MIRRORED
 
 NOTHING = 1 / 512  # share below which a layer is not in a cell
@@ -25,8 +25,7 @@ def compose(source: LayeredSource, motion: LayeredMotion, everywhere: bool = Fal
     shares, v their visibility and W_k the source at layer k's places; layer 0 is the painted background, which is visible
     everywhere. What is not visible of a limb is taken from the other side's limb in the mirrored source, M_k, where that
     shows it, u_k: people are nearly alike on both sides. Where a head is turned over, its own v_k is less by u_k; where
-    it is not, its u_k is 0. *Logits* are
-    enlarged to the image's size, so borders are sharp and lie between pixels.
+    it is not, its u_k is 0. *Logits* are enlarged to the image's size, so borders are sharp and lie between pixels.
 
     Without gradients each limb is sampled only where it is, which is a tenth of the work, and bicubically, which is sharper.
 
@@ -78,11 +77,10 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     limbs = warp_by_each(source.image, grids[:, 1:], mode)  # (B, K, 3, H, W)
     places = affine_grid(motion.mirrored.flatten(0, 1), height, width).unflatten(0, visible.shape[:2])
     others = warp_by_each(source.image, places, mode)  # (B, K, 3, H, W)
-    parts = source.parts[:, list(LAYERS_MIRRORED[1:])]
-    shown = _surely(sample_each(parts, places * _at_cells(parts)))  # (B, K, H, W)
-    replaceable = motion.turned.index_fill(1, _limbs_but_the_head(motion.turned), 1)  # (B, K)
+    parts = source.parts[:, LAYERS_MIRRORED[1:]]
+    shown = _surely(sample_each(parts, places * at_cells(parts.shape[-1])))  # (B, K, H, W)
     visible = visible * (1 - motion.turned[..., None, None] * shown)
-    replaced = (1 - visible) * shown * replaceable[..., None, None]
+    replaced = (1 - visible) * shown * _replaceable(motion.turned)[..., None, None]
     if mode == "bicubic":
         limbs, others, behind = limbs.clamp(0, 1), others.clamp(0, 1), behind.clamp(0, 1)
     figure = layers[:, 1:, None] * (visible[:, :, None] * limbs + replaced[:, :, None] * others)
@@ -91,19 +89,16 @@ def _everywhere(source: LayeredSource, motion: LayeredMotion, mode: str) -> tupl
     return (layers[:, :1] * behind + figure.sum(dim=1)) / seen.clamp(min=1e-3), seen, direct
 
 
-def _limbs_but_the_head(like: Tensor) -> Tensor:
-    """Numbers of the limbs that may be taken from the other side's at any time; half a face beside the other is two faces."""
-    return torch.tensor([limb for limb in range(like.shape[1]) if limb != HEAD], device=like.device)
+def _replaceable(turned: Tensor) -> Tensor:
+    """How far what is hidden of each limb may be taken from the other side's, ``(B, K)`` in [0, 1]: of a head as far as it is
+    `turned` over, since half a face beside the other is two faces."""
+    head = torch.arange(turned.shape[1], device=turned.device) == HEAD
+    return torch.where(head, turned, 1.0)
 
 
 def _surely(shares: Tensor) -> Tensor:
     """Whether a limb is seen where it has these shares in the source, decided as visibility is, in [0, 1]."""
     return (DECIDED * (torch.logit(shares, eps=FLOOR) - DEEP)).sigmoid()
-
-
-def _at_cells(maps: Tensor) -> float:
-    """What coordinates are multiplied by to sample maps of cells, see `grids_at_cells`."""
-    return maps.shape[-1] / (maps.shape[-1] - 1)
 
 
 def _where_it_is(
@@ -130,33 +125,38 @@ def _where_it_is(
     top, left = figure[0], figure[2]
     shares = enlarged_part(motion.layer_logits[index], size, figure).softmax(dim=0)
     inside = colour[:, figure[0] : figure[1], figure[2] : figure[3]]
-    total, seen, replaced = inside * shares[:1], shares[:1].clone(), torch.zeros_like(shares[:1])
-    turned = motion.turned[index].tolist()
+    total, seen = inside * shares[:1], shares[:1].clone()
+    turned, replaceable = motion.turned[index].tolist(), _replaceable(motion.turned)[index].tolist()
+    pixels = []  # that a limb's own place does not show: the limb, row and column in the figure's box, and the share hidden
     for limb, box in enumerate(boxes):
         if box is None:
             continue
         rows, columns = slice(box[0] - top, box[1] - top), slice(box[2] - left, box[3] - left)
         share = shares[1 + limb, rows, columns]
         weight = share * enlarged_part(motion.visibility_logits[index, limb], size, box).sigmoid()
-        part = source.parts[:, LAYERS_MIRRORED[1 + limb], None]
-        over = affine_part(motion.mirrored[index, limb], size, box)[None]  # places in the mirrored source
         if turned[limb]:
-            weight *= 1 - turned[limb] * _surely(sample(part, over * _at_cells(part))[0, 0])
+            part = source.parts[:, LAYERS_MIRRORED[1 + limb], None]
+            over = affine_part(motion.mirrored[index, limb], size, box)[None] * at_cells(part.shape[-1])
+            weight *= 1 - turned[limb] * _surely(sample(part, over)[0, 0])
         place = affine_part(motion.transforms[index, 1 + limb], size, box)[None]
         total[:, rows, columns] += weight * sample(image, place, mode="bicubic")[0].clamp_(0, 1)
         seen[:, rows, columns] += weight
-
-        # The pixels that it does not show, by the other side's limb
-        hidden = (share - weight) * (turned[limb] if limb == HEAD else 1)
+        hidden = (share - weight) * replaceable[limb]
         down, across = (hidden > REPLACED).nonzero(as_tuple=True)  # (N,) each
-        if len(down):
-            place = over[:, None, down, across]  # (1, 1, N, 2)
-            weight = hidden[down, across] * _surely(sample(part, place * _at_cells(part))[0, 0, 0])
-            down, across = down + rows.start, across + columns.start
-            total[:, down, across] += weight * sample(image, place, mode="bicubic")[0, :, 0].clamp_(0, 1)
-            replaced[0, down, across] += weight
+        pixels.append((torch.full_like(down, limb), down + rows.start, across + columns.start, hidden[down, across]))
     direct[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
-    seen += replaced
+
+    # Those pixels by the other side's limbs, all limbs together
+    limbs, down, across, hidden = (torch.cat(each) for each in zip(*pixels, strict=True))  # (N,) each
+    points = affine_part(torch.eye(3, device=image.device), size, figure)[down, across]  # (N, 2)
+    over = motion.mirrored[index, limbs]  # (N, 3, 3)
+    place = ((over[:, :2, :2] * points[:, None]).sum(dim=-1) + over[:, :2, 2])[None, None]  # (1, 1, N, 2)
+    parts = sample(source.parts[:, LAYERS_MIRRORED[1:]], place * at_cells(source.parts.shape[-1]))[0, :, 0]  # (K, N)
+    weight = hidden * _surely(parts.gather(0, limbs[None])[0])
+    flat = down * shares.shape[-1] + across
+    total.view(3, -1).index_add_(1, flat, weight * sample(image, place, mode="bicubic")[0, :, 0].clamp_(0, 1))
+    seen.view(-1).index_add_(0, flat, weight)
+
     inside.copy_(total / seen.clamp(min=1e-3))
     visible[:, figure[0] : figure[1], figure[2] : figure[3]] = seen
     return colour, visible, direct

@@ -177,15 +177,20 @@ def shrunk(image: Tensor, side: int) -> Tensor:
     return F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
 
 
+def at_cells(side: int) -> float:
+    """What coordinates are multiplied by to sample a map of side x side cells: such a map is corner-aligned to the middles of its
+    outermost cells, and the middle of cell i is at x = (2 i + 1) / side - 1."""
+    return side / (side - 1)
+
+
 def grids_at_cells(transforms: Tensor, side: int) -> Tensor:
     """Where affine transforms ``(B, K, 3, 3)`` take the middles of side x side cells, for sampling maps of such cells.
 
-    The middle of cell i is at x = (2 i + 1) / side - 1; a map of cells is corner-aligned to its outermost middles, so
-    coordinates in it are larger by side / (side - 1). Returns ``(B, K, side, side, 2)``.
+    Returns ``(B, K, side, side, 2)``, in coordinates for these maps, see `at_cells`.
     """
     line = torch.linspace(-1, 1, side, device=transforms.device)
     across, down, offset = transforms[:, :, None, None, :2].unbind(dim=-1)  # (B, K, 1, 1, 2) each
-    return line[None, :, None] * across + line[:, None, None] * down + offset * (side / (side - 1))
+    return line[None, :, None] * across + line[:, None, None] * down + offset * at_cells(side)
 
 
 def sample_each(maps: Tensor, grids: Tensor) -> Tensor:

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 
 PIXELS_WORTH_A_KERNEL = 1024
 # Output channels of a convolution: side of the blocks in which pixels are computed together, as measured.
-BLOCKS = {1: 4, 2: 2, 3: 2}
-# Fewer input channels are convolved pixel by pixel: with AMX, oneDNN of torch 2.14.1 miscomputes an 8x8 kernel of stride 2 over 8
-# channels in bf16 (its output has nothing to do with the right one; 16 to 100 channels were right).
-BLOCK_INPUTS = 16
+_BLOCKS = {1: 4, 2: 2, 3: 2}
+_BLOCK_INPUTS = 16
 
 
 def conv(in_features: int, out_features: int, kernel_size: int) -> nn.Conv2d:
@@ -29,12 +27,21 @@ def few_outputs(convolution: nn.Module, x: Tensor) -> Tensor:
     """
     if not isinstance(convolution, nn.Conv2d) or not torch.is_grad_enabled() or x.device.type != "cpu":
         return convolution(x)
-    side = BLOCKS.get(convolution.out_channels, 1) if convolution.in_channels >= BLOCK_INPUTS else 1
+    side = block_side(convolution)
     if side == 1 or x.shape[-2] % side or x.shape[-1] % side:
         return convolution(x)
     bias = None if convolution.bias is None else convolution.bias.repeat_interleave(side * side)
     blocks = F.conv2d(x, block_kernel(convolution.weight, side), bias, stride=side, padding=convolution.padding)
     return F.pixel_shuffle(blocks, side)
+
+
+def block_side(convolution: nn.Conv2d) -> int:
+    """The side of the blocks of pixels that a convolution with stride 1 computes together best, in pixels; 1 is each by itself.
+
+    It is 1 for fewer than 16 input channels: with AMX, oneDNN of torch 2.14.1 miscomputes an 8x8 kernel of stride 2 over 8 of
+    them in bf16 (its output has nothing to do with the right one; 16 to 100 were right).
+    """
+    return _BLOCKS.get(convolution.out_channels, 1) if convolution.in_channels >= _BLOCK_INPUTS else 1
 
 
 def block_kernel(weight: Tensor, side: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from motion_core.geometry import affine_grid, sample
-from motion_core.networks.layered.limbs import LAYERS_MIRRORED, MIRRORED
+from motion_core.networks.layered.limbs import LAYERS_MIRRORED, mirrored_points
 from motion_core.structures import Keypoints
 
 from .pack import Pack
@@ -131,17 +131,14 @@ def _turned(side: list[np.ndarray], degrees: float) -> list[np.ndarray]:
 
 def _mirrored(side: list[np.ndarray]) -> list[np.ndarray]:
     image, labels, scene, points, silhouette = side
-    return [image[:, ::-1], _mirrored_labels(labels), scene[:, ::-1], _mirrored_points(points), silhouette[:, ::-1]]
+    points = mirrored_points(torch.from_numpy(points)[None])[0].numpy()
+    return [image[:, ::-1], _mirrored_labels(labels), scene[:, ::-1], points, silhouette[:, ::-1]]
 
 
 def _mirrored_labels(labels: np.ndarray) -> np.ndarray:
     table = np.arange(256, dtype=np.uint8)
     table[: len(LAYERS_MIRRORED)] = LAYERS_MIRRORED
     return table[labels[:, ::-1]]
-
-
-def _mirrored_points(points: np.ndarray) -> np.ndarray:
-    return points.reshape(-1, 2)[list(MIRRORED)].reshape(points.shape) * (-1, 1)
 
 
 def _stacked(pairs: list[list[np.ndarray]]) -> Batch:

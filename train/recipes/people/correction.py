@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from motion_core.networks.layered.limbs import MIRRORED
+from motion_core.networks.layered.limbs import mirrored_points
 from motion_core.networks.layered.strip_correction import StripCorrection
 
 from .pack import Pack
@@ -31,7 +30,7 @@ def learn_correction(pack: Pack, steps: int = STEPS) -> StripCorrection:
         chosen = torch.randint(len(found), (BATCH,))
         here, wanted = found[chosen], true[chosen]
         if step % 2:
-            here, wanted = mirrored(here), mirrored(wanted)
+            here, wanted = mirrored_points(here), mirrored_points(wanted)
         inside = (wanted.abs() <= INSIDE).all(dim=-1)  # (B, K, 5)
         apart = (network(here) - wanted).norm(dim=-1).clamp(max=FARTHEST)
         loss = (apart * inside).sum() / inside.sum()
@@ -39,11 +38,6 @@ def learn_correction(pack: Pack, steps: int = STEPS) -> StripCorrection:
         loss.backward()
         optimizer.step()
     return network.eval()
-
-
-def mirrored(points: Tensor) -> Tensor:
-    """Strips ``(B, K, 5, 2)`` as a mirrored picture shows them."""
-    return points.flatten(1, 2)[:, list(MIRRORED)].view_as(points) * points.new_tensor((-1.0, 1.0))
 
 
 @torch.no_grad()

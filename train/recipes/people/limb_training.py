@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from motion_core.networks.layered.limb_motion import LimbMotion
-from motion_core.networks.layered.limbs import LIMBS, POINTS, other_side
+from motion_core.networks.layered.limbs import LIMBS, POINTS, mirrored_points, other_side
 
-from .correction import mirrored
 from .pack import FLOW_SIDE, SIDE, Pack
 
 STEPS, RATE, DECAY, BATCH = 6000, 1e-3, 1e-2, 128
@@ -80,7 +79,8 @@ def learn_limb_motion(pack: Pack, steps: int = STEPS, features: int = 256) -> Li
         source, driving = (_seen(poses, pairs[chosen, side]) for side in (0, 1))
         here, there, counts = points.driving[chosen], points.source[chosen], points.counts[chosen]
         if step % 2:
-            source, driving, here, there = mirrored(source), mirrored(driving), _mirrored(here), _mirrored(there)
+            source, driving = mirrored_points(source), mirrored_points(driving)
+            here, there = _mirrored(here), _mirrored(there)
             counts = counts[:, OTHER_SIDES]
         apart = (taken(network(source, driving), here) - there).norm(dim=-1).clamp(max=FARTHEST)  # (B, K, SAMPLES)
         loss = (apart.mean(dim=-1) * counts).sum() / counts.sum().clamp(min=1)
