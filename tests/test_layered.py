@@ -287,6 +287,11 @@ def test_a_head_that_looks_to_the_other_side_is_turned_over(networks, picture):
         itself = backbone.view(
             replace(source, parts=parts), replace(shown, turned=torch.zeros_like(shown.turned))
         ).image
+        unseen = torch.full_like(motion.visibility_logits, -40.0)
+        hidden = replace(shown, visibility_logits=unseen, turned=torch.zeros_like(shown.turned))
+        for everywhere in (False, True):
+            visible = compose(replace(source, parts=parts), hidden, everywhere).visible
+            assert visible[0, 0, inside].max() < 0.1, "half a face beside the other is two faces"
     assert (over - picture.flip(-1))[..., inside].abs().mean() < 0.03
     assert (itself - picture)[..., inside].abs().mean() < 0.03
 
