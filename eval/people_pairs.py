@@ -22,7 +22,6 @@ from .instruments.bodies import BlazePoseInstrument
 from .photo_pairs import photo_pairs
 from .rendered_people.annotations import read_annotations
 from .rendered_people.instruments import JointDetector
-from .rendered_people.tracks import keypoints
 from .videos import FrameSequence, find_videos
 
 SIDE = 256  # pixels of all pictures
@@ -104,7 +103,7 @@ class RenderedPairs:
                 f"{access.path}: must have as many frames as its annotations and {SIDE} x {SIDE} pixels, "
                 f"got {real} and annotations of {known.seen.shape} (frames, height, width)"
             )
-        frames, pairs = list(FrameSequence(access)), choose_pairs(2 * keypoints(known) - 1)
+        frames, pairs = list(FrameSequence(access)), choose_pairs(known.joints)
         for source, driving in (pairs[place] for place in places):
             name, figures = f"{clip} {source}-{driving}", [around(known.seen[k] >= 0) for k in (source, driving)]
             if not all(figure.any() for figure in figures):
@@ -157,13 +156,13 @@ def choose_pairs(points: np.ndarray) -> list[tuple[int, int]]:
     All pairs of frames count, also those of a frame with itself. The earlier frame is the source.
 
     Args:
-        points: true keypoints ``(T, K, N, 2)``; their mean distance is that of two frames.
+        points: places of the joints, ``(T, N, 2)``; their mean distance is that of two frames.
 
     Example:
-        >>> choose_pairs(np.array([0.0, 5.0, 7.0])[:, None, None, None] * np.ones((3, 1, 1, 2)))
+        >>> choose_pairs(np.array([0.0, 5.0, 7.0])[:, None, None] * np.ones((3, 1, 2)))
         [(0, 2), (0, 1), (1, 2)]
     """
-    distances = np.linalg.norm(points[:, None] - points[None], axis=-1).mean(axis=(2, 3))  # (T, T)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1).mean(axis=2)  # (T, T)
     order = np.argsort(distances, axis=None, kind="stable")
     ranks = [min(int(share * distances.size), distances.size - 1) for share in QUANTILES]
     chosen = [divmod(int(order[rank]), len(points)) for rank in ranks]

@@ -40,7 +40,7 @@ def standing(shift: float = 0.0, raised: bool = False) -> torch.Tensor:
     }
     sides["left"] |= {"elbow": (0.32, -0.15), "wrist": (0.4, 0.1), "hand": (0.42, 0.12)}
     places = {f"{side}_{name}": place for side, parts in sides.items() for name, place in parts.items()}
-    places |= {"neck": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
+    places |= {"neck": (0, -0.6), "chin": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
     given = {name: torch.tensor([[x + shift, y]]) for name, (x, y) in places.items()}
     return strips(given, torch.tensor([[1.0]]))
 
@@ -121,6 +121,22 @@ def test_between_equal_poses_no_limb_moves_whatever_was_learned():
     torch.nn.init.normal_(network.net[-1].weight)
     pose = standing(0.2, raised=True)
     torch.testing.assert_close(network(pose, pose), torch.eye(3).expand(1, LIMB_COUNT, 3, 3), atol=1e-5, rtol=0)
+
+
+def test_arms_and_legs_stay_as_wide_as_their_strips_whatever_was_learned():
+    network = LimbMotion(LIMB_COUNT, 5, 8)
+    torch.nn.init.normal_(network.net[-1].weight)
+    source, driving = standing(), standing(0.2, raised=True)
+
+    def across(points: torch.Tensor) -> torch.Tensor:
+        """Of limbs as wide at both ends here, unit vectors ``(K, 2)`` at right angles to them."""
+        along = points[0, :, 2:4].mean(dim=1) - points[0, :, 0:2].mean(dim=1)
+        return F.normalize(torch.stack((-along[:, 1], along[:, 0]), dim=-1), dim=-1)
+
+    linear = network(source, driving)[0, :, :2, :2]
+    kept = ((linear @ across(driving)[..., None])[..., 0] * across(source)).sum(dim=-1)  # (K,)
+    torch.testing.assert_close(kept[2:], torch.ones(LIMB_COUNT - 2), atol=1e-5, rtol=0)
+    assert (kept[:2] - 1).abs().min() > 0.01, "head and trunk turn"
 
 
 def test_a_limb_that_points_at_the_camera_is_moved_within_reason():

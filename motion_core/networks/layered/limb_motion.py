@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision
-from .limbs import TRUNK, strip_ends, upright
+from .limbs import HEAD, TRUNK, strip_ends, upright
 from .unet import zeroed
 
 LONGEST = 20.0  # times its half width, that a limb counts as long
@@ -89,13 +89,26 @@ class LimbMotion(nn.Module):
             pose, other = _seen(source, here), _seen(driving, there)
             change = unit * (self._change(pose, other) - self._change(pose, pose))  # none between equal poses
             matrices = here.matrices()
-            corrected = torch.cat((matrices[:, :, :2] + change, matrices[:, :, 2:]), dim=2)
+            upper = _as_wide(matrices[:, :, :2] + change, here)
+            corrected = torch.cat((upper, matrices[:, :, 2:]), dim=2)
             return _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
 
     def _change(self, pose: Tensor, other: Tensor) -> Tensor:
         """What the network says of two poses ``(B, K * 11)``: ``(B, K, 2, 3)``."""
         seen = torch.cat((pose, other), dim=1).to(next(self.net.parameters()).dtype)
         return self.net(seen).float().view(-1, self.num_splines, 2, 3)
+
+
+def _as_wide(upper: Tensor, frames: _Frames) -> Tensor:
+    """Strip to picture coordinates ``(B, K, 2, 3)``, in which arms and legs are as wide as their strips.
+
+    How one turns about its bone is not seen, and the mean over all ways it may is narrow: a stripe of the source, stretched over
+    the limb.
+    """
+    width = (upper[..., 1] * frames.across).sum(dim=-1)  # (B, K)
+    lacking = frames.width - width
+    lacking[:, [HEAD, TRUNK]] = 0
+    return upper + F.pad((lacking[..., None] * frames.across)[..., None], (1, 1))
 
 
 def _homogeneous(rotation: Tensor) -> Tensor:
