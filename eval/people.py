@@ -39,6 +39,7 @@ COPY, SHIPPED = "copy", "shipped"
 COLUMNS = ("l1", "figure_l1", "akd", "mkr", "gradient", "real_gradient")
 LUMA = (0.299, 0.587, 0.114)  # of R, G, B
 SHEET_ROWS = 20
+FACING = 60.0  # degrees that a chest is turned, below which a source shows most of what its driving picture does
 _DIGITS = (4, 3, 3, 2, 3, 3)  # of each column of the table, after the point
 
 
@@ -137,7 +138,7 @@ class Measured:
 
     Attributes:
         pairs: the set, read to its end.
-        records: `people_record`s with the columns "set", "pair" and "model", by model; "copy" is the first.
+        records: `people_record`s with the columns "set", "pair", "model" and "turned", by model; "copy" is the first.
         pictures: of each pair: source, driving picture, and each model's result.
     """
 
@@ -159,11 +160,13 @@ def measure(models: Sequence[Model], pairs: PairSet, still: bool = False) -> Mea
     records: dict[str, list[Record]] = {COPY: [], **{model.name: [] for model in models}}
     pictures = []
     for given in tqdm(pairs, desc=pairs.title.lower(), total=len(pairs), disable=not sys.stderr.isatty()):
-        pair = replace(given, driving=given.source, driving_figure=given.source_figure) if still else given
+        pair = given
+        if still:
+            pair = replace(given, driving=given.source, driving_figure=given.source_figure, turned=math.nan)
         results = {COPY: pair.source} | {model.name: model.animate(pair) for model in models}
         copied = {COPY} | {model.name for model in models if pair.name in model.refused}
         for name, result in results.items():
-            keys = {"set": pairs.title, "pair": pair.name, "model": name}
+            keys = {"set": pairs.title, "pair": pair.name, "model": name, "turned": pair.turned}
             records[name].append(keys | people_record(pair, result, detector, name in copied))
         pictures.append([pair.source, pair.driving, *list(results.values())[1:]])
     if not pictures:
@@ -173,13 +176,13 @@ def measure(models: Sequence[Model], pairs: PairSet, still: bool = False) -> Mea
 
 def table(measured: Measured, models: Sequence[Model]) -> str:
     """The report on a set in Markdown."""
-    pairs, figures = measured.pairs, summarise(measured.records)
-    lines = [
-        [f"`{name}`", *("-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(row, _DIGITS, strict=True))]
-        for name, row in zip(figures.index, figures.to_numpy(), strict=True)
-    ]
+    pairs, records = measured.pairs, measured.records
     title = f"**{pairs.title}**, {len(measured.pictures)} pairs; joints by {pairs.detector.version}"
-    parts = [title, markdown(["", *figures], lines)]
+    parts = [title, _rows(records)]
+    facing = records[records["turned"] < FACING]
+    if len(facing):
+        count = facing["pair"].nunique()
+        parts += [f"Of these, {count} in which the chest turns by less than {FACING:.0f} degrees", _rows(facing)]
     if pairs.left_out:
         parts.append(f"{len(pairs.left_out)} of {len(pairs)} pairs are left out: {_listed(pairs.left_out)}.")
     for model in models:
@@ -187,6 +190,16 @@ def table(measured: Measured, models: Sequence[Model]) -> str:
         if refused:
             parts.append(f"`{model.name}` refused {len(refused)} pairs, which count as copied: {_listed(refused)}.")
     return "\n\n".join(parts)
+
+
+def _rows(records: pd.DataFrame) -> str:
+    """A table of models."""
+    figures = summarise(records)
+    lines = [
+        [f"`{name}`", *("-" if math.isnan(x) else f"{x:.{digits}f}" for x, digits in zip(row, _DIGITS, strict=True))]
+        for name, row in zip(figures.index, figures.to_numpy(), strict=True)
+    ]
+    return markdown(["", *figures], lines)
 
 
 def _listed(reasons: dict[str, str]) -> str:
@@ -239,7 +252,7 @@ def _run(options: argparse.Namespace) -> None:
     # 2. Said and written: a row of the csv file is a model's result of a pair, a row of the sheets a pair, in the same order
     print("\n\n".join(table(each, models) for each in measured))
     if options.csv is not None:
-        rows = pd.concat([each.records for each in measured])[["set", "pair", "model", *COLUMNS]]
+        rows = pd.concat([each.records for each in measured])[["set", "pair", "model", "turned", *COLUMNS]]
         try:
             rows.to_csv(options.csv, index=False, float_format="%.6f", lineterminator="\n")
         except OSError as error:

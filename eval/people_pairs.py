@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,8 +21,9 @@ from motion_core.media import load_image, open_frames, to_float, to_uint8
 from .instruments import LandmarkDetector
 from .instruments.bodies import BlazePoseInstrument
 from .photo_pairs import photo_pairs
-from .rendered_people.annotations import read_annotations
+from .rendered_people.annotations import Annotations, read_annotations
 from .rendered_people.instruments import JointDetector
+from .rendered_people.skeleton import BONE
 from .videos import FrameSequence, find_videos
 
 SIDE = 256  # pixels of all pictures
@@ -40,6 +42,7 @@ class PeoplePair:
         name: of the pair.
         source, driving: ``(256, 256, 3)`` uint8.
         source_figure, driving_figure: ``(256, 256)`` bool, where the person is, and `AROUND` pixels around.
+        turned: degrees by which the chest is turned between them, as the camera sees it; NaN where that is not known.
     """
 
     name: str
@@ -47,6 +50,7 @@ class PeoplePair:
     driving: np.ndarray
     source_figure: np.ndarray
     driving_figure: np.ndarray
+    turned: float = math.nan
 
 
 class PairSet(Protocol):
@@ -109,7 +113,8 @@ class RenderedPairs:
             if not all(figure.any() for figure in figures):
                 self.left_out[name] = "the person is not in both pictures"
                 continue
-            yield PeoplePair(name, frames[source], frames[driving], figures[0], figures[1])
+            turned = turn_between(known, source, driving)
+            yield PeoplePair(name, frames[source], frames[driving], figures[0], figures[1], turned)
 
 
 class PhotoPairs:
@@ -167,6 +172,13 @@ def choose_pairs(points: np.ndarray) -> list[tuple[int, int]]:
     ranks = [min(int(share * distances.size), distances.size - 1) for share in QUANTILES]
     chosen = [divmod(int(order[rank]), len(points)) for rank in ranks]
     return [(min(pair), max(pair)) for pair in chosen]
+
+
+def turn_between(clip: Annotations, i: int, j: int) -> float:
+    """Degrees by which the chest is turned between two frames, as the camera sees it."""
+    forward = [clip.camera[k, :, :3] @ clip.transforms[k, BONE["chest"], :, 2] for k in (i, j)]
+    cosine = forward[0] @ forward[1] / np.linalg.norm(forward, axis=1).prod()
+    return math.degrees(math.acos(np.clip(cosine, -1, 1)))
 
 
 def spread(given: Sequence[Each], limit: int | None) -> list[Each]:

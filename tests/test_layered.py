@@ -40,7 +40,7 @@ def standing(shift: float = 0.0, raised: bool = False) -> torch.Tensor:
     }
     sides["left"] |= {"elbow": (0.32, -0.15), "wrist": (0.4, 0.1), "hand": (0.42, 0.12)}
     places = {f"{side}_{name}": place for side, parts in sides.items() for name, place in parts.items()}
-    places |= {"neck": (0, -0.6), "chin": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
+    places |= {"neck": (0, -0.6), "head": (0, -0.75), "nose": (0, -0.7), "hips": (0, 0.05), "torso": (0, -0.4)}
     given = {name: torch.tensor([[x + shift, y]]) for name, (x, y) in places.items()}
     return strips(given, torch.tensor([[1.0]]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +15,12 @@ from scipy.spatial.distance import cdist
 from eval import people
 from eval.instruments.bodies import JOINTS, BlazePoseInstrument
 from eval.people import COLUMNS, people_record, summarise
-from eval.people_pairs import PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs
+from eval.people_pairs import PeoplePair, PhotoPairs, RenderedPairs, around, choose_pairs, turn_between
 from eval.photo_pairs import photo_pairs
 from eval.rendered_people.clip import Plan
 from eval.rendered_people.render import render_split
+from eval.rendered_people.rotations import turn
+from eval.rendered_people.skeleton import BONE
 from motion_core import media
 from motion_core.errors import InputError
 from train.recipes.people.prepare import photos_for_training
@@ -95,6 +99,14 @@ def test_pairs_are_at_quantiles_of_the_distance():
     assert all(i < j for i, j in chosen)
 
 
+def test_how_far_a_chest_is_turned_is_what_it_turns_beside_the_camera():
+    camera, transforms = np.zeros((3, 3, 4)), np.zeros((3, len(BONE), 3, 4))
+    for k, (of_camera, of_chest) in enumerate(((0, 30), (0, 100), (50, 30))):
+        camera[k, :, :3], transforms[k, BONE["chest"], :, :3] = turn("y", of_camera), turn("y", of_chest)
+    clip = SimpleNamespace(camera=camera, transforms=transforms)
+    assert [turn_between(clip, 0, k) for k in range(3)] == pytest.approx([0, 70, 50])
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """A drawn person ``(256, 256, 3)``, and where its joints are."""
@@ -155,18 +167,22 @@ def model(variant_pipeline, tmp_path):
 
 def test_the_command_prints_a_table_and_writes_rows_and_sheets(rendered, model, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(people, "SHEET_ROWS", 2)
+    least, more, _ = sorted(pair.turned for pair in RenderedPairs(rendered))
+    monkeypatch.setattr(people, "FACING", (least + more) / 2)
     options = ["--model", model, "--rendered", rendered, "--csv", tmp_path / "out.csv", "--sheet", tmp_path / "out.png"]
     assert people.main([str(option) for option in options]) == 0
 
     said = capsys.readouterr().out
     assert "**Rendered people**, 3 pairs; joints by joints of the rendered benchmark" in said
     rows = [line.split(" | ") for line in said.splitlines() if line.startswith("| `")]
-    assert [row[0] for row in rows] == ["| `copy`", f"| `{model}`"]
+    assert [row[0] for row in rows[:2]] == ["| `copy`", f"| `{model}`"]
     assert rows[0][2:4] == ["1.000", "1.000"]
     written = pd.read_csv(tmp_path / "out.csv")
-    assert list(written) == ["set", "pair", "model", *COLUMNS]
+    assert list(written) == ["set", "pair", "model", "turned", *COLUMNS]
     assert list(written["model"]) == ["copy"] * 3 + [str(model)] * 3
     assert float(rows[1][1]) == pytest.approx(written["l1"][3:].mean(), abs=1e-4)
+    assert "Of these, 1 in which the chest turns by less than" in said
+    assert float(rows[3][1]) == pytest.approx(written["l1"][3 + written["turned"][3:].argmin()], abs=1e-4)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-1.png", "out-2.png"]
     sheet = media.load_image(tmp_path / "out-2.png")
     assert sheet.shape == (SIDE, 3 * SIDE + 2 * 3, 3)  # the third pair: source, driving picture, result

@@ -158,8 +158,6 @@ def train(
     layout, painter = LayoutNetwork(), LayerPainter()
     packs = [(Pack.open(work / "packs" / name), count) for name, count in pairs_of(stage, only).items()]
     learned = _learned(layout, painter)
-    load_weights({"limb_motion": layout.limb_motion}, weights / "limbs.safetensors")
-    layout.limb_motion.requires_grad_(False)
     deep = None if stage == "layout" else _features(features)
     for before in {"painter": ("layout", "background"), "joint": ("layout", "background", "painter")}.get(stage, ()):
         load_weights(learned[before], weights / f"{before}.safetensors")
@@ -174,6 +172,9 @@ def train(
 
     if begin is not None:
         load_weights(learned[stage], begin)
+    # Those that stage data made last: the files of other stages have the limbs that they were trained with
+    load_weights({"limb_motion": layout.limb_motion}, weights / "limbs.safetensors")
+    layout.limb_motion.requires_grad_(False)
     layout.eval()
     painter.eval()
     run(Stage(stage, learned[stage], losses, steps or STEPS[stage], RATES[stage], drawn), weights)
