@@ -17,13 +17,14 @@ from motion_core.networks.layered.limb_motion import LimbMotion
 from motion_core.networks.layered.limbs import LIMBS, strips
 from motion_core.networks.layered.strip_correction import StripCorrection
 from train.features import load_vgg
+from train.recipes.people import __main__ as recipe
 from train.recipes.people import loop
 from train.recipes.people.__main__ import pairs_of, trained, unpack
 from train.recipes.people.batches import draw_batch
 from train.recipes.people.correction import corrected, detector_error, learn_correction, with_correction
 from train.recipes.people.layout_stage import layout_losses
 from train.recipes.people.limb_training import learn_limb_motion, limb_error
-from train.recipes.people.loop import Stage, load_weights, run
+from train.recipes.people.loop import Stage, load_weights, run, save_weights
 from train.recipes.people.pack import FLOW_SIDE, SIDE, UNKNOWN, Pack, joined
 from train.recipes.people.painter_stage import background_losses, deep_loss, painter_losses
 from train.recipes.people.ship import people_pipeline, ship
@@ -274,6 +275,25 @@ def test_a_stage_of_other_settings_is_not_gone_on_with(tmp_path, monkeypatch):
 def test_weights_of_a_stage_that_was_not_run_are_asked_for(tmp_path):
     with pytest.raises(InputError, match="the stage before writes it"):
         load_weights({"net": nn.Linear(2, 2)}, tmp_path / "layout.safetensors")
+
+
+def test_limbs_are_those_of_stage_data_whatever_a_stage_begins_from(pack, tmp_path, monkeypatch):
+    for name in recipe.PAIRS["layout"]:
+        pack.write(tmp_path / "packs" / name)
+    limbs, begin = tmp_path / "weights" / "limbs.safetensors", tmp_path / "begin.safetensors"
+    save_weights(nn.ModuleDict({"limb_motion": LimbMotion(len(LIMBS), 5)}), limbs)
+    save_weights(nn.ModuleDict({"layout": LayoutNetwork()}), begin)
+    stages = []
+    monkeypatch.setattr(recipe, "run", lambda stage, folder: stages.append(stage))
+
+    recipe.train("layout", tmp_path, None, begin=begin)
+
+    wanted, own = load_file(limbs), load_file(begin)
+    made = stages[0].networks["layout"].state_dict()
+    key = "limb_motion.net.0.weight"
+    assert made[key].equal(wanted[key].float())
+    assert not made[key].equal(own[f"layout.{key}"].float())
+    assert made["layout_net.coarse.first.0.weight"].equal(own["layout.layout_net.coarse.first.0.weight"].float())
 
 
 def test_what_ships_is_a_whole_pipeline_in_half_precision_with_its_card(networks, tmp_path):

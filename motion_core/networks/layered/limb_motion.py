@@ -1,8 +1,8 @@
 """Two poses to the motion of each limb: an affine transform, which the limb's strips begin and a small network corrects.
 
 The strips alone know where the bones are and not how the surface turns about them: on rendered people whose keypoints are known
-they are 7.0 pixels of 256 off, the transforms that this network learns 4.0, and the best affine ones, fitted to the true
-motion, 1.9 (docs/people.md).
+they are 7.0 pixels of 256 off, the transforms that this network learns 4.0 (0.3 more without the width of arms and legs, which
+is not used), and the best affine ones, fitted to the true motion, 1.9 (docs/people.md).
 """
 
 from __future__ import annotations
@@ -89,8 +89,7 @@ class LimbMotion(nn.Module):
             pose, other = _seen(source, here), _seen(driving, there)
             change = unit * (self._change(pose, other) - self._change(pose, pose))  # none between equal poses
             matrices = here.matrices()
-            upper = _as_wide(matrices[:, :, :2] + change, here)
-            corrected = torch.cat((upper, matrices[:, :, 2:]), dim=2)
+            corrected = torch.cat((matrices[:, :, :2] + _as_wide(change, here), matrices[:, :, 2:]), dim=2)
             return _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
 
     def _change(self, pose: Tensor, other: Tensor) -> Tensor:
@@ -99,16 +98,15 @@ class LimbMotion(nn.Module):
         return self.net(seen).float().view(-1, self.num_splines, 2, 3)
 
 
-def _as_wide(upper: Tensor, frames: _Frames) -> Tensor:
-    """Strip to picture coordinates ``(B, K, 2, 3)``, in which arms and legs are as wide as their strips.
+def _as_wide(change: Tensor, frames: _Frames) -> Tensor:
+    """Changes of strip to picture coordinates ``(B, K, 2, 3)`` without those of how wide arms and legs are.
 
     How one turns about its bone is not seen, and the mean over all ways it may is narrow: a stripe of the source, stretched over
     the limb.
     """
-    width = (upper[..., 1] * frames.across).sum(dim=-1)  # (B, K)
-    lacking = frames.width - width
-    lacking[:, [HEAD, TRUNK]] = 0
-    return upper + F.pad((lacking[..., None] * frames.across)[..., None], (1, 1))
+    wider = (change[..., 1] * frames.across).sum(dim=-1, keepdim=True)  # (B, K, 1)
+    wider[:, [HEAD, TRUNK]] = 0
+    return change - F.pad((wider * frames.across)[..., None], (1, 1))
 
 
 def _homogeneous(rotation: Tensor) -> Tensor:
