@@ -143,13 +143,15 @@ class LayoutNetwork(MotionModel):
     def coarse(self, source: LayeredSource, driving: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers as `forward` finds them before its U-Net corrects them, at half the size; arguments as there.
 
-        What judging a motion needs, at a fraction of the cost.
+        What judging a motion needs, at a fraction of the cost; nothing is turned over.
         """
         transforms = self.transforms(source.keypoints, driving, background)  # (B, K + 1, 3, 3)
         shares = sample_each(F.avg_pool2d(source.parts, 2), grids_at_cells(transforms, self.size))
         prior = torch.logit(shares, eps=FLOOR)  # (B, K + 1, size, size)
-        mirrored = self.mirrored(source.keypoints, driving)
-        return LayeredMotion(transforms, prior, prior[:, 1:], *mirrored, still_background=background is None)
+        limbs = transforms[:, 1:]
+        return LayeredMotion(
+            transforms, prior, prior[:, 1:], limbs, limbs.new_zeros(limbs.shape[:2]), background is None
+        )
 
     def transforms(self, source: Keypoints, driving: Keypoints, background: Tensor | None) -> Tensor:
         """The transforms of the background and of each limb, ``(B, K + 1, 3, 3)``, driving to source coordinates, fp32."""
