@@ -143,7 +143,7 @@ class LayoutNetwork(MotionModel):
     def coarse(self, source: LayeredSource, driving: Keypoints, background: Tensor | None = None) -> LayeredMotion:
         """The layers as `forward` finds them before its U-Net corrects them, at half the size; arguments as there.
 
-        What judging a motion needs, at a fraction of the cost; nothing is turned over.
+        What judging a motion needs, at a fraction of the cost: nothing is turned over, `mirrored` is each limb's own place.
         """
         transforms = self.transforms(source.keypoints, driving, background)  # (B, K + 1, 3, 3)
         shares = sample_each(F.avg_pool2d(source.parts, 2), grids_at_cells(transforms, self.size))
