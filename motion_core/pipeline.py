@@ -163,7 +163,7 @@ class MotionInterpPipeline(SavedPipeline):
         detector = self.keypoint_detector
         images = [frame.image for frame in frames] or np.zeros((0, *animation.frame_size, 3), np.uint8)
         keypoints = [frame.keypoints for frame in frames] or np.zeros(
-            (0, detector.num_splines, detector.points_per_spline, 2), np.float32
+            (0, len(detector.parents or range(detector.num_splines)), detector.points_per_spline, 2), np.float32
         )
         return AnimationOutput(
             np.asarray(images),  # (T, H, W, 3)

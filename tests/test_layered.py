@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from motion_core.networks.layered.composition import compose, figure_share, fill
 from motion_core.networks.layered.layer_painter import part_colours
 from motion_core.networks.layered.layout_network import grids_at_cells, sample_each
 from motion_core.networks.layered.limb_motion import LimbMotion
-from motion_core.networks.layered.limbs import LAYERS_MIRRORED, LIMBS, strips
+from motion_core.networks.layered.limbs import HEAD, LAYERS_MIRRORED, LIMBS, TRUNK, strips
 from motion_core.networks.layered.scene_fill import fill_scene, hidden_cells
 from motion_core.networks.layered.unet import Block
 from motion_core.structures import LayeredView
@@ -137,6 +138,47 @@ def test_arms_and_legs_stay_as_wide_as_their_strips_whatever_was_learned():
     kept = ((linear @ across(driving)[..., None])[..., 0] * across(source)).sum(dim=-1)  # (K,)
     torch.testing.assert_close(kept[2:], torch.ones(LIMB_COUNT - 2), atol=1e-5, rtol=0)
     assert (kept[:2] - 1).abs().min() > 0.01, "head and trunk turn"
+
+
+@pytest.mark.parametrize("limb", [HEAD, TRUNK])
+def test_of_heads_and_trunks_no_stripe_is_shown_whatever_was_learned(limb):
+    network = LimbMotion(LIMB_COUNT, 5, 8)
+    torch.nn.init.normal_(network.net[-1].weight, std=10)
+    source, driving = standing(), standing(0.2, raised=True)
+    strip = source[0, limb, :4]  # upright; at either end as far to the right as to the left of x = 0
+    transform = network(source, driving)[0, limb]
+    shown = driving[0, limb, :4] @ transform[:2, :2].T + transform[:2, 2]
+    half_width, length = (strip[0, 0] - strip[3, 0]).abs() / 2, (strip[0, 1] - strip[2, 1]).abs()
+    for end in (shown[:2], shown[2:]):
+        assert (end[0, 0] - end[1, 0]).abs() / 2 > 0.35 * half_width
+        assert end[:, 0].mean().abs() < 0.65 * half_width
+    assert (shown[:2, 1].mean() - shown[2:, 1].mean()).abs() > 0.45 * length
+
+
+def with_face(points: torch.Tensor, degrees: float = 0.0) -> torch.Tensor:
+    """Strips ``(1, 10, 5, 2)`` and a face that looks at the camera, its head held aslant: ``(1, 11, 5, 2)``."""
+    angle = math.radians(degrees)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    face = torch.tensor([[0.04, -0.04], [-0.04, -0.04], [0.03, 0.04], [-0.03, 0.04], [0.0, 0.0]])  # about the nose
+    return torch.cat((points, (face @ turn.mT + points[:, HEAD, 4])[None, None]), dim=1)
+
+
+def test_a_head_is_held_as_the_face_says_where_that_contradicts_the_strips():
+    network = LimbMotion(LIMB_COUNT, 5)
+    source, driving = with_face(standing()), with_face(standing(0.2), degrees=50)
+    strips_alone, transforms = network(source[:, :LIMB_COUNT], driving[:, :LIMB_COUNT]), network(source, driving)
+    taken = driving[:, -1] @ transforms[:, HEAD, :2, :2].mT + transforms[:, HEAD, :2, 2]
+    torch.testing.assert_close(taken, source[:, -1])
+    torch.testing.assert_close(transforms[:, HEAD + 1 :], strips_alone[:, HEAD + 1 :])
+
+
+def test_a_face_that_hardly_contradicts_or_is_another_does_not_turn_the_head():
+    network = LimbMotion(LIMB_COUNT, 5)
+    another = with_face(standing(0.2))
+    another[:, -1] = another[:, -1].roll(2, dims=1)
+    for driving in (with_face(standing(0.2), degrees=15), another):
+        strips_alone = network(standing(), driving[:, :LIMB_COUNT])
+        torch.testing.assert_close(network(with_face(standing()), driving), strips_alone)
 
 
 def test_a_limb_that_points_at_the_camera_is_moved_within_reason():

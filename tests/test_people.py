@@ -129,7 +129,7 @@ def test_a_video_of_nobody_is_refused_and_one_of_somebody_late_is_not(pipe, smal
     with pytest.raises(InputError, match=r"^video: must show a person with both shoulders .* none of 2 frames"):
         survey_video(detector, media.open_video([GREY] * 2), pipe.device)
     found = survey_video(detector, media.open_video([GREY, small_video[0]]), pipe.device)
-    assert found.points.shape == (1, 10, 5, 2)
+    assert found.points.shape == (1, 11, 5, 2)
 
 
 def test_who_is_lost_is_searched_all_over_a_frame_now_and_then_only(pipe, small_video, monkeypatch):

@@ -283,8 +283,8 @@ def test_keypoints_are_strips_along_the_limbs(clips):
             metre = clip.focal / clip.joint_depth[:, JOINTS.index("neck")]
             assert np.allclose(sides, 2 * width * metre, rtol=1e-6)
     order = np.array(MIRRORED)
-    assert (order[order] == np.arange(50)).all()
-    strips = order.reshape(len(GROUPS), 5)
+    assert (order[order] == np.arange(55)).all()
+    strips = order.reshape(-1, 5)  # of the limbs, and the face
     for group, names in enumerate(GROUPS):
         swapped = tuple(name.replace("left", "?").replace("right", "left").replace("?", "right") for name in names)
         assert GROUPS[strips[group, 0] // 5] == swapped

@@ -132,7 +132,7 @@ def test_what_the_detector_always_gets_wrong_is_corrected(pack):
 
 def test_limbs_learn_how_surfaces_move_about_bones(pack):
     """Heads that turn: their surface goes with the nose, which is beside the strip's axis."""
-    turns = 0.1 * torch.randn(40, generator=torch.Generator().manual_seed(0))
+    turns = 0.03 * torch.randn(40, generator=torch.Generator().manual_seed(0))
     points = torch.cat([person(0.0)] * 40)
     points[:, LIMBS.index("head"), 4, 0] += turns
     drawn = capsules(points[:1], SIDE)[0]
@@ -153,7 +153,7 @@ def test_limbs_learn_how_surfaces_move_about_bones(pack):
     strips_alone = limb_error(LimbMotion(len(LIMBS), 5), turning, turning.keypoints)
     learned = limb_error(learn_limb_motion(turning, steps=300, features=64), turning, turning.keypoints)
 
-    assert strips_alone > 5
+    assert strips_alone > 2.5
     assert learned < 0.5 * strips_alone
 
 

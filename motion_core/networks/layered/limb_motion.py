@@ -3,10 +3,14 @@
 The strips alone know where the bones are and not how the surface turns about them: on rendered people whose keypoints are known
 they are 7.0 pixels of 256 off, the transforms that this network learns 4.0 (0.3 more without the width of arms and legs, which
 is not used), and the best affine ones, fitted to the true motion, 1.9 (docs/people.md).
+
+How a head is held the strips guess from the shoulders, wrongly of people who bend over or lie; where the keypoints of the face
+contradict what is learned, they are believed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +23,13 @@ from .unet import zeroed
 
 LONGEST = 20.0  # times its half width, that a limb counts as long
 TRUNK_WIDTHS = 6.0  # half widths of the trunk in a unit of length
+# Share of its width that a head or trunk has at least in the source, and lengths that its ends are moved along it at most.
+NARROWEST, LONGWAYS = 0.4, 0.25
+# How much farther a head's transform takes the face's keypoints astray than the best rotation does, from which on the rotation is
+# believed in part, and wholly; and how far astray it may take them to be believed wholly, and at all. All are shares of the
+# keypoints' mean distance from their middle.
+CONTRADICTED, BELIEVED = (0.4, 0.7), (0.25, 0.35)
+LARGER = 1.25  # than the strips say, or as much smaller, a face may be
 
 
 @dataclass(frozen=True)
@@ -78,19 +89,26 @@ class LimbMotion(nn.Module):
         """Driving to source coordinates, ``(B, K, 3, 3)``, fp32; the identity for equal poses.
 
         Args:
-            source: ``(B, K, 5, 2)`` or ``(1, K, 5, 2)``.
+            source: ``(B, K, 5, 2)`` or ``(1, K, 5, 2)``; those of the face, if any, come after those of the K limbs.
             driving: ``(B, K, 5, 2)``.
         """
         with geometry_precision(driving):
-            turn, turn_driving = upright(source.float())[:, None], upright(driving.float())[:, None]  # (B, 1, 2, 2)
-            source, driving = (source.float() @ turn.mT).expand_as(driving), driving.float() @ turn_driving.mT
+            source, face = source.float().tensor_split([self.num_splines], dim=1)
+            driving, driving_face = driving.float().tensor_split([self.num_splines], dim=1)
+            turn, turn_driving = upright(source)[:, None], upright(driving)[:, None]  # (B, 1, 2, 2)
+            source, driving = (source @ turn.mT).expand_as(driving), driving @ turn_driving.mT
             here, there = _Frames.of(source), _Frames.of(driving)
             unit = TRUNK_WIDTHS * here.width[:, TRUNK, None, None, None]
             pose, other = _seen(source, here), _seen(driving, there)
             change = unit * (self._change(pose, other) - self._change(pose, pose))  # none between equal poses
             matrices = here.matrices()
-            corrected = torch.cat((matrices[:, :, :2] + _as_wide(change, here), matrices[:, :, 2:]), dim=2)
-            return _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
+            corrected = torch.cat((matrices[:, :, :2] + _within_reason(change, here), matrices[:, :, 2:]), dim=2)
+            limbs = _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
+            if not (face.shape[1] and driving_face.shape[1]):
+                return limbs
+            larger = here.width[:, HEAD] / there.width[:, HEAD]
+            head = _as_the_face(limbs[:, HEAD], face[:, 0].expand_as(driving_face[:, 0]), driving_face[:, 0], larger)
+            return torch.cat((limbs[:, :HEAD], head[:, None], limbs[:, HEAD + 1 :]), dim=1)
 
     def _change(self, pose: Tensor, other: Tensor) -> Tensor:
         """What the network says of two poses ``(B, K * 11)``: ``(B, K, 2, 3)``."""
@@ -98,15 +116,60 @@ class LimbMotion(nn.Module):
         return self.net(seen).float().view(-1, self.num_splines, 2, 3)
 
 
-def _as_wide(change: Tensor, frames: _Frames) -> Tensor:
-    """Changes of strip to picture coordinates ``(B, K, 2, 3)`` without those of how wide arms and legs are.
+def _within_reason(change: Tensor, frames: _Frames) -> Tensor:
+    """Changes of strip to picture coordinates ``(B, K, 2, 3)``, by which no limb shows a stripe of the source.
 
-    How one turns about its bone is not seen, and the mean over all ways it may is narrow: a stripe of the source, stretched over
-    the limb.
+    How an arm or a leg turns about its bone is not seen, and the mean over all ways it may is narrow: a stripe, stretched over
+    the limb. So these stay as wide as they are. Heads and trunks are seen to turn; but of a back the source shows nothing, and
+    what is learned of it is a stripe or a point as well. So the ends and the sides of their strips stay near.
     """
-    wider = (change[..., 1] * frames.across).sum(dim=-1, keepdim=True)  # (B, K, 1)
-    wider[:, [HEAD, TRUNK]] = 0
-    return change - F.pad((wider * frames.across)[..., None], (1, 1))
+    length = torch.maximum(frames.length, frames.width)[..., None]
+    unit = torch.stack((frames.along * length, frames.across * frames.width[..., None]), dim=-1)  # (B, K, 2, 2)
+    # Along the strip in lengths, and across it in half widths: of a length, of a half width, and of the strip's start.
+    learned = torch.linalg.inv(unit) @ change  # (B, K, 2, 3)
+    number = torch.arange(change.shape[1], device=change.device)[:, None, None]
+    limit = change.new_tensor(((LONGWAYS,), (1 - NARROWEST,)))
+    start = learned[..., 2:].clamp(-limit, limit)
+    end = (learned[..., 2:] + learned[..., :1]).clamp(-limit, limit)
+    side = learned[..., 1:2].clamp(-limit, change.new_tensor(((LONGWAYS,), (math.inf,))))
+    of_body = torch.cat((end - start, side, start), dim=-1)
+    as_wide = change.new_tensor(((1.0, 1.0, 1.0), (1.0, 0.0, 1.0)))
+    return unit @ torch.where(number <= TRUNK, of_body, as_wide * learned)  # the first two are the head and the trunk
+
+
+def _as_the_face(head: Tensor, source: Tensor, driving: Tensor, larger: Tensor) -> Tensor:
+    """The transform of the head ``(B, 3, 3)``, or where it contradicts the face, the rotation that takes this to the source's.
+
+    Args:
+        source, driving: keypoints of the face, ``(B, 5, 2)`` each.
+        larger: how much larger the head is in the source, ``(B,)``, which a face that turns does not say.
+    """
+    to, origin = source.mean(dim=1, keepdim=True), driving.mean(dim=1, keepdim=True)
+    wanted, given = source - to, driving - origin
+    # The rotation of the least squares, of points as complex numbers: the sum of wanted * conjugate of given.
+    cos, sin = (wanted * given).sum((1, 2)), (wanted[..., 1] * given[..., 0] - wanted[..., 0] * given[..., 1]).sum(1)
+    length = torch.stack((cos, sin)).norm(dim=0).clamp(min=1e-12)
+    scale = larger * (length / given.square().sum((1, 2)).clamp(min=1e-12) / larger).clamp(1 / LARGER, LARGER)
+    cos, sin = scale * cos / length, scale * sin / length
+    matrix = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)  # (B, 2, 2)
+    turned = F.pad(torch.cat((matrix, (to - origin @ matrix.mT).mT), dim=2), (0, 0, 0, 1))
+    turned = turned + turned.new_tensor((0.0, 0.0, 1.0)).diag()
+    size = wanted.norm(dim=-1).mean(dim=1).clamp(min=1e-6)
+
+    def astray(transform: Tensor) -> Tensor:
+        taken = driving @ transform[:, :2, :2].mT + transform[:, None, :2, 2]
+        return (taken - source).norm(dim=-1).mean(dim=1) / size
+
+    left = astray(turned)
+    contradicted = _rising(astray(head) - left, CONTRADICTED)
+    share = (contradicted * (1 - _rising(left, BELIEVED)))[:, None, None]
+    return torch.lerp(head, turned, share)
+
+
+def _rising(x: Tensor, limits: tuple[float, float]) -> Tensor:
+    """0 up to the first limit, 1 from the second on."""
+    first, last = limits
+    return ((x - first) / (last - first)).clamp(0, 1)
 
 
 def _homogeneous(rotation: Tensor) -> Tensor:

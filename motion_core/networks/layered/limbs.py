@@ -2,6 +2,7 @@
 
 Four keypoints are the corners of a strip along the limb, as wide as it is: start left and right of the direction, then end
 left and right; the fifth is where the table says. Its sides are those in the picture, whichever side of the limb is seen.
+A detector adds five of the face, in the same order from the eyes to the mouth, which say how the head is held (`limb_motion`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ LIMBS = (
     "left_thigh",
     "left_shin",
 )
-PARENTS = (1, -1, 1, 2, 1, 4, 1, 6, 1, 8)  # which limb each one hangs on
+GROUPS = (*LIMBS, "face")  # of keypoints
+PARENTS = (1, -1, 1, 2, 1, 4, 1, 6, 1, 8, 0)  # which group each one hangs on
 # Of each limb: from one place to another, half the width there in metres, and the place of the fifth keypoint.
 STRIPS = (
     ("neck", "crown", 0.07, 0.08, "nose"),
@@ -68,6 +70,8 @@ PLACES: dict[str, tuple[int, ...]] = {
         }.items()
     },
 }
+# The keypoints of the face: BlazePose's landmarks of the eyes, the corners of the mouth and the nose.
+FACE = (2, 5, 9, 10, 0)
 # Places on the way from one of these to another: what rendered people have there, whose places are known, as BlazePose sees them.
 BETWEEN = {
     "neck": ("shoulders", "ears", 0.36),
@@ -86,10 +90,10 @@ def other_side(name: str) -> str:
     return name
 
 
-# Which of the K * 5 keypoints each one is in a mirrored picture: left is right there, and a strip's sides change places.
+# Which of the keypoints each one is in a mirrored picture: left is right there, and a strip's sides change places.
 MIRRORED = tuple(
     chain.from_iterable(
-        (POINTS * LIMBS.index(other_side(limb)) + corner for corner in (1, 0, 3, 2, 4)) for limb in LIMBS
+        (POINTS * GROUPS.index(other_side(group)) + corner for corner in (1, 0, 3, 2, 4)) for group in GROUPS
     )
 )
 # Likewise of the layers: the background and the limbs.
@@ -97,8 +101,9 @@ LAYERS_MIRRORED = (0, *(1 + LIMBS.index(other_side(limb)) for limb in LIMBS))
 
 
 def mirrored_points(points: Tensor) -> Tensor:
-    """Keypoints ``(B, K, 5, 2)``, x from -1 to 1, in the mirrored picture."""
-    return points.flatten(1, 2)[:, list(MIRRORED)].view_as(points) * points.new_tensor((-1.0, 1.0))
+    """Keypoints ``(B, K, 5, 2)``, x from -1 to 1, in the mirrored picture; with the face or without."""
+    order = list(MIRRORED[: points.shape[1] * POINTS])
+    return points.flatten(1, 2)[:, order].view_as(points) * points.new_tensor((-1.0, 1.0))
 
 
 def looks_aside(points: Tensor) -> Tensor:
@@ -191,7 +196,7 @@ def metre_of(landmarks: Tensor, visibility: Tensor, metres: Tensor) -> Tensor:
 
 
 def limb_points(landmarks: Tensor, visibility: Tensor, metres: Tensor) -> Tensor:
-    """The keypoints of BlazePose's landmarks, ``(B, K, 5, 2)``, in the unit of the landmarks.
+    """The keypoints of BlazePose's landmarks, of the limbs and of the face, ``(B, K + 1, 5, 2)``, in the unit of the landmarks.
 
     Args:
         landmarks: ``(B, 33 or more, 2)``, (x, y) in pixels; those past the 33rd are not used, and so below.
@@ -200,7 +205,7 @@ def limb_points(landmarks: Tensor, visibility: Tensor, metres: Tensor) -> Tensor
     """
     body = slice(0, 33)
     metre = metre_of(landmarks[:, body], visibility[:, body], metres[:, body])
-    return strips(places_of(landmarks), metre)
+    return torch.cat((strips(places_of(landmarks), metre), landmarks[:, None, list(FACE)]), dim=1)
 
 
 def to_coordinates(pixels: Tensor, height: int, width: int) -> Tensor:

@@ -61,7 +61,7 @@ class DetectedPeople:
     Places in pixels are (x, y), (0, 0) the centre of the first pixel.
 
     Attributes:
-        keypoints: of the limbs, ``(B, 10, 5, 2)``; without a silhouette if it was not asked for.
+        keypoints: of the limbs and of the face, ``(B, 11, 5, 2)``; without a silhouette if it was not asked for.
         landmarks: BlazePose's, ``(B, 33, 2)`` in pixels, outside of the picture as well.
         visibility: how likely each of them is in sight, ``(B, 33)`` in [0, 1].
         score: how likely there is a person, ``(B,)`` in [0, 1]; 0 where the landmarks cannot be those of a body.
@@ -105,7 +105,8 @@ class PersonDetector(CoordinateModel):
     """Finds the limbs of a person in pictures of any size, as strips of keypoints (`limbs`), and the silhouette.
 
     Args:
-        num_splines, points_per_spline, image_channels: what it gives and takes, for the networks that must agree; fixed.
+        num_splines, points_per_spline, image_channels: limbs, keypoints of each, and what it takes, for the networks that must
+            agree; fixed. The keypoints of the face come after those of the limbs.
         corrected: whether the strips go through a `StripCorrection`, which was trained on rendered people.
 
     Raises:
@@ -133,7 +134,7 @@ class PersonDetector(CoordinateModel):
         self.correction = StripCorrection() if corrected else None
 
     def forward(self, images: Tensor) -> Keypoints:
-        """Keypoints ``(B, 10, 5, 2)`` and silhouettes of the people in pictures ``(B, 3, h, w)`` in [0, 1]."""
+        """Keypoints ``(B, 11, 5, 2)`` and silhouettes of the people in pictures ``(B, 3, h, w)`` in [0, 1]."""
         return self.detect(images).keypoints
 
     def detect(self, images: Tensor, start: Tensor | None = None, silhouettes: bool = True) -> DetectedPeople:
@@ -147,7 +148,7 @@ class PersonDetector(CoordinateModel):
         region = self.find(images) if start is None else start.to(images.device).expand(len(images), 4)
         look = self._look(images, region, silhouettes)
         height, width = images.shape[-2:]
-        points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 10, 5, 2)
+        points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 11, 5, 2)
         if self.correction is not None:
             points = self.correction(points)
         silhouette = None if look.mask is None else _pasted(look.mask, region, height, width)

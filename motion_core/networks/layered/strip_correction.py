@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision
@@ -30,13 +31,13 @@ class StripCorrection(nn.Module):
         self.net = nn.Sequential(first, nn.ReLU(), nn.Linear(features, features), nn.ReLU(), last)
 
     def forward(self, points: Tensor) -> Tensor:
-        """Strips ``(B, K, 5, 2)``, in any unit that is the same across and down, corrected; fp32."""
+        """Strips ``(B, K, 5, 2)``, in any unit that is the same across and down, corrected; fp32. What follows them stays."""
         with geometry_precision(points):
-            points = points.float()
+            points, rest = points.float().tensor_split([len(LIMBS)], dim=1)
             middle = points[:, TRUNK, :4].mean(dim=1)[:, None, None]
             unit = TRUNK_WIDTHS * (points[:, TRUNK, 0] - points[:, TRUNK, 1]).norm(dim=-1)[:, None, None, None]
             unit = unit.clamp(min=1e-6)
             rotation = upright(points)[:, None]
             change = self.net(((points - middle) / unit @ rotation.mT).flatten(1)).view_as(points)
             change = change * (FARTHEST / change.norm(dim=-1, keepdim=True).clamp(min=FARTHEST))
-            return points + unit * (change @ rotation)
+            return torch.cat((points + unit * (change @ rotation), rest), dim=1)

@@ -20,6 +20,7 @@ from eval.rendered_people.tracks import LABELS, keypoints
 from motion_core.framing import place_in, to_network
 from motion_core.media import FrameReader, image_tensor, open_frames, save_image, to_float, to_uint8
 from motion_core.networks.layered.composition import filled
+from motion_core.networks.layered.limbs import LIMBS
 from motion_core.networks.layered.person_detector import (
     HIPS,
     PRESENT,
@@ -230,7 +231,7 @@ def detected(frames: np.ndarray) -> People:
     silhouettes = [F.avg_pool2d(each.silhouette, 2)[:, 0] for each in found if each.silhouette is not None]
     sure = torch.cat([torch.minimum(each.visibility[:, [*SHOULDERS, *HIPS]].amin(1), each.score) for each in found])
     return People(
-        torch.cat([each.keypoints.points for each in found]).numpy(),
+        torch.cat([each.keypoints.points[:, : len(LIMBS)] for each in found]).numpy(),
         (torch.cat(silhouettes) * 255).round().to(torch.uint8).numpy(),
         (sure > PRESENT).numpy(),
     )
