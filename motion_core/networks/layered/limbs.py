@@ -116,14 +116,14 @@ def looks_aside(points: Tensor) -> Tensor:
 
 
 def turned_over(source: Tensor, driving: Tensor) -> Tensor:
-    """Of each limb, how much rather the mirrored source shows it, ``(B, K)`` in [0, 1], of keypoints ``(B, K, 5, 2)``.
+    """Of each limb, how much rather the mirrored source shows it, ``(B, K)`` in [0, 1], of keypoints as `looks_aside` takes them.
 
     0 of all but the head: from where it looks to one side in the source and to the other in the driving pose.
     """
     before, now = looks_aside(source), looks_aside(driving)
     nearer = (now - before).abs() - (now + before).abs()
     head = ((nearer - ASIDE[0]) / (ASIDE[1] - ASIDE[0])).clamp(0, 1)  # (B,)
-    return F.one_hot(torch.tensor(HEAD, device=driving.device), driving.shape[1]) * head[:, None]
+    return F.one_hot(torch.tensor(HEAD, device=driving.device), len(LIMBS)) * head[:, None]
 
 
 def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
