@@ -1,8 +1,8 @@
 """Two poses to the motion of each limb: an affine transform, which the limb's strips begin and a small network corrects.
 
 The strips alone know where the bones are and not how the surface turns about them: on rendered people whose keypoints are known
-they are 7.0 pixels of 256 off, the transforms that this network learns 4.0 (0.3 more without the width of arms and legs, which
-is not used), and the best affine ones, fitted to the true motion, 1.9 (docs/people.md).
+they are 7.0 pixels of 256 off, the transforms that this network learns 4.0 (0.5 more within the limits that are set to them), and
+the best affine ones, fitted to the true motion, 1.9 (docs/people.md).
 
 How a head is held the strips guess from the shoulders, wrongly of people who bend over or lie; where the keypoints of the face
 contradict what is learned, they are believed.
