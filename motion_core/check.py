@@ -113,7 +113,7 @@ def _trunk(poses: Keypoints) -> Tensor:
 
 def _outside(poses: Keypoints, size: Size) -> Tensor:
     """Whether limbs end outside of the picture, ``(B, K)`` bool; points are in the square around it."""
-    ends = strip_ends(poses.points[:, : len(LIMBS)])[1]
+    ends = strip_ends(poses.points)[1]
     limits = ends.new_tensor((size[1], size[0])) / max(size)
     return (ends.abs() > limits).any(dim=-1)
 

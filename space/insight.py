@@ -14,7 +14,7 @@ from motion_core import AnimationSettings, InputError, Keypoints, MotionInterpPi
 from motion_core.diagnosis import diagnose, watch_fusion
 from motion_core.framing import Placement, from_network
 from motion_core.key_frames import KeyFrames
-from motion_core.networks.layered.limbs import LIMBS, strip_ends
+from motion_core.networks.layered.limbs import strip_ends
 from motion_core.networks.layered.person_detector import PRESENT, PersonDetector
 from motion_core.networks.view_fusion import ViewKind
 from motion_core.structures import DenseMotion, EncodedSource
@@ -149,7 +149,7 @@ def _limbs(
     people = detector.detect(image, None if subject is None else detector.find(image, subject), silhouettes=False)
     if people.score.item() < PRESENT:
         return None
-    start, end, _, _ = strip_ends(people.keypoints.points[:, : len(LIMBS)])  # (1, K, 2)
+    start, end, _, _ = strip_ends(people.keypoints.points)  # (1, K, 2)
     return ((torch.stack((start, end), dim=2)[0].float().cpu() + 1) / 2).numpy()
 
 

@@ -201,7 +201,9 @@ def test_strips_lie_along_the_limbs_and_are_as_wide_as_the_table_says():
 
 
 def test_limbs_hang_on_what_they_begin_at():
-    for limb, parent in enumerate(PARENTS[: len(LIMBS)]):
+    *limbs, of_face = PARENTS
+    assert of_face == LIMBS.index("head")
+    for limb, parent in enumerate(limbs):
         if parent not in (-1, TORSO):
             assert STRIPS[limb][0] == STRIPS[parent][1]
 

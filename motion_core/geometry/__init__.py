@@ -10,6 +10,7 @@ from .grids import (
     identity_grid_like,
     resize_aligned,
     resize_grid,
+    rotation,
 )
 from .resizing import Box, affine_part, busy_part, enlarged_part, smoothed
 from .thin_plate_spline import ThinPlateSpline
@@ -32,6 +33,7 @@ __all__ = [
     "identity_grid_like",
     "resize_aligned",
     "resize_grid",
+    "rotation",
     "sample",
     "smoothed",
     "warp",

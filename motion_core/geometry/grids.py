@@ -40,6 +40,13 @@ def identity_grid_like(deformation: Tensor) -> Tensor:
     return identity_grid(deformation.shape[-3], deformation.shape[-2], deformation)
 
 
+def rotation(cos: Tensor, sin: Tensor) -> Tensor:
+    """Matrices ``(..., 2, 2)`` that turn columns (x, y) by angles whose cosine and sine ``(...)`` are given, times a factor if
+    both are.
+    """
+    return torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
+
+
 def affine_grid(transform: Tensor, height: int, width: int) -> Tensor:
     """The identity grid taken through affine transforms.
 

@@ -284,11 +284,12 @@ def test_keypoints_are_strips_along_the_limbs(clips):
             assert np.allclose(sides, 2 * width * metre, rtol=1e-6)
     order = np.array(MIRRORED)
     assert (order[order] == np.arange(55)).all()
-    strips = order.reshape(-1, 5)  # of the limbs, and the face
+    *strips, face = order.reshape(len(GROUPS) + 1, 5)
     for group, names in enumerate(GROUPS):
         swapped = tuple(name.replace("left", "?").replace("right", "left").replace("?", "right") for name in names)
-        assert GROUPS[strips[group, 0] // 5] == swapped
+        assert GROUPS[strips[group][0] // 5] == swapped
         assert (strips[group] % 5).tolist() == [1, 0, 3, 2, 4]
+    assert (face - 50).tolist() == [1, 0, 3, 2, 4]
 
 
 def test_the_exact_flow_has_no_error_and_a_planted_one_is_found(clips):

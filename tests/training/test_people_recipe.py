@@ -131,12 +131,13 @@ def test_what_the_detector_always_gets_wrong_is_corrected(pack):
 
 
 def test_limbs_learn_how_surfaces_move_about_bones(pack):
-    """Heads that turn: their surface goes with the nose, which is beside the strip's axis."""
-    turns = 0.03 * torch.randn(40, generator=torch.Generator().manual_seed(0))
+    """Forearms that turn: their surface goes with the hand, which is beside the strip's axis."""
+    turns = 0.1 * torch.randn(40, generator=torch.Generator().manual_seed(0))
     points = torch.cat([person(0.0)] * 40)
-    points[:, LIMBS.index("head"), 4, 0] += turns
-    drawn = capsules(points[:1], SIDE)[0]
-    head = torch.where(drawn[LIMBS.index("head")] > 0.5, 1 + LIMBS.index("head"), 0).numpy().astype(np.uint8)
+    limb = LIMBS.index("right_forearm")
+    drawn = capsules(points[:1], SIDE)[0, limb]
+    points[:, limb, 4, 0] += turns
+    forearm = torch.where(drawn > 0.5, 1 + limb, 0).numpy().astype(np.uint8)
     pairs = np.stack([np.arange(0, 40, 2), np.arange(1, 40, 2)], axis=1).astype(np.int32)
     line = 2 * (np.arange(FLOW_SIDE) * 4 + 2) / (SIDE - 1) - 1
     grid = np.stack(np.meshgrid(line, line), axis=-1)
@@ -145,7 +146,7 @@ def test_limbs_learn_how_surfaces_move_about_bones(pack):
         pack,
         keypoints=points.numpy(),
         detected=points.numpy(),
-        labels=np.tile(head, (40, 1, 1)),
+        labels=np.tile(forearm, (40, 1, 1)),
         pairs=pairs,
         flows=flows.astype(np.float16),
     )
@@ -153,7 +154,7 @@ def test_limbs_learn_how_surfaces_move_about_bones(pack):
     strips_alone = limb_error(LimbMotion(len(LIMBS), 5), turning, turning.keypoints)
     learned = limb_error(learn_limb_motion(turning, steps=300, features=64), turning, turning.keypoints)
 
-    assert strips_alone > 2.5
+    assert strips_alone > 5
     assert learned < 0.5 * strips_alone
 
 

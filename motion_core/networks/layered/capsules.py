@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...geometry import geometry_precision, identity_grid
-from .limbs import LIMBS, STRIPS, strip_ends
+from .limbs import STRIPS, strip_ends
 
 # Strips whose fifth point lies beyond them: a hand, a foot.
 LONGER = tuple(number for number, (*_, fifth) in enumerate(STRIPS) if fifth.endswith(("hand", "foot")))
@@ -17,11 +17,10 @@ def capsules(points: Tensor, size: int) -> Tensor:
     """Soft masks of limbs at the middles of size x size cells, ``(B, K, size, size)`` in [0, 1], fp32.
 
     Args:
-        points: of strips, ``(B, K, 5, 2)`` in [-1, 1]: two corners at the start, two at the end, one more; those of a face do not
-            count.
+        points: of strips, ``(B, K, 5, 2)`` in [-1, 1]: two corners at the start, two at the end, one more.
     """
     with geometry_precision(points):
-        points = points[:, : len(LIMBS)].float()
+        points = points.float()
         start, end, wide, narrow = strip_ends(points)
         last = points[:, :, 4]  # (B, K, 2)
         depth = _depth(start, end, wide, narrow, size)  # (B, K, size, size)

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...geometry import geometry_precision
-from .limbs import HEAD, TRUNK, strip_ends, upright
+from ...geometry import geometry_precision, rotation
+from .limbs import HEAD, TRUNK, rising, strip_ends, upright
 from .unet import zeroed
 
 LONGEST = 20.0  # times its half width, that a limb counts as long
@@ -102,7 +102,8 @@ class LimbMotion(nn.Module):
             pose, other = _seen(source, here), _seen(driving, there)
             change = unit * (self._change(pose, other) - self._change(pose, pose))  # none between equal poses
             matrices = here.matrices()
-            corrected = torch.cat((matrices[:, :, :2] + _within_reason(change, here), matrices[:, :, 2:]), dim=2)
+            change = _within_reason(change, matrices[:, :, :2, :2])
+            corrected = torch.cat((matrices[:, :, :2] + change, matrices[:, :, 2:]), dim=2)
             limbs = _homogeneous(turn.mT) @ corrected @ torch.linalg.inv(there.matrices()) @ _homogeneous(turn_driving)
             if not (face.shape[1] and driving_face.shape[1]):
                 return limbs
@@ -116,15 +117,16 @@ class LimbMotion(nn.Module):
         return self.net(seen).float().view(-1, self.num_splines, 2, 3)
 
 
-def _within_reason(change: Tensor, frames: _Frames) -> Tensor:
+def _within_reason(change: Tensor, unit: Tensor) -> Tensor:
     """Changes of strip to picture coordinates ``(B, K, 2, 3)``, by which no limb shows a stripe of the source.
 
     How an arm or a leg turns about its bone is not seen, and the mean over all ways it may is narrow: a stripe, stretched over
     the limb. So these stay as wide as they are. Heads and trunks are seen to turn; but of a back the source shows nothing, and
     what is learned of it is a stripe or a point as well. So the ends and the sides of their strips stay near.
+
+    Args:
+        unit: of strip coordinates in the picture, ``(B, K, 2, 2)``: columns are a length along it, and half a width across.
     """
-    length = torch.maximum(frames.length, frames.width)[..., None]
-    unit = torch.stack((frames.along * length, frames.across * frames.width[..., None]), dim=-1)  # (B, K, 2, 2)
     # Along the strip in lengths, and across it in half widths: of a length, of a half width, and of the strip's start.
     learned = torch.linalg.inv(unit) @ change  # (B, K, 2, 3)
     number = torch.arange(change.shape[1], device=change.device)[:, None, None]
@@ -150,31 +152,27 @@ def _as_the_face(head: Tensor, source: Tensor, driving: Tensor, larger: Tensor) 
     cos, sin = (wanted * given).sum((1, 2)), (wanted[..., 1] * given[..., 0] - wanted[..., 0] * given[..., 1]).sum(1)
     length = torch.stack((cos, sin)).norm(dim=0).clamp(min=1e-12)
     scale = larger * (length / given.square().sum((1, 2)).clamp(min=1e-12) / larger).clamp(1 / LARGER, LARGER)
-    cos, sin = scale * cos / length, scale * sin / length
-    matrix = torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)  # (B, 2, 2)
-    turned = F.pad(torch.cat((matrix, (to - origin @ matrix.mT).mT), dim=2), (0, 0, 0, 1))
-    turned = turned + turned.new_tensor((0.0, 0.0, 1.0)).diag()
+    matrix = rotation(scale * cos / length, scale * sin / length)  # (B, 2, 2)
+    turned = _homogeneous(matrix) + F.pad((to - origin @ matrix.mT).mT, (2, 0, 0, 1))
     size = wanted.norm(dim=-1).mean(dim=1).clamp(min=1e-6)
 
     def astray(transform: Tensor) -> Tensor:
-        taken = driving @ transform[:, :2, :2].mT + transform[:, None, :2, 2]
-        return (taken - source).norm(dim=-1).mean(dim=1) / size
+        return (taken(transform, driving) - source).norm(dim=-1).mean(dim=1) / size
 
     left = astray(turned)
-    contradicted = _rising(astray(head) - left, CONTRADICTED)
-    share = (contradicted * (1 - _rising(left, BELIEVED)))[:, None, None]
+    contradicted = rising(astray(head) - left, CONTRADICTED)
+    share = (contradicted * (1 - rising(left, BELIEVED)))[:, None, None]
     return torch.lerp(head, turned, share)
 
 
-def _rising(x: Tensor, limits: tuple[float, float]) -> Tensor:
-    """0 up to the first limit, 1 from the second on."""
-    first, last = limits
-    return ((x - first) / (last - first)).clamp(0, 1)
+def taken(transforms: Tensor, points: Tensor) -> Tensor:
+    """Points ``(..., S, 2)``, taken through transforms ``(..., 3, 3)``."""
+    return points @ transforms[..., :2, :2].mT + transforms[..., None, :2, 2]
 
 
-def _homogeneous(rotation: Tensor) -> Tensor:
-    """Rotations ``(B, 1, 2, 2)`` as transforms ``(B, 1, 3, 3)``."""
-    return F.pad(rotation, (0, 1, 0, 1)) + rotation.new_tensor((0.0, 0.0, 1.0)).diag()
+def _homogeneous(matrices: Tensor) -> Tensor:
+    """Matrices ``(..., 2, 2)`` as transforms ``(..., 3, 3)``."""
+    return F.pad(matrices, (0, 1, 0, 1)) + matrices.new_tensor((0.0, 0.0, 1.0)).diag()
 
 
 def _seen(points: Tensor, frames: _Frames) -> Tensor:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...geometry import rotation
+
 LIMBS = (
     "head",
     "torso",
@@ -122,8 +124,14 @@ def turned_over(source: Tensor, driving: Tensor) -> Tensor:
     """
     before, now = looks_aside(source), looks_aside(driving)
     nearer = (now - before).abs() - (now + before).abs()
-    head = ((nearer - ASIDE[0]) / (ASIDE[1] - ASIDE[0])).clamp(0, 1)  # (B,)
+    head = rising(nearer, ASIDE)  # (B,)
     return F.one_hot(torch.tensor(HEAD, device=driving.device), len(LIMBS)) * head[:, None]
+
+
+def rising(x: Tensor, limits: tuple[float, float]) -> Tensor:
+    """0 up to the first limit, 1 from the second on, straight between them."""
+    first, last = limits
+    return ((x - first) / (last - first)).clamp(0, 1)
 
 
 def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
@@ -148,7 +156,11 @@ def strips(places: Mapping[str, Tensor], metre: Tensor) -> Tensor:
 
 
 def strip_ends(points: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of strips ``(B, K, 5, 2)`` the middles of their two ends, ``(B, K, 2)`` each, and half their widths there, ``(B, K)``."""
+    """Of strips ``(B, K, 5, 2)`` the middles of their two ends, ``(B, K, 2)`` each, and half their widths there, ``(B, K)``.
+
+    The face that may follow them is none.
+    """
+    points = points[:, : len(LIMBS)]
     start, end = points[:, :, 0:2].mean(dim=2), points[:, :, 2:4].mean(dim=2)
     wide, narrow = ((points[:, :, i] - points[:, :, i + 1]).norm(dim=-1) / 2 for i in (0, 2))
     return start, end, wide, narrow
@@ -164,7 +176,7 @@ def upright(points: Tensor) -> Tensor:
     along = (end - start)[:, TRUNK]
     along = torch.where(along.norm(dim=-1, keepdim=True) > 1e-6, along, along.new_tensor((0.0, 1.0)))
     x, y = F.normalize(along).unbind(dim=-1)
-    return torch.stack((torch.stack((y, -x), dim=-1), torch.stack((x, y), dim=-1)), dim=-2)
+    return rotation(y, x)
 
 
 def places_of(landmarks: Tensor) -> dict[str, Tensor]:

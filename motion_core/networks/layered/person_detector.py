@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...diffusers_base import register_to_config
 from ...errors import InputError
-from ...geometry import geometry_precision, identity_grid, sample
+from ...geometry import geometry_precision, identity_grid, rotation, sample
 from ...structures import Keypoints
 from ..base import CoordinateModel, public_component
 from .blaze_pose import CENTRE, REACH, SIDE, BlazePose
@@ -344,8 +344,7 @@ def _in_picture(places: Tensor, region: Tensor, side: int) -> Tensor:
 
 def _turns(region: Tensor) -> Tensor:
     """Rotations ``(B, 2, 2)`` from the crops of regions ``(B, 4)`` to their pictures."""
-    cos, sin = region[:, 3].cos(), region[:, 3].sin()
-    return torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
+    return rotation(region[:, 3].cos(), region[:, 3].sin())
 
 
 def whole_region(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from motion_core.networks.layered.limb_motion import LimbMotion
+from motion_core.networks.layered.limb_motion import LimbMotion, taken
 from motion_core.networks.layered.limbs import LIMBS, POINTS, mirrored_points, other_side
 
 from .pack import FLOW_SIDE, SIDE, Pack
@@ -89,11 +89,6 @@ def learn_limb_motion(pack: Pack, steps: int = STEPS, features: int = 256) -> Li
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
     return network.eval()
-
-
-def taken(transforms: Tensor, points: Tensor) -> Tensor:
-    """Points ``(B, K, S, 2)`` of each limb, taken through its transform out of ``(B, K, 3, 3)``."""
-    return points @ transforms[..., :2, :2].transpose(-1, -2) + transforms[..., None, :2, 2]
 
 
 def _seen(poses: list[Tensor], pictures: Tensor) -> Tensor:
