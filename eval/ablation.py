@@ -15,19 +15,19 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from motion_core import media
 from motion_core.command_line import CommandParser
 from motion_core.errors import InputError
 from motion_core.settings import Strategy, Variant
 
-from .ablation_choices import best_fixed, check_comparable, oracle
+from .ablation_choices import best_fixed, check_comparable, no_hop, oracle
 from .ablation_plots import plot_all
-from .ablation_table import PUBLISHED, Scores, rows_of, tables
+from .ablation_table import BEST_FIXED, NO_HOP, ORACLE, PUBLISHED, Scores, rows_of, tables
 from .contact_sheet import contact_sheet
 from .options import load_pipeline, open_instruments
 from .pair_scores import score_pairs
@@ -74,6 +74,13 @@ class Ablation(BaseModel):
     interpolation: bool = True  # score the images in between too
     batch: int = Field(8, ge=1)
     tai_chi: bool = False  # print the published numbers for Tai-Chi-HD below the table
+
+    @field_validator("times")
+    @classmethod
+    def _times_have_no_hop(cls, times: list[float]) -> list[float]:
+        if times and 0 not in times:
+            raise ValueError("0, which is no hop, must be among them")
+        return times
 
     def names(self) -> list[tuple[str, Variant, int]]:
         """Name, variant and seed of every row: first seeds of all, so that a table is there early, then the others."""
@@ -202,7 +209,7 @@ def _training(folder: Path) -> dict[str, Any]:
 
 
 def collect(ablation: Ablation) -> list[Scores]:
-    """The scores that are there, in the order of the rows: the source itself first, then by variant and by how t was chosen.
+    """The scores that are there: the source itself first, then by variant, as the paper has them, and by how t was chosen.
 
     Raises:
         InputError: they are of different pairs, sizes or instruments, or rows of different bases.
@@ -218,16 +225,17 @@ def collect(ablation: Ablation) -> list[Scores]:
         for seed in seeds:
             found += _choices_among_times(ablation, variant, f"{variant}-{seed}")
     check_comparable(found)
-    return sorted(found, key=lambda each: [COPY, *ablation.rows].index(each.variant))
+    return sorted(found, key=lambda each: [COPY, *get_args(Variant)].index(each.variant))
 
 
 def _choices_among_times(ablation: Ablation, variant: Variant, name: str) -> list[Scores]:
-    """What a row would be with the best time for all pairs, and with the best one for each; nothing unless all are there."""
+    """What a row would be without hops, and with the best time for all pairs and for each; nothing unless all are there."""
     files = {t: scores_file(ablation, name, t) for t in times_of(ablation, variant)}
     if not files or not all(file.is_file() for file in files.values()):
         return []
     at = {t: Scores.read(f"{variant}, t = {t:g}", variant, file) for t, file in files.items()}
-    return [best_fixed(at, f"{variant}, best fixed", name), oracle(at, f"{variant}, oracle", name)]
+    chosen = {NO_HOP: no_hop, BEST_FIXED: best_fixed, ORACLE: oracle}
+    return [choose(at, f"{variant}, {label}", name) for label, choose in chosen.items()]
 
 
 def run(ablation: Ablation, processes: int) -> None:
@@ -258,9 +266,10 @@ def run(ablation: Ablation, processes: int) -> None:
 
 def write_sheet(ablation: Ablation) -> None:
     """Write sheet.png: the pairs of the largest displacements, a row for each variant's first seed whose pipeline is there."""
-    named = [(f"{variant}-{seeds[0]}", variant) for variant, seeds in ablation.rows.items()]
-    folders = [scored_pipeline(ablation, name, variant) for name, variant in named]
-    models = [load_pipeline(str(folder)) for folder in folders if folder.is_dir()]
+    models = []
+    for variant, seeds in ablation.rows.items():
+        folders = [scored_pipeline(ablation, f"{variant}-{seed}", variant) for seed in seeds]
+        models += [load_pipeline(str(folder)) for folder in folders if folder.is_dir()][:1]
     if models:
         pairs = sorted(pairs_of(ablation), key=lambda pair: -pair.displacement)[:SHOWN]
         picture = contact_sheet(models, ablation.data, ablation.split, pairs, by_model=True)

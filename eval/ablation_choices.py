@@ -14,6 +14,15 @@ from .ablation_table import Scores
 _COMMON = ("pairs_digest", "detector", "embedder", "detector_size", "split")  # of what rows say about themselves
 
 
+def no_hop(at: Mapping[float, Scores], label: str, name: str) -> Scores:
+    """Time 0 for all pairs: nothing is interpolated.
+
+    Args:
+        at: the scores of one model by the time that all pairs had; 0 is among them.
+    """
+    return _like(at, label, name, at[0].content["rows"])
+
+
 def oracle(at: Mapping[float, Scores], label: str, name: str) -> Scores:
     """Of each pair the time at which its final image differs least (L1) from the real one: what no selector can know.
 

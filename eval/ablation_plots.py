@@ -39,9 +39,9 @@ def _figure() -> tuple[Any, Any]:
 
 
 def _akd(axes: Any, scores: Sequence[Scores]) -> bool:
-    """Mean AKD in groups of equally many pairs, over their mean displacement."""
+    """Mean AKD of each variant in groups of equally many pairs, over their mean displacement."""
     for label, rows in rows_of(scores).groupby("label", sort=False):
-        if "akd_percent" not in rows or rows["akd_percent"].isna().all():
+        if "," in label or "akd_percent" not in rows or rows["akd_percent"].isna().all():
             continue
         pairs = rows.groupby("pair")["displacement_percent"].first()
         groups = [group for group in np.array_split(np.argsort(pairs.to_numpy(), kind="stable"), BINS) if len(group)]
@@ -69,8 +69,8 @@ def _identity(axes: Any, scores: Sequence[Scores]) -> bool:
 
 
 def _times(axes: Any, scores: Sequence[Scores]) -> bool:
-    """The share of pairs for which each time was chosen; 0 is no hop."""
-    rows = rows_of([each for each in scores if each.variant not in ("copy", "tpsmm")])
+    """The share of pairs for which each variant chose each time; 0 is no hop."""
+    rows = rows_of([each for each in scores if each.label not in ("copy", "tpsmm") and "," not in each.label])
     chosen = rows.dropna(subset="t").groupby("label", sort=False)["t"].apply(list).to_dict() if "t" in rows else {}
     if chosen:
         weights = [np.full(len(times), 1 / len(times)) for times in chosen.values()]

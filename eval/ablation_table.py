@@ -23,7 +23,10 @@ COLUMNS = (
     ("aed", "AED", 3),
     ("epe_percent", "EPE, %", 2),
 )
-COMPARED = ("l1", "akd_percent", "akd_percent_second", "aed", "epe_percent")  # pair by pair with the plain backbone
+COMPARED = ("l1", "akd_percent", "akd_percent_second", "aed", "epe_percent")  # pair by pair
+PLAIN = "tpsmm"
+SIMPLER = {"int_bt": "int", "full": "int_bt", "v2": "full"}  # what a part of the method is added to, other than PLAIN
+NO_HOP, BEST_FIXED, ORACLE = "no hop", "best fixed", "oracle"  # how t is chosen; the label is "VARIANT, no hop"
 
 PUBLISHED = """
 Published, Tai-Chi-HD at 256 x 256: other data, training, detector and embedder, so not to be compared with the rows above
@@ -103,10 +106,15 @@ def tables(scores: Sequence[Scores]) -> str:
         + _overall(scores, means, measured),
         "By quartile of displacement, q4 the largest:\n\n" + _by_quartile(rows, measured),
     ]
-    if "tpsmm" in set(rows["label"]):
+    compared = [column for column in measured if column[0] in COMPARED]
+    if couples := _couples(list(rows["label"].unique())):
         parts.append(
-            "Pair by pair against `tpsmm` (seeds averaged): mean difference and its standard error; below 0 is better.\n\n"
-            + _against(rows, "tpsmm", [column for column in measured if column[0] in COMPARED])
+            "Pair by pair (seeds averaged): mean difference and its standard error; below 0 is better.\n\n"
+            + _differences(rows, couples, compared)
+        )
+    if chosen := _chosen(rows):
+        parts.append(
+            "Hops, their times, and the share of what the oracle gains in L1 over no hop that is gained:\n\n" + chosen
         )
     parts.append("How the rows were trained:\n\n" + _training(by_label(scores)))
     return "\n\n".join(parts) + "\n"
@@ -134,20 +142,54 @@ def _by_quartile(rows: pd.DataFrame, columns: Sequence[tuple[str, str, int]]) ->
     return markdown(["", "", *means], lines)
 
 
-def _against(rows: pd.DataFrame, plain: str, columns: Sequence[tuple[str, str, int]]) -> str:
+def _couples(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """The rows that are compared: each variant with the plain backbone, with what it adds to, and with itself without hops."""
+    variants = [label for label in labels if label not in (PLAIN, "copy") and "," not in label]
+    couples = (
+        [(own, PLAIN) for own in variants] + list(SIMPLER.items()) + [(own, f"{own}, {NO_HOP}") for own in variants]
+    )
+    return [couple for couple in couples if set(couple) <= set(labels)]
+
+
+def _differences(
+    rows: pd.DataFrame, couples: Sequence[tuple[str, str]], columns: Sequence[tuple[str, str, int]]
+) -> str:
     """The differences over the pairs for which the figure is defined in all models of both rows."""
     pairs = rows.drop_duplicates("pair").set_index("pair")
     lines = []
-    for label in rows["label"].unique():
-        if label in (plain, "copy"):
-            continue
+    for label, other in couples:
         for column, head, digits in columns:
             wide = rows.pivot(index="pair", columns=["label", "model"], values=column)
-            own, other = (wide[each].mean(axis=1, skipna=False) for each in (label, plain))
-            compared = pairs.assign(difference=own - other)
+            own, others = (wide[each].mean(axis=1, skipna=False) for each in (label, other))
+            compared = pairs.assign(difference=own - others)
             cells = [_difference(group["difference"], digits + 1) for group in by_group(compared).values()]
-            lines.append([f"`{label}`", head, *cells])
+            lines.append([f"`{label}` - `{other}`", head, *cells])
     return markdown(["", "", *GROUPS], lines)
+
+
+def _chosen(rows: pd.DataFrame) -> str:
+    """Of each row whose t can be compared with the oracle's: how often it hops, where to, and what it gains by it."""
+    lines = []
+    for label in rows["label"].unique():
+        bounds = _bounds(label)
+        own, none, best = (rows[rows["label"] == each] for each in (label, *bounds))
+        if label in bounds or not len(none):
+            continue
+        figures = []
+        for group in GROUPS:
+            chosen, plain, oracle = (by_group(each)[group] for each in (own, none, best))
+            gain = plain["l1"].mean() - oracle["l1"].mean()
+            gained = (plain["l1"].mean() - chosen["l1"].mean()) / gain if gain > 0 else None
+            figures.append((chosen["hopped"].mean(), chosen["t"][chosen["hopped"] > 0].mean(), gained))
+        for head, values in zip(("hops", "mean t of hops", "gained"), zip(*figures, strict=True), strict=True):
+            lines.append([f"`{label}`", head, *(spread(pd.Series([value], dtype=float), 2) for value in values)])
+    return markdown(["", "", *GROUPS], lines) if lines else ""
+
+
+def _bounds(label: str) -> tuple[str, str]:
+    """The labels of no hop and of the oracle for the variant of a row."""
+    variant = label.partition(",")[0]
+    return f"{variant}, {NO_HOP}", f"{variant}, {ORACLE}"
 
 
 def _difference(values: pd.Series, digits: int) -> str:

@@ -32,6 +32,7 @@ def planted(label, akd, name=None, ts=(None,) * 8, interpolation=None):
             "akd_percent": value,
             "l1": value and value / 10,
             "t": t,
+            "hopped": None if t is None else float(t > 0),
         }
         for k, (value, t) in enumerate(zip(akd, ts, strict=True))
     ]
@@ -60,13 +61,37 @@ def test_tables_give_means_spread_quartiles_and_paired_differences():
     quartiles = text[text.index("By quartile") : text.index("Pair by pair")]
     assert cells(quartiles, "full", "AKD")[0][2:] == ["2.50", "4.50", "6.50", "6.50"]
     against = text[text.index("Pair by pair") :]
-    row = cells(against, "full", "AKD")[0]
+    row = cells(against, "full` - `tpsmm", "AKD")[0]
     assert row[3] == "+0.000 ± 0.000", "q1"
     assert row[6] == "-2.000 ± 1.000", "q4"
     text = tables([planted("tpsmm", [1.0] * 8), planted("int", [3.0] * 7 + [None])])
-    row = cells(text[text.index("Pair by pair") :], "int", "AKD")[0]
+    row = cells(text[text.index("Pair by pair") :], "int` - `tpsmm", "AKD")[0]
     assert row[5:] == ["+2.000 ± 0.000", "-"], "a pair without a figure in one model is not compared, one is left of q4"
     assert (spread(pd.Series([None, None], dtype=float), 2), spread(pd.Series([1.0, None]), 2)) == ("-", "1.00")
+
+
+def test_what_hops_and_their_choice_give_is_told_against_no_hop_and_the_oracle():
+    """Hops take 4 off the AKD (and a tenth of it off L1) of two pairs in q4, and would take 2 off another's in q3."""
+    none, best = [4.0, 4, 4, 4, 6, 6, 8, 8], [4.0, 4, 4, 4, 6, 4, 4, 4]
+    rows = {
+        "full": ([4.0, 4, 4, 4, 6, 6, 4, 4], (0,) * 6 + (0.5, 0.75)),
+        "full, no hop": (none, (0,) * 8),
+        "full, oracle": (best, (0,) * 5 + (0.5,) * 3),
+        "int_bt": ([5.0, 4, 4, 4, 6, 6, 4, 4], (None,) * 8),
+    }
+    scores = [planted(label, akd, ts=ts) for label, (akd, ts) in rows.items()]
+    text = tables(scores)
+    pairwise, chosen = text[text.index("Pair by pair") : text.index("Hops")], text[text.index("Hops") :]
+    assert cells(pairwise, "full` - `full, no hop", "AKD")[0][2:] == [
+        *("-1.000 ± 0.655", "+0.000 ± 0.000", "+0.000 ± 0.000", "+0.000 ± 0.000", "-4.000 ± 0.000")
+    ]
+    assert cells(pairwise, "full` - `int_bt", "AKD")[0][3] == "-0.500 ± 0.500", "the variant that it adds to"
+    assert [row[1:] for row in cells(chosen, "full")] == [
+        ["hops", "0.25", "0.00", "0.00", "0.00", "1.00"],
+        ["mean t of hops", "0.62", "-", "-", "-", "0.62"],
+        ["gained", "0.80", "-", "-", "0.00", "1.00"],
+    ]
+    assert "int_bt" not in chosen, "nothing is known of what it could have chosen"
 
 
 def test_the_best_fixed_time_is_of_other_clips_and_the_oracle_of_each_pair():
@@ -127,6 +152,7 @@ def test_bad_settings_are_named_and_a_report_needs_scores(tmp_path, capsys):
         ({"rows": {"tpsmmm": [0]}}, "rows"),
         ({"rows": {}}, "rows"),
         ({"batch": 0}, "batch"),
+        ({"times": [0.5]}, "0, which is no hop"),
         ({"epochs": 3}, "epochs"),
     ]:
         file.write_text(yaml.safe_dump(settings | {"rows": {"tpsmm": [0]}} | change))
@@ -207,6 +233,7 @@ def test_a_whole_ablation_at_toy_size(tmp_path, capsys, monkeypatch):
         "copy": 6,
         "tpsmm": 6,
         "v2": 6,
+        "v2, no hop": 6,
         "v2, best fixed": 6,
         "v2, oracle": 6,
     }
