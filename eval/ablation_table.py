@@ -143,11 +143,13 @@ def _by_quartile(rows: pd.DataFrame, columns: Sequence[tuple[str, str, int]]) ->
 
 
 def _couples(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """The rows that are compared: each variant with the plain backbone, with what it adds to, and with itself without hops."""
+    """The rows that are compared.
+
+    Each variant, with its hops and without, with the plain backbone; it with what it adds to, and with itself without hops.
+    """
     variants = [label for label in labels if label not in (PLAIN, "copy") and "," not in label]
-    couples = (
-        [(own, PLAIN) for own in variants] + list(SIMPLER.items()) + [(own, f"{own}, {NO_HOP}") for own in variants]
-    )
+    straight = [(own, f"{own}, {NO_HOP}") for own in variants]
+    couples = [(label, PLAIN) for pair in straight for label in pair] + list(SIMPLER.items()) + straight
     return [couple for couple in couples if set(couple) <= set(labels)]
 
 
