@@ -27,7 +27,7 @@ from motion_core.settings import Strategy, Variant
 
 from .ablation_choices import best_fixed, check_comparable, no_hop, oracle
 from .ablation_plots import plot_all
-from .ablation_table import BEST_FIXED, NO_HOP, ORACLE, PUBLISHED, Scores, rows_of, tables
+from .ablation_table import BEST_FIXED, NO_HOP, ORACLE, PUBLISHED, Scores, labelled, rows_of, tables
 from .contact_sheet import contact_sheet
 from .options import load_pipeline, open_instruments
 from .pair_scores import score_pairs
@@ -218,7 +218,7 @@ def collect(ablation: Ablation) -> list[Scores]:
     found: list[Scores] = []
     for variant, seeds in ablation.rows.items():
         for strategy in strategies_of(ablation, variant):
-            label = variant if strategy in (None, ablation.strategies[0]) else f"{variant}, {strategy}"
+            label = variant if strategy in (None, ablation.strategies[0]) else labelled(variant, str(strategy))
             wanted += [(label, scores_file(ablation, f"{variant}-{seed}", strategy), variant) for seed in seeds]
     found = [Scores.read(label, variant, path) for label, path, variant in wanted if path.is_file()]
     for variant, seeds in ablation.rows.items():
@@ -235,7 +235,7 @@ def _choices_among_times(ablation: Ablation, variant: Variant, name: str) -> lis
         return []
     at = {t: Scores.read(f"{variant}, t = {t:g}", variant, file) for t, file in files.items()}
     chosen = {NO_HOP: no_hop, BEST_FIXED: best_fixed, ORACLE: oracle}
-    return [choose(at, f"{variant}, {label}", name) for label, choose in chosen.items()]
+    return [choose(at, labelled(variant, choice), name) for choice, choose in chosen.items()]
 
 
 def run(ablation: Ablation, processes: int) -> None:
@@ -266,11 +266,11 @@ def run(ablation: Ablation, processes: int) -> None:
 
 def write_sheet(ablation: Ablation) -> None:
     """Write sheet.png: the pairs of the largest displacements, a row for each variant's first seed whose pipeline is there."""
-    models = []
+    found: list[Path] = []
     for variant, seeds in ablation.rows.items():
         folders = [scored_pipeline(ablation, f"{variant}-{seed}", variant) for seed in seeds]
-        models += [load_pipeline(str(folder)) for folder in folders if folder.is_dir()][:1]
-    if models:
+        found += [folder for folder in folders if folder.is_dir()][:1]
+    if models := [load_pipeline(str(folder)) for folder in found]:
         pairs = sorted(pairs_of(ablation), key=lambda pair: -pair.displacement)[:SHOWN]
         picture = contact_sheet(models, ablation.data, ablation.split, pairs, by_model=True)
         media.save_image(ablation.output / "sheet.png", picture)

@@ -10,7 +10,7 @@ import numpy as np
 
 from motion_core.errors import InputError
 
-from .ablation_table import Scores, by_label, rows_of
+from .ablation_table import PLAIN, Scores, by_label, rows_of
 
 BINS = 8
 
@@ -40,8 +40,8 @@ def _figure() -> tuple[Any, Any]:
 
 def _akd(axes: Any, scores: Sequence[Scores]) -> bool:
     """Mean AKD of each variant in groups of equally many pairs, over their mean displacement."""
-    for label, rows in rows_of(scores).groupby("label", sort=False):
-        if "," in label or "akd_percent" not in rows or rows["akd_percent"].isna().all():
+    for label, rows in rows_of(_variants(scores)).groupby("label", sort=False):
+        if "akd_percent" not in rows or rows["akd_percent"].isna().all():
             continue
         pairs = rows.groupby("pair")["displacement_percent"].first()
         groups = [group for group in np.array_split(np.argsort(pairs.to_numpy(), kind="stable"), BINS) if len(group)]
@@ -70,7 +70,7 @@ def _identity(axes: Any, scores: Sequence[Scores]) -> bool:
 
 def _times(axes: Any, scores: Sequence[Scores]) -> bool:
     """The share of pairs for which each variant chose each time; 0 is no hop."""
-    rows = rows_of([each for each in scores if each.label not in ("copy", "tpsmm") and "," not in each.label])
+    rows = rows_of([each for each in _variants(scores) if each.variant not in ("copy", PLAIN)])
     chosen = rows.dropna(subset="t").groupby("label", sort=False)["t"].apply(list).to_dict() if "t" in rows else {}
     if chosen:
         weights = [np.full(len(times), 1 / len(times)) for times in chosen.values()]
@@ -78,6 +78,11 @@ def _times(axes: Any, scores: Sequence[Scores]) -> bool:
         axes.hist(list(chosen.values()), bins=edges, weights=weights, label=list(chosen))
     axes.set(xlabel="t that was chosen", ylabel="share of pairs", title="Chosen times")
     return _finished(axes)
+
+
+def _variants(scores: Sequence[Scores]) -> list[Scores]:
+    """Without what they would be with another choice of t."""
+    return [each for each in scores if each.label == each.variant]
 
 
 def _finished(axes: Any) -> bool:

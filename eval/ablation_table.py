@@ -26,7 +26,7 @@ COLUMNS = (
 COMPARED = ("l1", "akd_percent", "akd_percent_second", "aed", "epe_percent")  # pair by pair
 PLAIN = "tpsmm"
 SIMPLER = {"int_bt": "int", "full": "int_bt", "v2": "full"}  # what a part of the method is added to, other than PLAIN
-NO_HOP, BEST_FIXED, ORACLE = "no hop", "best fixed", "oracle"  # how t is chosen; the label is "VARIANT, no hop"
+NO_HOP, BEST_FIXED, ORACLE = "no hop", "best fixed", "oracle"  # how t is chosen
 
 PUBLISHED = """
 Published, Tai-Chi-HD at 256 x 256: other data, training, detector and embedder, so not to be compared with the rows above
@@ -47,7 +47,8 @@ class Scores:
     """The scores of one model by `eval.pair_scores`.
 
     Attributes:
-        label: of the row; models that differ in their seed alone have the same.
+        label: of the row; models that differ in their seed alone have the same. That of the table's own choice of t is the
+            variant, others are `labelled`.
         variant: of the model, or "copy".
         name: of the model.
         content: the JSON file.
@@ -62,6 +63,11 @@ class Scores:
     def read(cls, label: str, variant: str, path: Path) -> Scores:
         """Read a file of `eval.pair_scores`."""
         return cls(label, variant, path.stem, json.loads(path.read_text(encoding="utf-8")))
+
+
+def labelled(variant: str, choice: str) -> str:
+    """The label of a variant whose t is chosen in another way than the table's."""
+    return f"{variant}, {choice}"
 
 
 def rows_of(scores: Sequence[Scores]) -> pd.DataFrame:
@@ -107,7 +113,7 @@ def tables(scores: Sequence[Scores]) -> str:
         "By quartile of displacement, q4 the largest:\n\n" + _by_quartile(rows, measured),
     ]
     compared = [column for column in measured if column[0] in COMPARED]
-    if couples := _couples(list(rows["label"].unique())):
+    if couples := _couples(scores):
         parts.append(
             "Pair by pair (seeds averaged): mean difference and its standard error; below 0 is better.\n\n"
             + _differences(rows, couples, compared)
@@ -142,13 +148,14 @@ def _by_quartile(rows: pd.DataFrame, columns: Sequence[tuple[str, str, int]]) ->
     return markdown(["", "", *means], lines)
 
 
-def _couples(labels: Sequence[str]) -> list[tuple[str, str]]:
+def _couples(scores: Sequence[Scores]) -> list[tuple[str, str]]:
     """The rows that are compared.
 
     Each variant, with its hops and without, with the plain backbone; it with what it adds to, and with itself without hops.
     """
-    variants = [label for label in labels if label not in (PLAIN, "copy") and "," not in label]
-    straight = [(own, f"{own}, {NO_HOP}") for own in variants]
+    labels = by_label(scores)
+    variants = [label for label, (own, *_) in labels.items() if label == own.variant and label not in (PLAIN, "copy")]
+    straight = [(own, labelled(own, NO_HOP)) for own in variants]
     couples = [(label, PLAIN) for pair in straight for label in pair] + list(SIMPLER.items()) + straight
     return [couple for couple in couples if set(couple) <= set(labels)]
 
@@ -158,11 +165,11 @@ def _differences(
 ) -> str:
     """The differences over the pairs for which the figure is defined in all models of both rows."""
     pairs = rows.drop_duplicates("pair").set_index("pair")
+    wide = rows.pivot(index="pair", columns=["label", "model"], values=[column for column, _, _ in columns])
     lines = []
     for label, other in couples:
         for column, head, digits in columns:
-            wide = rows.pivot(index="pair", columns=["label", "model"], values=column)
-            own, others = (wide[each].mean(axis=1, skipna=False) for each in (label, other))
+            own, others = (wide[column][each].mean(axis=1, skipna=False) for each in (label, other))
             compared = pairs.assign(difference=own - others)
             cells = [_difference(group["difference"], digits + 1) for group in by_group(compared).values()]
             lines.append([f"`{label}` - `{other}`", head, *cells])
@@ -171,27 +178,21 @@ def _differences(
 
 def _chosen(rows: pd.DataFrame) -> str:
     """Of each row whose t can be compared with the oracle's: how often it hops, where to, and what it gains by it."""
+    by_name = {label: by_group(own) for label, own in rows.groupby("label", sort=False)}
     lines = []
-    for label in rows["label"].unique():
-        bounds = _bounds(label)
-        own, none, best = (rows[rows["label"] == each] for each in (label, *bounds))
-        if label in bounds or not len(none):
+    for label, variant in rows[["label", "variant"]].drop_duplicates().itertuples(index=False):
+        bounds = [labelled(variant, choice) for choice in (NO_HOP, ORACLE)]
+        if label in bounds or not set(bounds) <= set(by_name):
             continue
         figures = []
         for group in GROUPS:
-            chosen, plain, oracle = (by_group(each)[group] for each in (own, none, best))
-            gain = plain["l1"].mean() - oracle["l1"].mean()
-            gained = (plain["l1"].mean() - chosen["l1"].mean()) / gain if gain > 0 else None
+            chosen, none, best = (by_name[each][group] for each in (label, *bounds))
+            gain = none["l1"].mean() - best["l1"].mean()
+            gained = (none["l1"].mean() - chosen["l1"].mean()) / gain if gain > 0 else None
             figures.append((chosen["hopped"].mean(), chosen["t"][chosen["hopped"] > 0].mean(), gained))
         for head, values in zip(("hops", "mean t of hops", "gained"), zip(*figures, strict=True), strict=True):
             lines.append([f"`{label}`", head, *(spread(pd.Series([value], dtype=float), 2) for value in values)])
     return markdown(["", "", *GROUPS], lines) if lines else ""
-
-
-def _bounds(label: str) -> tuple[str, str]:
-    """The labels of no hop and of the oracle for the variant of a row."""
-    variant = label.partition(",")[0]
-    return f"{variant}, {NO_HOP}", f"{variant}, {ORACLE}"
 
 
 def _difference(values: pd.Series, digits: int) -> str:

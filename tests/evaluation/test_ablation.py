@@ -37,7 +37,7 @@ def planted(label, akd, name=None, ts=(None,) * 8, interpolation=None):
         for k, (value, t) in enumerate(zip(akd, ts, strict=True))
     ]
     content = {"rows": rows, "interpolation": interpolation or {}, "about": {}, "training": {}}
-    return Scores(label, label, name or f"{label}-0", content)
+    return Scores(label, label.partition(",")[0], name or f"{label}-0", content)
 
 
 def cells(text, start, column=None):
