@@ -13,7 +13,6 @@ from motion_core.backends import fast_detector, private_ops
 from motion_core.backends.convolutions import (
     BlockConvolution,
     PackedConvolution,
-    PackedNorm,
     PackedResidual,
     PackedUp,
     packed_convolution,
@@ -23,7 +22,7 @@ from motion_core.backends.packing import packed
 from motion_core.backends.sampling import warp_visible
 from motion_core.backends.winograd import WinogradConvolution
 from motion_core.geometry import identity_grid, warp
-from motion_core.networks.tpsmm.blocks import NormReLU, Residual, Up, conv
+from motion_core.networks.tpsmm.blocks import Residual, Up, conv
 from motion_core.transfer import MotionTransfer
 
 CLOSE = {torch.float32: {"atol": 2e-5, "rtol": 1e-5}, torch.bfloat16: {"atol": 0.06, "rtol": 0.02}}
@@ -95,16 +94,6 @@ def test_batch_norm_is_folded(operators):
 def test_a_convolution_that_cannot_be_packed_stays():
     layer = nn.Conv2d(4, 4, 3, padding=2, dilation=2)
     assert packed_convolution(layer) is layer
-
-
-@each_case("size", [(4, 5), (1, 1), (8, 8)])
-@torch.inference_mode()
-def test_packed_norm(dtype, size):
-    layer = NormReLU(24).to(dtype)
-    nn.init.normal_(layer.bias)
-    x = features(2, 24, *size, dtype=dtype)
-
-    torch.testing.assert_close(PackedNorm(layer)(x), layer(x), **CLOSE[dtype])
 
 
 @each_case("side", [3, 6, 32])

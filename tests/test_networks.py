@@ -30,8 +30,9 @@ from motion_core import (
 )
 from motion_core.checkpoint_conversion import ConvertedNetworks
 from motion_core.geometry import affine_grid, identity_grid
-from motion_core.networks.base import MotionModel
+from motion_core.networks.base import MotionModel, laid_out
 from motion_core.networks.tpsmm.blocks import Down, NormReLU, Residual, Same, Shrink, Up, conv, few_outputs
+from motion_core.networks.tpsmm.regressor import Pointwise
 from motion_core.structures import Candidates, DenseMotion, EncodedSource, SourceFeatures, WarpedView
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -417,10 +418,28 @@ def test_the_norm_is_instance_norm_with_and_without_gradients():
         assert ours.state_dict().keys() == theirs.state_dict().keys()
         nn.init.normal_(theirs.weight), nn.init.normal_(theirs.bias)
         ours.load_state_dict(theirs.state_dict())
-        x = torch.randn(3, 6, 9, 7) * 4 + 2
         with torch.set_grad_enabled(learning):
-            torch.testing.assert_close(ours(x), theirs(x).relu(), rtol=0, atol=1e-5)
+            for size in [(9, 7), (33, 32)]:  # few pixels and many, which are normed in different ways
+                for memory_format in [torch.contiguous_format, torch.channels_last]:
+                    x = (torch.randn(3, 6, *size) * 4 + 2).to(memory_format=memory_format)
+                    torch.testing.assert_close(ours(x), theirs(x).relu(), rtol=0, atol=1e-5)
             assert ours(torch.randn(3, 6, 1, 1)).shape == (3, 6, 1, 1)
+
+
+@each_case("requires_grad", [False, True])
+def test_what_is_laid_out_anew_is_the_same_and_its_gradient_comes_in_the_former_layout(requires_grad):
+    x = torch.randn(2, 4, 3, 5).to(memory_format=torch.channels_last).requires_grad_(requires_grad)
+    made = laid_out(2 * x, torch.bfloat16, torch.contiguous_format)
+    assert made.is_contiguous()
+    torch.testing.assert_close(made, (2 * x).bfloat16())  # of that dtype too
+    if requires_grad:
+        came = []
+        doubled = 2 * x
+        doubled.register_hook(came.append)
+        direction = torch.randn(2, 4, 3, 5).bfloat16()
+        laid_out(doubled, torch.bfloat16, torch.contiguous_format).backward(direction)
+        assert came[0].is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(x.grad, 2 * direction.float())
 
 
 def test_same_down_and_residual_equal_their_formulas():
@@ -683,6 +702,9 @@ def test_regressors_take_another_architecture_and_smaller_images(architecture, t
     detector.save_pretrained(tmp_path)
     again = KeypointDetector.from_pretrained(tmp_path)(image).points
     torch.testing.assert_close(again, points, rtol=0, atol=1e-5)
+    *_, product = (layer for layer in detector.backbone.modules() if isinstance(layer, Pointwise))
+    x = torch.randn(2, product.in_channels, 3, 4)
+    torch.testing.assert_close(product(x), nn.Conv2d.forward(product, x), rtol=0, atol=1e-5)
 
     predictor = BackgroundPredictor(architecture=architecture, shrink=2).eval()
     torch.testing.assert_close(predictor(image, image), torch.eye(3).expand(2, 3, 3))
@@ -716,12 +738,17 @@ def test_points_of_heat_maps_are_the_mean_places_under_them(tmp_path):
     torch.testing.assert_close(again(image).points, points, rtol=0, atol=1e-5)
 
 
-def test_heat_maps_keep_fp32_under_autocast_and_every_parameter_learns():
+def test_heat_maps_give_exact_places_under_autocast_and_every_parameter_learns():
     detector = KeypointDetector(2, 3, architecture="heatmaps")
+    image = torch.rand(2, 3, 64, 64)
     seen = []
-    detector.backbone.maps.register_forward_hook(lambda _layer, _input, output: seen.append(output.dtype))
+    detector.backbone.maps.register_forward_hook(lambda _layer, _input, output: seen.append(output))
     with torch.autocast("cpu", torch.bfloat16):
-        points = detector(torch.rand(2, 3, 64, 64)).points
-    assert seen == [torch.float32]
+        points = detector(image).points
+    assert seen[0].dtype == torch.bfloat16
+    weights = (seen[0].float() / 0.1).flatten(2).softmax(dim=2)  # of what is rounded, nothing more is
+    places = weights @ identity_grid(64, 64, image).flatten(0, 1)
+    torch.testing.assert_close(points.flatten(1, 2), places, rtol=0, atol=1e-5)
+    torch.testing.assert_close(points, detector(image).points, rtol=0, atol=2 * 2 / 64)  # two pixels, untrained
     points.sum().backward()
     assert all(parameter.grad is not None for parameter in detector.parameters())

@@ -211,11 +211,22 @@ def restore(
         raise InputError(f"{checkpoint}: cannot be read back: {first_sentence(error)}") from error
     names = {id(parameter): name for name, parameter in networks.named_parameters()}
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    state = {index: _part(tensors, f"optimizer.{names[id(parameter)]}.") for index, parameter in enumerate(trained)}
+    state = {
+        index: {
+            key: _laid_out_like(parameter, tensor)
+            for key, tensor in _part(tensors, f"optimizer.{names[id(parameter)]}.").items()
+        }
+        for index, parameter in enumerate(trained)
+    }
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": {index: kept for index, kept in state.items() if kept}, "param_groups": groups})
     if scaler is not None:
         scaler.load_state_dict(_state(checkpoint)["scaler"])
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The optimiser's tensor in the parameter's memory format: a fused step goes through both as they lie in memory."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

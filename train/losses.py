@@ -92,8 +92,9 @@ def warp_loss(source: SourceFeatures, driving: SourceFeatures, motion: DenseMoti
     masks = reversed(given if len(given) == levels else given * levels)  # from the finest, as the pyramids are
 
     def difference(e_source: Tensor, e_driving: Tensor, mask: Tensor) -> Tensor:
-        m = resize_aligned(mask.detach(), *e_driving.shape[-2:])
-        return absolute_difference(m * e_driving.detach(), m * warp(e_source.detach(), motion.deformation))
+        m = resize_aligned(mask.detach(), *e_driving.shape[-2:])  # (B, 1, h, w), 0 or more
+        apart = (e_driving.detach() - warp(e_source.detach(), motion.deformation)).abs()
+        return per_sample_mean(m * apart.mean(dim=1, keepdim=True))
 
     return _sum(difference(*level) for level in zip(source.pyramid, driving.pyramid, masks, strict=True))
 

@@ -38,6 +38,7 @@ def build_networks(config: TrainingConfig) -> nn.ModuleDict:
             raise
         except ValueError as error:  # the networks say which size it is
             raise InputError(f"model: {error}") from None
+    networks.to(memory_format=torch.channels_last)  # as convolutions read and write them, forwards and backwards
     if config.init_from is not None:
         _take_from(config.init_from, networks)
     pipeline_of(networks, config)  # the pipeline checks that they belong together and take the images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from torch import nn
+from torch import Tensor, nn
 
 from .checkpoints import TrainingError
 from .config import ScheduleConfig
@@ -50,6 +49,8 @@ def take_step(
 ) -> tuple[str, ...]:
     """Move the weights along the gradients; or do not, in all processes, if a loss or a gradient is not finite in one.
 
+    A gradient of 1e19 and more, whose square is infinite in fp32, is not finite either.
+
     Args:
         optimizer: a prepared one; its learning rates are set, since they follow from the step's number and need no scheduler.
         outputs: of the batches that the gradients come from.
@@ -62,10 +63,12 @@ def take_step(
     accelerator.unscale_gradients(
         optimizer
     )  # fp16: once, which `clip_grad_norm_` of accelerate would do for each network
+    norms = {name: torch.stack(torch._foreach_norm(_gradients(network))) for name, network in networks.items()}
     for name in CLIPPED:
-        if name in networks:
-            nn.utils.clip_grad_norm_(networks[name].parameters(), clip, norm_type=math.inf)
-    bad = _not_finite(accelerator, networks, outputs)
+        if name in networks and norms[name].amax() > clip:  # only then can an entry be larger
+            largest = torch.stack(torch._foreach_max(torch._foreach_abs(_gradients(networks[name])))).amax()
+            nn.utils.clip_grads_with_norm_(networks[name].parameters(), clip, largest)
+    bad = _not_finite(accelerator, outputs, torch.cat(tuple(norms.values())))
     if not bad:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * group.get("rate", 1.0)
@@ -76,15 +79,19 @@ def take_step(
     return bad
 
 
-def _not_finite(accelerator: Accelerator, networks: nn.Module, outputs: Sequence[StepOutput]) -> tuple[str, ...]:
+def _gradients(network: nn.Module) -> list[Tensor]:
+    """Those of its parameters, or a single 0 where it has none."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    return gradients or [next(network.parameters()).new_zeros(1)]
+
+
+def _not_finite(accelerator: Accelerator, outputs: Sequence[StepOutput], gradient_norms: Tensor) -> tuple[str, ...]:
     """The same in every process: what is not finite in one has been averaged into the gradients of all."""
     names = list(outputs[0].losses)
     finite = [torch.stack([output.losses[name].detach() for output in outputs]).isfinite().all() for name in names]
-    gradients = [parameter.grad for parameter in networks.parameters() if parameter.grad is not None]
-    if gradients:
-        finite.append(torch.stack(torch._foreach_norm(gradients, math.inf)).isfinite().all())
+    finite.append(gradient_norms.isfinite().all())
     counts = accelerator.reduce(torch.stack(finite).float(), "sum").tolist()
-    bad = [name for name, count in zip([*names, "gradient"], counts, strict=False) if count < accelerator.num_processes]
+    bad = [name for name, count in zip([*names, "gradient"], counts, strict=True) if count < accelerator.num_processes]
     return tuple(name for name in bad if name != "gradient") or tuple(bad)
 
 

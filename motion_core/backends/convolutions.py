@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hardware import has_bfloat16_matrices
-from ..networks.tpsmm.blocks import NormReLU, Residual, Up, block_kernel, block_side, doubling_kernel, instance_norm
+from ..networks.tpsmm.blocks import Residual, Up, block_kernel, block_side, doubling_kernel
 from . import private_ops
 from .private_ops import Geometry
 from .winograd import OUTPUT, WinogradConvolution
@@ -103,20 +103,6 @@ class BlockConvolution(nn.Module):
         return F.pixel_shuffle(self.blocks(x), self.side)
 
 
-class PackedNorm(nn.Module):
-    """Takes the place of `NormReLU`, whose channels_last kernel takes 4 ms for a map of 512 channels on 16 x 16."""
-
-    def __init__(self, norm: NormReLU) -> None:
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        pixels = x.shape[-2] * x.shape[-1]
-        if not 1 < pixels <= x.shape[1]:
-            return self.norm(x)
-        return F.relu_(instance_norm(x, self.norm.weight, self.norm.bias, self.norm.eps))
-
-
 class PackedUp(nn.Module):
     """Takes the place of `Up`: nearest-neighbour doubling and the convolution as one transposed convolution."""
 
@@ -124,7 +110,7 @@ class PackedUp(nn.Module):
         super().__init__()
         weight = up.conv.weight.detach()
         kernel = doubling_kernel(weight).to(weight.dtype)
-        self.norm = PackedNorm(up.norm)
+        self.norm = up.norm
         self.transposed = PackedConvolution(kernel, up.conv.bias, Geometry(2, 1, transposed=True))
         self.conv = PackedConvolution(weight, up.conv.bias, Geometry(1, 1))
 
@@ -139,7 +125,7 @@ class PackedResidual(nn.Module):
 
     def __init__(self, residual: Residual) -> None:
         super().__init__()
-        self.norm1, self.norm2 = PackedNorm(residual.norm1), PackedNorm(residual.norm2)
+        self.norm1, self.norm2 = residual.norm1, residual.norm2
         self.conv1, self.conv2 = (
             PackedConvolution(conv.weight, conv.bias, Geometry(1, 1)) for conv in (residual.conv1, residual.conv2)
         )

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from ..networks.tpsmm.blocks import NormReLU, Residual, Up
-from .convolutions import PackedNorm, PackedResidual, PackedUp, packed_convolution
+from ..networks.tpsmm.blocks import Residual, Up
+from .convolutions import PackedResidual, PackedUp, packed_convolution
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -77,6 +77,4 @@ def _layer(layer: nn.Module) -> nn.Module:
         return PackedUp(layer)
     if isinstance(layer, Residual):
         return PackedResidual(layer)
-    if isinstance(layer, NormReLU):
-        return PackedNorm(layer)
     return _replaced(layer)

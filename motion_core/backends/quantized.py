@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..networks.tpsmm.blocks import instance_norm
+from ..networks.tpsmm.blocks import NormReLU, instance_norm
 from ..structures import SourceFeatures
 from . import private_ops
-from .convolutions import PackedConvolution, PackedNorm, PackedResidual
+from .convolutions import PackedConvolution, PackedResidual
 
 HEADROOM = 1.15  # activations may be larger by this than those of the pose that they are calibrated with
 _STEPS, _WEIGHT_STEPS = 255, 127
@@ -68,7 +68,7 @@ class QuantizedConvolution(nn.Module):
         shape: of the activations.
     """
 
-    def __init__(self, norm: PackedNorm, conv: PackedConvolution, largest: Tensor, shape: tuple[int, ...]) -> None:
+    def __init__(self, norm: NormReLU, conv: PackedConvolution, largest: Tensor, shape: tuple[int, ...]) -> None:
         super().__init__()
         weight, largest = conv.weight.float(), largest.clamp_min(1e-6)
         reach = weight.abs().amax(dim=(0, 2, 3)).clamp_min(1e-6)  # (C,), of the weights that a channel meets
@@ -80,9 +80,9 @@ class QuantizedConvolution(nn.Module):
         bias = torch.zeros_like(scales) if conv.bias is None else conv.bias.float()
         self.weight = private_ops.pack_int8(numbers, scales, bias, step, shape)
         factor = 1 / (divisor * step)
-        self.gain = norm.norm.weight.detach().float() * factor
-        self.shift = norm.norm.bias.detach().float() * factor + 0.5  # since whole numbers are taken by cutting off
-        self.eps = norm.norm.eps
+        self.gain = norm.weight.detach().float() * factor
+        self.shift = norm.bias.detach().float() * factor + 0.5  # since whole numbers are taken by cutting off
+        self.eps = norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, C', H, W)``, of the same dtype."""

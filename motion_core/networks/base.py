@@ -134,15 +134,45 @@ class MotionModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers d
         return nn.Module.to(self, *args, **kwargs)
 
     def compute(self, x: Tensor) -> Tensor:
-        """The tensor as convolutions here want it: their dtype (unless autocast chooses), channels_last."""
-        if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(next(self.parameters()).dtype)  # `dtype` walks through all modules, which takes milliseconds
-        return x.contiguous(memory_format=torch.channels_last)
+        """The tensor as convolutions here want it: in their dtype or autocast's, channels_last.
+
+        Autocast itself would leave what is not convolved in fp32, and with it all that is concatenated with that.
+        """
+        device = x.device.type
+        with_autocast = torch.is_autocast_enabled(device)
+        # `self.dtype` walks through all modules, which takes milliseconds.
+        dtype = torch.get_autocast_dtype(device) if with_autocast else next(self.parameters()).dtype
+        return laid_out(x, dtype, torch.channels_last)
+
+
+class _LaidOut(torch.autograd.Function):
+    """What `laid_out` does where there are gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype, memory_format: torch.memory_format) -> Tensor:
+        ctx.dtype = x.dtype
+        ctx.memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+        return x.to(dtype, memory_format=memory_format)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient.to(ctx.dtype, memory_format=ctx.memory_format), None, None
+
+
+def laid_out(x: Tensor, dtype: torch.dtype, memory_format: torch.memory_format) -> Tensor:
+    """A tensor ``(B, C, H, W)`` in another dtype and memory format; its gradient comes back in those that it had.
+
+    Sampling wants fp32, contiguous, and convolutions channels_last. `Tensor.to` alone lets gradients come in the wrong format;
+    together with tensors of the other one, they take a processor up to forty times as long.
+    """
+    if x.requires_grad and torch.is_grad_enabled():
+        return _LaidOut.apply(x, dtype, memory_format)
+    return x.to(dtype, memory_format=memory_format)
 
 
 class CoordinateModel(MotionModel):
     """A network whose output is coordinates. It stays in fp32 when the rest of a pipeline goes to bf16 or fp16, and its
-    `forward` turns autocast off.
+    `forward` leaves autocast no more than the maps that places are means under.
 
     bf16 has eight bits of mantissa: half a pixel at x = 1 in a 256-pixel image, which is visible as trembling.
     """

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision, identity_grid
+from ..base import laid_out
 from .blocks import Down, Up, conv
 
 TEMPERATURE = 0.1
@@ -49,12 +50,13 @@ class HeatmapRegressor(nn.Module):
         x = skips.pop()
         for up in self.decoder:
             x = torch.cat((up(x), skips.pop()), dim=1)
-        return mean_places(self.maps(x) / TEMPERATURE)
+        return mean_places(self.maps(x))
 
 
-def mean_places(logits: Tensor) -> Tensor:
+def mean_places(maps: Tensor) -> Tensor:
     """The mean place of the distribution that each map is, in fp32: ``(B, P, H, W)`` to ``(B, P, 2)`` in [-1, 1]."""
-    with geometry_precision(logits):
-        weights = logits.float().flatten(2).softmax(dim=2)  # (B, P, H * W)
-        height, width = logits.shape[-2:]
+    with geometry_precision(maps):
+        logits = laid_out(maps, torch.float32, torch.contiguous_format) / TEMPERATURE
+        weights = logits.flatten(2).softmax(dim=2)  # (B, P, H * W)
+        height, width = maps.shape[-2:]
         return weights @ identity_grid(height, width, weights).flatten(0, 1)

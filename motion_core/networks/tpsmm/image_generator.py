@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...diffusers_base import register_to_config
 from ...geometry import resize_aligned, warp
 from ...structures import DenseMotion, SourceFeatures, WarpedView
-from ..base import MotionModel, public_component
+from ..base import MotionModel, laid_out, public_component
 from .blocks import Down, Residual, Same, Up, conv, few_outputs
 
 
@@ -72,7 +72,8 @@ class ImageGenerator(MotionModel):
             features = down(features)
             pyramid.append(features)
         # Contiguous fp32 is what sampling reads; doing it here saves it once per driving frame.
-        return SourceFeatures(source_image, tuple(level.float().contiguous() for level in pyramid))
+        levels = tuple(laid_out(level, torch.float32, torch.contiguous_format) for level in pyramid)
+        return SourceFeatures(source_image, levels)
 
     def warp(self, source: SourceFeatures, motion: DenseMotion) -> WarpedView:
         """The source's features in the driving pose.
@@ -95,8 +96,9 @@ class ImageGenerator(MotionModel):
             if level < len(self.up):
                 out = torch.cat((out, self.compute(view.levels[level] * view.masks[level])), dim=1)
         visible = view.masks[-1]
-        out = torch.lerp(out.float(), view.levels[-1], visible)
-        return torch.lerp(few_outputs(self.final, self.compute(out)).float().sigmoid(), view.image, visible)
+        out = torch.lerp(laid_out(out, torch.float32, torch.contiguous_format), view.levels[-1], visible)
+        painted = few_outputs(self.final, self.compute(out))
+        return torch.lerp(laid_out(painted, torch.float32, torch.contiguous_format).sigmoid(), view.image, visible)
 
     def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
         """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""

@@ -65,8 +65,11 @@ class KeypointDetector(CoordinateModel):
 
     def forward(self, image: Tensor) -> Keypoints:
         """Keypoints of images ``(B, 3, H, W)`` in [0, 1], not normalised."""
-        with geometry_precision(image):
-            points = self.backbone(self.compute(self.shrink_image(image)))  # (B, K * N, 2), or (B, K * N * 2) logits
-        if not isinstance(self.backbone, HeatmapRegressor):
-            points = (points.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
+        small = self.shrink_image(image)
+        if isinstance(self.backbone, HeatmapRegressor):
+            points = self.backbone(self.compute(small))  # (B, K * N, 2); in autocast's dtype but for the mean places
+        else:
+            with geometry_precision(small):
+                logits = self.backbone(self.compute(small))  # (B, K * N * 2)
+            points = (logits.sigmoid() * 2 - 1).unflatten(1, (-1, 2))
         return Keypoints(points.unflatten(1, (self.num_splines, self.points_per_spline)))  # (B, K, N, 2)
