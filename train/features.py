@@ -275,7 +275,29 @@ def _efficientnet(state: StateDict, choice: str, setting: str) -> Any:
     wanted = {name: value for name, value in layers.state_dict().items() if value.is_floating_point()}
     check_weights(wanted, state, choice, setting)
     layers.load_state_dict({name: state[name].float() for name in wanted}, strict=False)  # but for counts of batches
-    return _without_norms(layers)
+    return _halving_in_place(_without_norms(layers))
+
+
+class Halving(nn.Conv2d):
+    """A convolution of stride 2 with TensorFlow's padding, one more at the bottom and right of even maps, without a copy.
+
+    Its kernel has a row and a column of 0 more, at the top and left: they take the place of what the other sides lack.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight[:, :, input.shape[-2] % 2 :, input.shape[-1] % 2 :]
+        return F.conv2d(input, weight, self.bias, self.stride, self.kernel_size[0] // 2, groups=self.groups)
+
+
+def _halving_in_place(layers: nn.Module) -> nn.Module:
+    """The layers, in which timm's convolutions that pad a copy first are `Halving`."""
+    from timm.layers import Conv2dSame
+
+    padding: list[Any] = [layer for layer in layers.modules() if isinstance(layer, Conv2dSame)]
+    for layer in padding:
+        layer.__class__ = Halving
+        layer.weight = nn.Parameter(F.pad(layer.weight, (1, 0, 1, 0)))
+    return layers
 
 
 def _without_norms(layers: nn.Module) -> nn.Module:
