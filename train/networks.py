@@ -19,7 +19,7 @@ from motion_core.pipeline import MotionInterpPipeline
 
 from .config import TrainingConfig
 
-CHANGEABLE = ("composed_view",)  # settings that no weight depends on
+CHANGEABLE = ("composed_view", "num_candidates")  # settings that no weight depends on
 
 
 def build_networks(config: TrainingConfig) -> nn.ModuleDict:

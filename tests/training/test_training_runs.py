@@ -252,15 +252,17 @@ def test_the_avd_stage_trains_the_avd_network_alone(settings, ended):
         assert_same(getattr(after, name).state_dict(), getattr(before, name).state_dict())
 
 
-def test_a_saved_pipeline_gains_the_composed_view(settings, tmp_path):
-    """No weight depends on it."""
+def test_a_saved_pipeline_gains_the_composed_view_and_other_candidates(settings, tmp_path):
+    """No weight depends on them."""
     plain = settings(variant="v2")
     pipeline_of(build_networks(plain), plain).save_pretrained(tmp_path / "plain")
-    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain").view_fusion
-    config = settings(variant="v2", init_from=str(tmp_path / "plain"), model__composed_view=True)
-    fusion = build_networks(config)["view_fusion"]
-    assert fusion.composed_view
-    assert_same(fusion.state_dict(), before.state_dict())
+    before = MotionInterpPipeline.from_pretrained(tmp_path / "plain")
+    changes = {"model__composed_view": True, "model__candidates": 2}
+    networks = build_networks(settings(variant="v2", init_from=str(tmp_path / "plain"), **changes))
+    assert networks["view_fusion"].composed_view
+    assert (before.selector.num_candidates, networks["selector"].num_candidates) == (plain.model.candidates, 2)
+    for name in ("view_fusion", "selector"):
+        assert_same(networks[name].state_dict(), getattr(before, name).state_dict())
 
 
 # Resume
