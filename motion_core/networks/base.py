@@ -170,6 +170,11 @@ def laid_out(x: Tensor, dtype: torch.dtype, memory_format: torch.memory_format) 
     return x.to(dtype, memory_format=memory_format)
 
 
+def for_sampling(x: Tensor) -> Tensor:
+    """A tensor ``(B, C, H, W)`` as sampling and all that has coordinates read it: fp32, contiguous."""
+    return laid_out(x, torch.float32, torch.contiguous_format)
+
+
 class CoordinateModel(MotionModel):
     """A network whose output is coordinates. It stays in fp32 when the rest of a pipeline goes to bf16 or fp16, and its
     `forward` leaves autocast no more than the maps that places are means under.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...diffusers_base import register_to_config
 from ...geometry import ThinPlateSpline, affine_grid, gaussian_heatmaps, identity_grid, warp_by_each
 from ...structures import DenseMotion, Keypoints
-from ..base import MotionModel, laid_out, public_component
+from ..base import MotionModel, for_sampling, public_component
 from .blocks import Down, Shrink, Up, conv, few_outputs, log2_exact
 
 
@@ -165,7 +165,7 @@ class DenseMotionNetwork(MotionModel):
         heat = torch.cat((torch.zeros_like(difference[:, :1]), difference), dim=1)  # the first map is the background's
         levels = self._hourglass(self.compute(torch.cat((heat, warped), dim=1)))
 
-        logits = laid_out(self.maps(levels[-1]), torch.float32, torch.contiguous_format)
+        logits = for_sampling(self.maps(levels[-1]))
         contribution_maps = logits.softmax(dim=1)  # (B, K + 1, h, w)
         if kept_splines is not None:
             contribution_maps = _without(contribution_maps, kept_splines)

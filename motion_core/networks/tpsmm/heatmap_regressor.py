@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...geometry import geometry_precision, identity_grid
-from ..base import laid_out
+from ..base import for_sampling
 from .blocks import Down, Up, conv
 
 TEMPERATURE = 0.1
@@ -56,7 +56,7 @@ class HeatmapRegressor(nn.Module):
 def mean_places(maps: Tensor) -> Tensor:
     """The mean place of the distribution that each map is, in fp32: ``(B, P, H, W)`` to ``(B, P, 2)`` in [-1, 1]."""
     with geometry_precision(maps):
-        logits = laid_out(maps, torch.float32, torch.contiguous_format) / TEMPERATURE
+        logits = for_sampling(maps) / TEMPERATURE
         weights = logits.flatten(2).softmax(dim=2)  # (B, P, H * W)
         height, width = maps.shape[-2:]
         return weights @ identity_grid(height, width, weights).flatten(0, 1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...diffusers_base import register_to_config
 from ...geometry import resize_aligned, warp
 from ...structures import DenseMotion, SourceFeatures, WarpedView
-from ..base import MotionModel, laid_out, public_component
+from ..base import MotionModel, for_sampling, public_component
 from .blocks import Down, Residual, Same, Up, conv, few_outputs
 
 
@@ -72,8 +72,7 @@ class ImageGenerator(MotionModel):
             features = down(features)
             pyramid.append(features)
         # Contiguous fp32 is what sampling reads; doing it here saves it once per driving frame.
-        levels = tuple(laid_out(level, torch.float32, torch.contiguous_format) for level in pyramid)
-        return SourceFeatures(source_image, levels)
+        return SourceFeatures(source_image, tuple(for_sampling(level) for level in pyramid))
 
     def warp(self, source: SourceFeatures, motion: DenseMotion) -> WarpedView:
         """The source's features in the driving pose.
@@ -96,9 +95,9 @@ class ImageGenerator(MotionModel):
             if level < len(self.up):
                 out = torch.cat((out, self.compute(view.levels[level] * view.masks[level])), dim=1)
         visible = view.masks[-1]
-        out = torch.lerp(laid_out(out, torch.float32, torch.contiguous_format), view.levels[-1], visible)
+        out = torch.lerp(for_sampling(out), view.levels[-1], visible)
         painted = few_outputs(self.final, self.compute(out))
-        return torch.lerp(laid_out(painted, torch.float32, torch.contiguous_format).sigmoid(), view.image, visible)
+        return torch.lerp(for_sampling(painted).sigmoid(), view.image, visible)
 
     def forward(self, source: SourceFeatures, motion: DenseMotion) -> Tensor:
         """The source in the driving pose, ``(B, 3, H, W)`` in [0, 1], fp32; arguments as in `warp`."""
