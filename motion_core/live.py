@@ -24,6 +24,7 @@ from .networks.layered.person_detector import PRESENT, PersonDetector
 from .people import driving_frames, seek
 from .settings import AnimationSettings, OneEuro
 from .smoothing import OneEuroFilter
+from .steady_sides import SteadySides
 from .structures import Keypoints
 from .transfer import Composed
 
@@ -64,6 +65,7 @@ class LivePicture:
         smoothing = self._settings.smoothing
         self._smooth = None if smoothing is None else OneEuroFilter(smoothing, RATE)
         self._region: torch.Tensor | None = None  # where the person was in the last frame, (1, 4)
+        self._steady = SteadySides()
         self._pose: Keypoints | None = None  # the last one
         self._initial: Keypoints | None = None
 
@@ -88,8 +90,9 @@ class LivePicture:
             people = seek(detector, small, self._region, search=False)
             self._region = people.region if people.score.item() >= PRESENT else None
             if self._region is None:
+                self._steady.forget()
                 return self._pose
-            found = Keypoints(network_points(people.keypoints.points, placed))
+            found = Keypoints(network_points(self._steady(people.keypoints.points), placed))
         else:
             found = detector(to_network(small, placed))
         self._pose = found if self._smooth is None else self._smooth(found)

@@ -36,6 +36,7 @@ from .networks.layered.person_detector import (
     PersonDetector,
 )
 from .settings import PictureSettings
+from .steady_sides import SteadySides
 from .structures import DrivingMotion, Keypoints, PackedMask
 
 LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced
@@ -309,6 +310,7 @@ def follow(
     """
     region: Tensor | None = None
     pose: Tensor | None = None
+    steady = SteadySides()
     lost = 0  # frames since the person was seen
     waiting: list[tuple[int, Tensor | None, tuple[PackedMask, ...]]] = []  # batches from before the first person
     for frames in batches:
@@ -326,11 +328,12 @@ def follow(
                 if hidden:
                     masks.append(PackedMask.of(hidden_by(people, size)))
                 if there:
-                    region, pose = people.region, placed(people.keypoints.points, size)  # (1, 3), (1, K, N, 2)
+                    region, pose = people.region, placed(steady(people.keypoints.points), size)  # (1, 4), (1, K, N, 2)
                     lost = 0
                 else:
                     presence.missing += 1
                     region = None
+                    steady.forget()
                     lost += 1
                 poses.append(pose)
             transform = background(frames, torch.cat(shapes) if shapes else None)
