@@ -24,7 +24,7 @@ from .networks.layered.person_detector import PRESENT, PersonDetector
 from .people import driving_frames, seek
 from .settings import AnimationSettings, OneEuro
 from .smoothing import OneEuroFilter
-from .steady_sides import SteadySides
+from .steady_poses import SteadySides
 from .structures import Keypoints
 from .transfer import Composed
 

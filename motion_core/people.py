@@ -36,7 +36,7 @@ from .networks.layered.person_detector import (
     PersonDetector,
 )
 from .settings import PictureSettings
-from .steady_sides import SteadySides
+from .steady_poses import SteadySides
 from .structures import DrivingMotion, Keypoints, PackedMask
 
 LONGEST = 512  # pixels of a driving frame's longer side, where limbs are looked for; larger frames are reduced

@@ -35,6 +35,7 @@ from .people import (
     surveyed_frames,
 )
 from .settings import AnimationSettings, PictureSettings
+from .steady_poses import without_trembling
 from .structures import DrivingMotion, Keypoints
 from .transfer import MotionTransfer
 
@@ -247,7 +248,7 @@ class People:
         shapes = settings.background == "predicted" and isinstance(self.method.background_predictor, CameraAligner)
         hidden = settings.scene == "driving"
         found = follow(self.detector, frames, placed, background, presence, shapes, hidden)
-        return ahead(found, torch.get_num_threads())
+        return ahead(without_trembling(found, float(video.frame_rate)), torch.get_num_threads())
 
     def beside(self, items: Iterator[Item], threads: int) -> Iterator[Item]:
         """Items that are computed beside what is done with them.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from subcases import each_case
 from torch import nn
-from toy_people import remembering, toy_people
+from toy_people import remembering, toy_people, turned_round
 
 from motion_core import (
     AnimationSettings,
@@ -30,9 +30,7 @@ from motion_core import (
 from motion_core.__main__ import main
 from motion_core.components import fusion_widths
 from motion_core.live import LivePicture
-from motion_core.networks.layered.limbs import LIMBS
 from motion_core.people import Presence, driving_frames, find_person, follow, seek, survey_video
-from motion_core.steady_sides import BELIEVED_AFTER, SteadySides
 from motion_core.structures import Keypoints
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
@@ -126,34 +124,6 @@ def test_in_a_video_of_the_picture_alone_the_pose_is_the_pictures_and_does_not_t
     own = detector.detect(image, torch.tensor([region])).keypoints.points
     made, _ = poses(detector, np.stack([picture] * 3), 1)
     torch.testing.assert_close(made, own.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
-
-
-def turned_round(points):
-    """Keypoints ``(1, 11, 5, 2)`` as if right were left."""
-    order = list(range(11))
-    for right in ("right_upper_arm", "right_forearm", "right_thigh", "right_shin"):
-        a, b = LIMBS.index(right), LIMBS.index(right.replace("right", "left"))
-        order[a], order[b] = b, a
-    turned = points[:, order]
-    turned[:, 10] = turned[:, 10, [1, 0, 3, 2, 4]]  # eyes and corners of the mouth
-    return turned
-
-
-def test_sides_that_change_for_a_moment_are_kept_and_those_that_last_are_believed(pipe):
-    with torch.inference_mode():
-        own = pipe.keypoint_detector(media.to_float(person("arms-up")[None])).points
-    turned = turned_round(own)
-    assert ((turned - own).abs().amax(dim=(2, 3)) > 0.1)[0, 2:10].all(), "limbs must be apart, or this tests nothing"
-
-    def of_sequence(given):
-        steady = SteadySides()
-        return torch.cat([steady(pose) for pose in given])
-
-    kept = of_sequence([own, own, *[turned] * 5, own, *[turned] * BELIEVED_AFTER])
-    assert torch.equal(kept, own.expand_as(kept))
-    believed = of_sequence([own, *[turned] * (BELIEVED_AFTER + 2)])
-    assert torch.equal(believed[:-2], own.expand_as(believed[:-2]))
-    assert torch.equal(believed[-2:], turned.expand(2, -1, -1, -1))
 
 
 def test_sides_are_kept_in_a_video_and_live_until_nobody_is_seen(pipe, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from motion_core import LayerPainter, LayoutNetwork, PersonDetector
+from motion_core.networks.layered.limbs import LIMBS
 from motion_core.networks.layered.person_detector import SHIPPED_DETECTOR
 
 _seen: dict[tuple[Any, ...], Any] = {}
@@ -35,3 +36,14 @@ def remembering(detector: PersonDetector) -> PersonDetector:
 
     detector._look = remembered  # type: ignore[method-assign]
     return detector
+
+
+def turned_round(points: Tensor) -> Tensor:
+    """Keypoints ``(B, 11, 5, 2)`` as if right were left."""
+    order = list(range(11))
+    for right in ("right_upper_arm", "right_forearm", "right_thigh", "right_shin"):
+        a, b = LIMBS.index(right), LIMBS.index(right.replace("right", "left"))
+        order[a], order[b] = b, a
+    turned = points[:, order]
+    turned[:, 10] = turned[:, 10, [1, 0, 3, 2, 4]]  # eyes and corners of the mouth
+    return turned
