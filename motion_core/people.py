@@ -29,6 +29,7 @@ from .framing import (
     subject_box,
 )
 from .networks.layered.person_detector import (
+    BOTH_WAYS,
     HIPS,
     PRESENT,
     SHOULDERS,
@@ -45,6 +46,9 @@ SEARCHED = 3  # of those, in so many somebody who is small is searched all over 
 SEARCH_EVERY = 25  # frames of a video in which nobody is seen
 AROUND = 0.06  # of half the side of the person's region: what is hidden around the silhouette
 SILHOUETTE = 0.2  # from which there may be a person
+# Frames a second from which on every other frame is looked at mirrored, since what differs is averaged over time; at lower rates
+# each is looked at in both ways.
+IN_TURNS = 20.0
 
 _RULE = "must show a person with both shoulders and a hip in sight"
 
@@ -226,7 +230,11 @@ def surveyed_frames(video: media.VideoSource, initial_frame: int = 0) -> list[in
 
 @torch.inference_mode()
 def seek(
-    detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
+    detector: PersonDetector,
+    frame: Tensor,
+    region: Tensor | None,
+    search: bool,
+    silhouettes: bool = False,
 ) -> DetectedPeople:
     """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
 
@@ -283,9 +291,57 @@ def in_square(points: Tensor, size: tuple[int, int]) -> Tensor:
     return network_points(points, place_in(size, (max(size), max(size))))
 
 
+class _Tracker:
+    """The person in frames of a video, one after another; each is looked at where the person was in the one before.
+
+    Who is found anew is looked at as carefully as in a picture, in the following frames mirrored and not: what differs between
+    such looks is averaged over time (`without_trembling`).
+    """
+
+    def __init__(self, detector: PersonDetector, frame_rate: float, silhouettes: bool) -> None:
+        self._detector, self._in_turns, self._silhouettes = detector, frame_rate >= IN_TURNS, silhouettes
+        self._region: Tensor | None = None  # (1, 4)
+        self._sides = SteadySides()
+        self._mirrored = False
+        self._lost = 0  # frames since the person was seen
+
+    def __call__(self, frame: Tensor) -> tuple[DetectedPeople, bool]:
+        """Who is in the next frame ``(1, 3, h, w)``, and whether it is a person."""
+        people = None if self._region is None else self._again(frame, self._region)
+        if people is None:
+            people = self._anew(frame)
+        if people.score.item() < PRESENT:
+            self._region = None
+            self._sides.forget()
+            self._lost += 1
+            return people, False
+        self._region, self._lost = people.region, 0
+        keypoints = replace(people.keypoints, points=self._sides(people.keypoints.points))
+        return replace(people, keypoints=keypoints), True
+
+    def _again(self, frame: Tensor, region: Tensor) -> DetectedPeople | None:
+        """Who is where the person was before."""
+        self._mirrored = self._in_turns and not self._mirrored
+        people = self._detector.detect(frame, region, self._silhouettes, self._mirrored)
+        if people.score.item() < PRESENT:
+            return None
+        if self._in_turns:
+            return people
+        return self._detector.detect_agreed(frame, region, self._silhouettes, BOTH_WAYS, people)
+
+    def _anew(self, frame: Tensor) -> DetectedPeople:
+        """Who is found in all of the frame."""
+        people = seek(self._detector, frame, None, self._lost % SEARCH_EVERY == 0, self._silhouettes)
+        if people.score.item() < PRESENT:
+            return people
+        again = self._detector.detect_agreed(frame, people.region, self._silhouettes)
+        return again if again.score.item() >= PRESENT else people
+
+
 def follow(
     detector: PersonDetector,
     batches: Iterable[Tensor],
+    frame_rate: float,
     placed: Callable[[Tensor, tuple[int, int]], Tensor],
     background: Callable[[Tensor, Tensor | None], Tensor | None],
     presence: Presence,
@@ -299,6 +355,7 @@ def follow(
 
     Args:
         batches: of frames ``(B, 3, h, w)`` in [0, 1]; how they are batched changes nothing.
+        frame_rate: frames per second.
         placed: takes points of a frame, ``(B, K, N, 2)``, and its (h, w), to points of the networks' image.
         background: of frames and, if they are wanted, silhouettes ``(B, 1, h, w)``, the transforms ``(B, 3, 3)``, or None.
         presence: counts the frames.
@@ -308,10 +365,8 @@ def follow(
     Raises:
         InputError: nobody is found in any frame.
     """
-    region: Tensor | None = None
+    look = _Tracker(detector, frame_rate, silhouettes or hidden)
     pose: Tensor | None = None
-    steady = SteadySides()
-    lost = 0  # frames since the person was seen
     waiting: list[tuple[int, Tensor | None, tuple[PackedMask, ...]]] = []  # batches from before the first person
     for frames in batches:
         size = (frames.shape[-2], frames.shape[-1])
@@ -320,21 +375,16 @@ def follow(
         masks: list[PackedMask] = []
         with torch.inference_mode():
             for frame in frames.split(1):
-                people = seek(detector, frame, region, lost % SEARCH_EVERY == 0, silhouettes or hidden)
+                people, there = look(frame)
                 presence.frames += 1
-                there = people.score.item() >= PRESENT
                 if people.silhouette is not None:
                     shapes.append(people.silhouette * there)
                 if hidden:
                     masks.append(PackedMask.of(hidden_by(people, size)))
                 if there:
-                    region, pose = people.region, placed(steady(people.keypoints.points), size)  # (1, 4), (1, K, N, 2)
-                    lost = 0
+                    pose = placed(people.keypoints.points, size)  # (1, K, N, 2)
                 else:
                     presence.missing += 1
-                    region = None
-                    steady.forget()
-                    lost += 1
                 poses.append(pose)
             transform = background(frames, torch.cat(shapes) if shapes else None)
         if pose is None:

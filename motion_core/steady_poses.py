@@ -10,17 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .networks.layered.limbs import GROUPS, LIMBS, other_side
+from .networks.layered.sides import ARMS, LEGS, distance, exchanged, other_way_round
 from .structures import DrivingMotion, Keypoints
 
-# Limbs whose sides are taken for each other together. The face goes with the arms.
-ARMS = tuple(number for number, limb in enumerate(LIMBS) if limb.endswith("arm"))
-LEGS = tuple(number for number, limb in enumerate(LIMBS) if limb.endswith(("thigh", "shin")))
-FACE = GROUPS.index("face")
-FACE_EXCHANGED = (1, 0, 3, 2, 4)  # eyes, corners of the mouth, nose
-# Sides are exchanged where that is nearer to the pose before by so much, unless both are as near as a share of the person's size;
-# after so many frames in a row that say otherwise, these are believed.
-NEARER, NEAR, BELIEVED_AFTER = 0.5, 0.16, 12
+BELIEVED_AFTER = 12  # frames in a row that contradict the sides of those before
 # The standard deviation, in seconds, of the Gaussian weights that poses are averaged with, and how many of these it reaches. Over
 # rendered people at 15 and 30 frames/s, keypoints are nearest to the true ones at 0.03 to 0.05 (docs/people.md).
 AVERAGED, FARTHEST = 0.04, 3.0
@@ -44,39 +37,15 @@ class SteadySides:
     def __call__(self, points: Tensor) -> Tensor:
         """The pose ``(1, K, 5, 2)`` with the sides of the one before; keypoints of the limbs and of the face."""
         for limbs, frames in self._contradicted.items():
-            other = exchanged(points, limbs)
-            contradicted = self._before is not None and _contradicts(points, other, self._before, limbs)
+            before = self._before
+            contradicted = before is not None and other_way_round(before[0], points[0], limbs)
             if contradicted and frames < BELIEVED_AFTER:
-                points = other
+                points = exchanged(points, limbs)
                 self._contradicted[limbs] = frames + 1
             else:
                 self._contradicted[limbs] = 0
         self._before = points
         return points
-
-
-def exchanged(points: Tensor, limbs: tuple[int, ...]) -> Tensor:
-    """Keypoints ``(1, K, 5, 2)`` in which some limbs, `ARMS` or `LEGS`, are the other side's, and the face with the arms."""
-    order = list(range(points.shape[1]))
-    for number in limbs:
-        order[number] = LIMBS.index(other_side(LIMBS[number]))
-    made = points[:, order]
-    if limbs == ARMS:
-        made[:, FACE:] = made[:, FACE:, FACE_EXCHANGED]
-    return made
-
-
-def _contradicts(points: Tensor, other: Tensor, before: Tensor, limbs: tuple[int, ...]) -> bool:
-    """Whether limbs with their sides exchanged, `other`, are much nearer to the pose before than as they are."""
-    far, near = (_moved(before[0], pose[0], limbs) for pose in (points, other))
-    return near < NEARER * far and far > NEAR
-
-
-def _moved(before: Tensor, now: Tensor, limbs: tuple[int, ...] = ARMS + LEGS) -> float:
-    """How far limbs of a pose ``(K, 5, 2)`` are from those of another one; a share of that person's size."""
-    body, moved = before[list(ARMS + LEGS)].mean(dim=1), (now - before)[list(limbs)].mean(dim=1)  # (L, 2)
-    size = (body - body.mean(dim=0)).square().sum(dim=-1).mean().sqrt()
-    return float(moved.norm(dim=-1).mean() / size.clamp(min=1e-6))
 
 
 def without_trembling(driving: Iterable[DrivingMotion], frame_rate: float) -> Iterator[DrivingMotion]:
@@ -102,7 +71,7 @@ def without_trembling(driving: Iterable[DrivingMotion], frame_rate: float) -> It
     for motion in driving:
         waiting.append(motion)
         for pose in motion.keypoints.points:
-            whole.append(not poses or _moved(poses[-1], pose) <= CUT)
+            whole.append(not poses or distance(poses[-1], pose) <= CUT)
             poses.append(pose)
         while waiting and first + len(waiting[0].keypoints.points) + reach <= len(poses):
             yield averaged(waiting[0])

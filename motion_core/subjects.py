@@ -194,7 +194,7 @@ class People:
     def encode(self, picture: Tensor, placement: Placement) -> Source:
         """What is computed once per source picture."""
         image = to_network(picture, placement).to(self.device)  # (1, 3, h, w)
-        people = self.detector.detect(image, torch.tensor([placement.person]))
+        people = self.detector.detect_agreed(image, torch.tensor([placement.person]), silhouettes=True)
         return self.method.encode(image, people.keypoints)
 
     def check(
@@ -247,8 +247,9 @@ class People:
         frames = (batch.to(self.device) for batch in driving_frames(video, count))  # (B, 3, h, w)
         shapes = settings.background == "predicted" and isinstance(self.method.background_predictor, CameraAligner)
         hidden = settings.scene == "driving"
-        found = follow(self.detector, frames, placed, background, presence, shapes, hidden)
-        return ahead(without_trembling(found, float(video.frame_rate)), torch.get_num_threads())
+        rate = float(video.frame_rate)
+        found = follow(self.detector, frames, rate, placed, background, presence, shapes, hidden)
+        return ahead(without_trembling(found, rate), torch.get_num_threads())
 
     def beside(self, items: Iterator[Item], threads: int) -> Iterator[Item]:
         """Items that are computed beside what is done with them.
@@ -269,7 +270,8 @@ class People:
         placed = place_in((picture.shape[-2], picture.shape[-1]), placement.network_size, settings.fit)
         picture = picture.to(self.device)
         _, region = find_person(self.detector, picture, name)
-        people = self.detector.detect(picture, torch.tensor([region]), silhouettes=settings.background == "predicted")
+        shapes = settings.background == "predicted"
+        people = self.detector.detect_agreed(picture, torch.tensor([region]), shapes)
         transform = self.method.background(source, picture, settings.background, people.silhouette, placement.content)
         return DrivingMotion(Keypoints(network_points(people.keypoints.points, placed)), transform)
 

@@ -31,7 +31,8 @@ from motion_core.__main__ import main
 from motion_core.components import fusion_widths
 from motion_core.live import LivePicture
 from motion_core.people import Presence, driving_frames, find_person, follow, seek, survey_video
-from motion_core.structures import Keypoints
+from motion_core.steady_poses import without_trembling
+from motion_core.structures import DrivingMotion, Keypoints
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
 GREY = np.full((128, 128, 3), 128, np.uint8)  # nobody, and small: a search takes time
@@ -100,7 +101,7 @@ def in_pixels(keypoints, size):
 def poses(detector, frames, batch_size):
     presence = Presence()
     batches = driving_frames(frames, batch_size)
-    motions = list(follow(detector, batches, lambda points, size: points, lambda *_: None, presence))
+    motions = list(follow(detector, batches, 25.0, lambda points, size: points, lambda *_: None, presence))
     return torch.cat([motion.keypoints.points for motion in motions]), presence
 
 
@@ -121,9 +122,13 @@ def test_in_a_video_of_the_picture_alone_the_pose_is_the_pictures_and_does_not_t
     picture, detector = person(), pipe.keypoint_detector
     image = media.to_float(picture[None])
     _, region = find_person(detector, image, "picture")
-    own = detector.detect(image, torch.tensor([region])).keypoints.points
-    made, _ = poses(detector, np.stack([picture] * 3), 1)
-    torch.testing.assert_close(made, own.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
+    own = detector.detect_agreed(image, torch.tensor([region]), silhouettes=False).keypoints.points
+    assert not torch.equal(own, detector.detect(image, torch.tensor([region])).keypoints.points)
+    made, _ = poses(detector, np.stack([picture] * 12), 1)
+    torch.testing.assert_close(made[0], own[0], atol=1e-4, rtol=0)
+    (shown,) = without_trembling([DrivingMotion(Keypoints(made), None)], 25.0)
+    assert (shown.keypoints.points[:-1] - own).abs().max() < 0.02, "about 2 pixels of 256"
+    assert shown.keypoints.points[2:-1].diff(dim=0).abs().max() < 0.003
 
 
 def test_sides_are_kept_in_a_video_and_live_until_nobody_is_seen(pipe, monkeypatch):
@@ -141,7 +146,7 @@ def test_sides_are_kept_in_a_video_and_live_until_nobody_is_seen(pipe, monkeypat
     frames = [picture] * 3 + [GREY, picture]
     in_video, _ = poses(pipe.keypoint_detector, [picture] * 3, 2)
     with torch.inference_mode():
-        torch.testing.assert_close(in_video[1], in_video[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(in_video[1], in_video[0], atol=0.03, rtol=0)
         looks.clear()
         live = LivePicture(pipe, picture, AnimationSettings(smoothing=None))
         first, second, third, lost, found = (live.look(frame).points for frame in frames)

@@ -12,8 +12,17 @@ from PIL import Image
 from subcases import each_case
 
 from motion_core import InputError
-from motion_core.networks.layered.limbs import LIMBS, MIRRORED, PARENTS, STRIPS, limb_points, to_coordinates
+from motion_core.networks.layered.limbs import (
+    LIMBS,
+    MIRRORED,
+    PARENTS,
+    STRIPS,
+    limb_points,
+    mirrored_points,
+    to_coordinates,
+)
 from motion_core.networks.layered.person_detector import HIPS, SHIPPED_DETECTOR, SHOULDERS, PersonDetector
+from motion_core.networks.layered.sides import agreed
 from motion_core.networks.layered.strip_correction import StripCorrection
 
 EXAMPLES = Path(__file__).parents[1] / "space" / "examples"
@@ -47,6 +56,32 @@ def pictures_on(height, width, *placed):
 
 def in_pixels(people, height, width):
     return (people.keypoints.points + 1) / 2 * torch.tensor((width - 1.0, height - 1.0))
+
+
+def test_a_mirrored_look_finds_what_is_in_the_mirrored_picture(detector):
+    picture = person("arms-up")
+    region = torch.tensor([[120.0, 140.0, 130.0, 0.1]])
+    mirrored_region = torch.tensor([[255 - 120.0, 140.0, 130.0, -0.1]])
+    found = detector.detect(picture, region, mirrored=True)
+    other = detector.detect(picture.flip(-1), mirrored_region)
+
+    torch.testing.assert_close(found.keypoints.points, mirrored_points(other.keypoints.points), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.silhouette, other.silhouette.flip(-1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.region[:, 0], 255 - other.region[:, 0], atol=0.1, rtol=0)
+    left = list(range(11, 33, 2))
+    torch.testing.assert_close(found.visibility[:, left], other.visibility[:, [k + 1 for k in left]], atol=1e-3, rtol=0)
+    plain = detector.detect(picture, region).keypoints.points
+    assert 0.001 < (found.keypoints.points - plain).abs().mean() < 0.03, "the same person, a little elsewhere"
+
+
+def test_several_looks_agree_on_the_mean_of_those_that_are_alike(detector):
+    usual = detector.detect(person("arms-up")).keypoints.points[0]
+    order = torch.tensor(MIRRORED).view(11, 5)[:, 4] // 5  # the other side's limb of each
+    turned = usual[order]
+    turned[0], turned[1], turned[10] = usual[0], usual[1], usual[10, [1, 0, 3, 2, 4]]
+    astray = usual + torch.rand(11, 1, 2, generator=torch.Generator().manual_seed(0))
+    looks = torch.stack([usual + 0.01, astray, usual - 0.01, turned, astray.flip(0)])
+    torch.testing.assert_close(agreed(looks), usual, atol=1e-6, rtol=0)
 
 
 def test_keypoints_move_with_the_picture(detector):

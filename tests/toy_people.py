@@ -27,11 +27,11 @@ def remembering(detector: PersonDetector) -> PersonDetector:
     """The same detector, which looks once at a region of a picture: for tests that show it the same few many times."""
     look = detector._look
 
-    def remembered(images: Tensor, region: Tensor, masks: bool = False) -> Any:
+    def remembered(images: Tensor, region: Tensor, masks: bool = False, mirrored: bool = False) -> Any:
         shown = hashlib.sha1(images.cpu().contiguous().numpy()).digest()
-        key = (images.shape, shown, region.shape, region.cpu().numpy().tobytes(), masks)
+        key = (images.shape, shown, region.shape, region.cpu().numpy().tobytes(), masks, mirrored)
         if key not in _seen:
-            _seen[key] = look(images, region, masks)
+            _seen[key] = look(images, region, masks, mirrored)
         return _seen[key]
 
     detector._look = remembered  # type: ignore[method-assign]

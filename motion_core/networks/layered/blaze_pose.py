@@ -9,12 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SIDE = 256  # pixels of the crops that it was trained on
 LANDMARKS = 39  # 33 of the body, two that say where to crop (`CENTRE`, `REACH`), four that nobody uses
 CENTRE, REACH = 33, 34  # the middle of the hips, and a point as far from it as the farthest part of the body
+# Which of the landmarks each one is in a mirrored picture: of the face and, from the shoulders to the feet, odd numbers are left.
+MIRRORED_LANDMARKS = (
+    0,
+    4,
+    5,
+    6,
+    1,
+    2,
+    3,
+    8,
+    7,
+    10,
+    9,
+    *(k + 1 if k % 2 else k - 1 for k in range(11, 33)),
+    *range(33, 39),
+)
 STEM, FIRST = 24, 16  # features
 STAGES = (  # each halves the side in its first block; of each block: kernel size, growth of the features inside, features
     ((3, 4, 24), (3, 6, 24)),
@@ -43,6 +60,17 @@ class BodyPose:
     visibility: Tensor
     metres: Tensor
     score: Tensor
+
+    def mirrored(self) -> BodyPose:
+        """The person in the mirrored crops."""
+        order = list(MIRRORED_LANDMARKS)
+        x, y = self.landmarks[:, order].unbind(dim=-1)
+        return BodyPose(
+            landmarks=torch.stack((SIDE - x, y), dim=-1),
+            visibility=self.visibility[:, order],
+            metres=self.metres[:, order] * self.metres.new_tensor((-1.0, 1.0, 1.0)),
+            score=self.score,
+        )
 
 
 class Encoder(nn.Module):

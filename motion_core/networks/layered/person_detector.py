@@ -7,8 +7,8 @@ whole picture, or where it finds nobody there, in crops all over it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from .capsules import capsules
 from .limbs import LIMBS, PARENTS, POINTS, limb_points, to_coordinates
 from .person_finder import SIDE as FINDER_SIDE
 from .person_finder import shipped_finder
+from .sides import agreed
 from .strip_correction import StripCorrection
 
 SHIPPED_DETECTOR = Path(__file__).resolve().parents[2] / "weights" / "person_detector"  # comes with the package
@@ -50,6 +51,15 @@ LONGER = 1.1  # than the landmarks reach is how far the person does at most: hea
 # Sides of the picture over those of the crops in which a person is searched, who is found who fills 0.4 of one or more.
 LEVELS = tuple(1.5**step for step in range(1, 5))
 SMALLEST = 96  # pixels of a crop, of which there are no smaller ones
+# The same person, seen otherwise, is found a little elsewhere; the mean is nearer to the truth (docs/people.md). Ways to look at
+# a region: mirrored or not, how many times wider, and turned by how much (radians).
+BOTH_WAYS = ((False, 1.0, 0.0), (True, 1.0, 0.0))
+CAREFULLY = (
+    *BOTH_WAYS,
+    *((mirrored, wider, 0.0) for wider in (0.9, 1.12) for mirrored in (False, True)),
+    (False, 1.0, 0.12),
+    (False, 1.0, -0.12),
+)
 AROUND = tuple(1.5**step for step in range(7))  # the same for crops around a place where the person is
 BATCH = 8  # crops at once
 
@@ -137,28 +147,64 @@ class PersonDetector(CoordinateModel):
         """Keypoints ``(B, 11, 5, 2)`` and silhouettes of the people in pictures ``(B, 3, h, w)`` in [0, 1]."""
         return self.detect(images).keypoints
 
-    def detect(self, images: Tensor, start: Tensor | None = None, silhouettes: bool = True) -> DetectedPeople:
+    def detect(
+        self, images: Tensor, start: Tensor | None = None, silhouettes: bool = True, mirrored: bool = False
+    ) -> DetectedPeople:
         """The person in each picture; the best guess where there is none, with a low score.
 
         Args:
             images: ``(B, 3, h, w)`` in [0, 1].
             start: where to look, ``(B, 4)`` or ``(1, 4)``: the `region` of the frame before, or what `find` gives; None finds it.
             silhouettes: whether they are wanted; they take as long as the rest of a look.
+            mirrored: whether the network sees the regions mirrored; what it finds is of the pictures as they are.
         """
         region = self.find(images) if start is None else start.to(images.device).expand(len(images), 4)
-        look = self._look(images, region, silhouettes)
+        look = self._look(images, region, silhouettes, mirrored)
         height, width = images.shape[-2:]
-        points = limb_points(look.landmarks, look.visibility, look.metres)  # (B, 11, 5, 2)
-        if self.correction is not None:
-            points = self.correction(points)
         silhouette = None if look.mask is None else _pasted(look.mask, region, height, width)
         return DetectedPeople(
-            Keypoints(to_coordinates(points, height, width), silhouette),
+            Keypoints(self._points(look, height, width), silhouette),
             look.landmarks,
             look.visibility,
             look.score,
             _held(region, look.region),
         )
+
+    def detect_agreed(
+        self,
+        image: Tensor,
+        region: Tensor,
+        silhouettes: bool,
+        ways: Sequence[tuple[bool, float, float]] = CAREFULLY,
+        found: DetectedPeople | None = None,
+    ) -> DetectedPeople:
+        """The person in a picture, as `detect` finds it, with the keypoints that most of several looks agree on.
+
+        Args:
+            image: ``(1, 3, h, w)`` in [0, 1].
+            region: where to look, ``(1, 4)``.
+            silhouettes: whether they are wanted.
+            ways: of looking; the first one is the usual one.
+            found: what `detect` said of the region; None asks it.
+        """
+        found = found or self.detect(image, region, silhouettes)
+        looks, (height, width) = [found.keypoints.points], image.shape[-2:]
+        for mirrored in (False, True):
+            others = [way[1:] for way in ways[1:] if way[0] is mirrored]
+            if others:
+                wider, turned = torch.tensor(others, device=image.device).unbind(dim=1)
+                at = region.to(image.device).repeat(len(others), 1)
+                at = torch.stack((at[:, 0], at[:, 1], at[:, 2] * wider, at[:, 3] + turned), dim=1)
+                looks.append(self._points(self._look(image, at, mirrored=mirrored), height, width))
+        points = agreed(torch.cat(looks))[None]
+        return replace(found, keypoints=Keypoints(points, found.silhouette))
+
+    def _points(self, look: _Look, height: int, width: int) -> Tensor:
+        """Keypoints ``(B, 11, 5, 2)`` of what is seen in pictures of that size."""
+        points = limb_points(look.landmarks, look.visibility, look.metres)
+        if self.correction is not None:
+            points = self.correction(points)
+        return to_coordinates(points, height, width)
 
     def find(self, images: Tensor, subject: tuple[float, float] | None = None) -> Tensor:
         """Where the person is in each picture, ``(B, 4)``, as `DetectedPeople.region` is.
@@ -186,16 +232,20 @@ class PersonDetector(CoordinateModel):
         """The region ``(B, 4)`` of the person who is found in the whole of each picture, and its score ``(B,)``.
 
         Where nobody is guessed, or seen where somebody is guessed, a look at all of it and a nearer one may still show somebody;
-        but not somebody much smaller than was guessed: head and shoulders are easily seen as a small whole body.
+        but not somebody much smaller than was guessed: head and shoulders are easily seen as a small whole body. Where who is
+        guessed is seen, but not mirrored, silhouettes and strips decide between both.
         """
         found = []
         for image in images.split(1):
             whole = whole_region(image)
             guess = self._choice(image, whole, FOUND)
-            if guess is None or guess[1] < PRESENT:
+            seen = guess is not None and guess[1].item() >= PRESENT
+            if guess is None or not seen or self._look(image, guess[0], mirrored=True).score < PRESENT:
                 region = self._look(image, whole).region
                 near = self._look(image, torch.cat((region[:, :3], whole[:, 3:]), dim=1))  # held as the picture is
-                if guess is None or near.region[0, 2] > SMALLER * guess[0][0, 2]:
+                if guess is not None and seen:
+                    guess = self._likelier(image, torch.cat((guess[0], near.region)))
+                elif guess is None or near.region[0, 2] > SMALLER * guess[0][0, 2]:
                     guess = near.region, near.score
             found.append(guess)
         regions, scores = zip(*found, strict=True)
@@ -232,11 +282,15 @@ class PersonDetector(CoordinateModel):
             return guesses[:1], look.score[:1]
         if abs(guesses[best, 3]) > ASLANT:
             upright = guesses[best : best + 1] * guesses.new_tensor((1.0, 1.0, 1.0, 0.0))
-            ways = torch.cat((region, self._look(image, upright).region))
-            look = self._look(image, ways, masks=True)
-            better = int(self._agreement(look, ways, image).argmax())
-            region, score = ways[better : better + 1], look.score[better : better + 1]
+            return self._likelier(image, torch.cat((region, self._look(image, upright).region)))
         return region, score
+
+    def _likelier(self, image: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of regions ``(N, 4)`` of a picture shows a person whose silhouette and strips cover each other best, ``(1, 4)``,
+        and its score ``(1,)``."""
+        look = self._look(image, regions, masks=True)
+        best = int(self._agreement(look, regions, image).argmax())
+        return regions[best : best + 1], look.score[best : best + 1]
 
     def _agreement(self, look: _Look, region: Tensor, image: Tensor) -> Tensor:
         """Intersection over union of the silhouettes and the strips in a look at regions ``(B, 4)`` of a picture, ``(B,)``."""
@@ -271,16 +325,19 @@ class PersonDetector(CoordinateModel):
                 kept.append(one)
         return torch.stack(kept) if kept else region
 
-    def _look(self, images: Tensor, region: Tensor, masks: bool = False) -> _Look:
-        """What there is in regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one."""
+    def _look(self, images: Tensor, region: Tensor, masks: bool = False, mirrored: bool = False) -> _Look:
+        """What there is in regions ``(B, 4)`` of pictures ``(B, 3, h, w)``, or of a single one; as they are or mirrored."""
         parts = []
         with geometry_precision(images):
             for number in range(0, len(region), BATCH):
                 some = slice(number, number + BATCH)
                 at = region[some].float()
-                levels = self.network.encode(self.compute(_cut(images if len(images) == 1 else images[some], at)))
+                crops = self.compute(_cut(images if len(images) == 1 else images[some], at))
+                levels = self.network.encode(crops.flip(-1) if mirrored else crops)
                 pose = self.network.pose(levels)
                 mask = self.network.mask(levels).sigmoid() if masks else None
+                if mirrored:
+                    pose, mask = pose.mirrored(), None if mask is None else mask.flip(-1)
                 pixels = _in_picture(pose.landmarks, at, SIDE)  # (B, 39, 2)
                 metres, visibility = pose.metres[:, :BODY], pose.visibility[:, :BODY]
                 unlike = _difference(pose.landmarks[:, :BODY], metres[..., :2])
