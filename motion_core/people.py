@@ -238,18 +238,22 @@ def seek(
 ) -> DetectedPeople:
     """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
 
-    Who is found anew is looked at again where the next frame would be, as a source is: the same picture has the same pose.
+    Who is found anew is looked at again where the next frame would be, as a source is.
     """
     if region is not None:
         people = detector.detect(frame, region, silhouettes)
         if people.score.item() >= PRESENT:
             return people
-    first = detector.find(frame) if search else detector.approach(frame)[0]
-    people = detector.detect(frame, first, silhouettes)
-    if people.score.item() < PRESENT or people.region.equal(first):
+    people = _found(detector, frame, search, silhouettes)
+    if people.score.item() < PRESENT:
         return people
     again = detector.detect(frame, people.region, silhouettes)
     return again if again.score.item() >= PRESENT else people
+
+
+def _found(detector: PersonDetector, frame: Tensor, search: bool, silhouettes: bool) -> DetectedPeople:
+    """The person in the whole of a frame ``(1, 3, h, w)``, or if `search`, all over it."""
+    return detector.detect(frame, detector.find(frame) if search else detector.approach(frame)[0], silhouettes)
 
 
 def hidden_by(people: DetectedPeople, size: Size) -> Tensor:
@@ -330,8 +334,8 @@ class _Tracker:
         return self._detector.detect_agreed(frame, region, self._silhouettes, BOTH_WAYS, people)
 
     def _anew(self, frame: Tensor) -> DetectedPeople:
-        """Who is found in all of the frame."""
-        people = seek(self._detector, frame, None, self._lost % SEARCH_EVERY == 0, self._silhouettes)
+        """Who is found in all of the frame; looked at where a source is, so that the same picture has the same pose."""
+        people = _found(self._detector, frame, self._lost % SEARCH_EVERY == 0, self._silhouettes)
         if people.score.item() < PRESENT:
             return people
         again = self._detector.detect_agreed(frame, people.region, self._silhouettes)
