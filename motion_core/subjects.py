@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import ClassVar, TypeVar
 
 import torch
@@ -244,7 +245,9 @@ class People:
             return self.method.background(source, images, settings.background, silhouettes, placement.content)
 
         count = settings.batch_size or self.batch_size
-        frames = (batch.to(self.device) for batch in driving_frames(video, count))  # (B, 3, h, w)
+        given = iter(video)  # the first frame goes alone, so that it is seen soon
+        batches = chain(driving_frames(islice(given, 1), 1), driving_frames(given, count))
+        frames = (batch.to(self.device) for batch in batches)  # (B, 3, h, w)
         shapes = settings.background == "predicted" and isinstance(self.method.background_predictor, CameraAligner)
         hidden = settings.scene == "driving"
         rate = float(video.frame_rate)

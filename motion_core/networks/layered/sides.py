@@ -37,8 +37,8 @@ def distance(pose: Tensor, other: Tensor, limbs: tuple[int, ...] = ARMS + LEGS) 
 
 def other_way_round(pose: Tensor, points: Tensor, limbs: tuple[int, ...]) -> bool:
     """Whether limbs of `points` ``(K, 5, 2)`` are much nearer to those of a pose with their sides exchanged."""
-    far, near = (distance(pose, each, limbs) for each in (points, exchanged(points, limbs)))
-    return near < NEARER * far and far > NEAR
+    far = distance(pose, points, limbs)
+    return far > NEAR and distance(pose, exchanged(points, limbs), limbs) < NEARER * far
 
 
 def agreed(looks: Tensor) -> Tensor:
