@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from .framing import (
 )
 from .networks.layered.person_detector import (
     BOTH_WAYS,
+    CAREFULLY,
     HIPS,
     PRESENT,
     SHOULDERS,
@@ -50,6 +52,7 @@ SILHOUETTE = 0.2  # from which there may be a person
 # each is looked at in both ways.
 IN_TURNS = 20.0
 
+Item = TypeVar("Item")
 _RULE = "must show a person with both shoulders and a hip in sight"
 
 
@@ -298,8 +301,8 @@ def in_square(points: Tensor, size: tuple[int, int]) -> Tensor:
 class _Tracker:
     """The person in frames of a video, one after another; each is looked at where the person was in the one before.
 
-    Who is found anew is looked at as carefully as in a picture, in the following frames mirrored and not: what differs between
-    such looks is averaged over time (`without_trembling`).
+    Who is found anew is looked at as carefully as in a picture, and in the last frame; in those between mirrored and not: what
+    differs between such looks is averaged over time (`without_trembling`), but at the ends.
     """
 
     def __init__(self, detector: PersonDetector, frame_rate: float, silhouettes: bool) -> None:
@@ -309,9 +312,9 @@ class _Tracker:
         self._mirrored = False
         self._lost = 0  # frames since the person was seen
 
-    def __call__(self, frame: Tensor) -> tuple[DetectedPeople, bool]:
+    def __call__(self, frame: Tensor, last: bool) -> tuple[DetectedPeople, bool]:
         """Who is in the next frame ``(1, 3, h, w)``, and whether it is a person."""
-        people = None if self._region is None else self._again(frame, self._region)
+        people = None if self._region is None else self._again(frame, self._region, last)
         if people is None:
             people = self._anew(frame)
         if people.score.item() < PRESENT:
@@ -323,15 +326,15 @@ class _Tracker:
         keypoints = replace(people.keypoints, points=self._sides(people.keypoints.points))
         return replace(people, keypoints=keypoints), True
 
-    def _again(self, frame: Tensor, region: Tensor) -> DetectedPeople | None:
+    def _again(self, frame: Tensor, region: Tensor, last: bool) -> DetectedPeople | None:
         """Who is where the person was before."""
-        self._mirrored = self._in_turns and not self._mirrored
+        self._mirrored = self._in_turns and not self._mirrored and not last
         people = self._detector.detect(frame, region, self._silhouettes, self._mirrored)
         if people.score.item() < PRESENT:
             return None
-        if self._in_turns:
+        if self._in_turns and not last:
             return people
-        return self._detector.detect_agreed(frame, region, self._silhouettes, BOTH_WAYS, people)
+        return self._detector.detect_agreed(frame, region, self._silhouettes, CAREFULLY if last else BOTH_WAYS, people)
 
     def _anew(self, frame: Tensor) -> DetectedPeople:
         """Who is found in all of the frame; looked at where a source is, so that the same picture has the same pose."""
@@ -372,14 +375,14 @@ def follow(
     look = _Tracker(detector, frame_rate, silhouettes or hidden)
     pose: Tensor | None = None
     waiting: list[tuple[int, Tensor | None, tuple[PackedMask, ...]]] = []  # batches from before the first person
-    for frames in batches:
+    for frames, followed in _followed(batches):
         size = (frames.shape[-2], frames.shape[-1])
         poses: list[Tensor | None] = []
         shapes: list[Tensor] = []  # (1, 1, h, w) each
         masks: list[PackedMask] = []
         with torch.inference_mode():
-            for frame in frames.split(1):
-                people, there = look(frame)
+            for number, frame in enumerate(frames.split(1), start=1):
+                people, there = look(frame, last=number == len(frames) and not followed)
                 presence.frames += 1
                 if people.silhouette is not None:
                     shapes.append(people.silhouette * there)
@@ -402,3 +405,14 @@ def follow(
         yield DrivingMotion(Keypoints(whole), transform, tuple(masks))
     if waiting:
         raise InputError(f"driving video: {_RULE} for more than a moment")
+
+
+def _followed(items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
+    """Items, and whether there are more."""
+    before: list[Item] = []
+    for item in items:
+        for each in before:
+            yield each, True
+        before = [item]
+    for each in before:
+        yield each, False

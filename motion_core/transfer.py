@@ -9,7 +9,7 @@ With a fusion ("V2"), the views of all hops are fused before anything is painted
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,9 +152,15 @@ class MotionTransfer:
         """
         return self.backbone.encode(image, self.detector(image) if keypoints is None else keypoints)
 
-    def analyse(self, source: Source, images: Tensor, background: Background = "identity") -> DrivingMotion:
-        """All that is kept of driving images ``(B, 3, H, W)`` in [0, 1] of the source's size."""
-        keypoints = self.detector(images)
+    def analyse(
+        self, source: Source, images: Tensor, background: Background = "identity", keypoints: Keypoints | None = None
+    ) -> DrivingMotion:
+        """All that is kept of driving images ``(B, 3, H, W)`` in [0, 1] of the source's size.
+
+        Args:
+            keypoints: in them, ``(B, K, N, 2)``; None looks for them.
+        """
+        keypoints = keypoints or self.detector(images)
         return DrivingMotion(keypoints, self.background(source, images, background, keypoints.silhouette))
 
     def background(
@@ -457,7 +463,12 @@ class MotionTransfer:
     # 1 to 4 for pairs
 
     def move(
-        self, sources: Tensor, driving: Tensor, settings: AnimationSettings, photos: Sequence[Tensor] = ()
+        self,
+        sources: Tensor,
+        driving: Tensor,
+        settings: AnimationSettings,
+        photos: Sequence[Tensor] = (),
+        look: Callable[[Tensor], Keypoints] | None = None,
     ) -> Moved:
         """Take source images to the poses of as many driving images, both ``(B, 3, H, W)`` in [0, 1].
 
@@ -466,10 +477,12 @@ class MotionTransfer:
         Args:
             settings: `mode` ("standard" or "avd"), `strength` and `background`; `t`, `strategy`, `hysteresis` and `path`.
             photos: with a fusion, further pictures of the sources' subjects, each ``(B, 3, H, W)``.
+            look: finds keypoints in images; None is the detector.
         """
-        pictures = [self.encode(each) for each in (sources, *photos)]
+        look = look or self.detector
+        pictures = [self.encode(each, look(each)) for each in (sources, *photos)]
         source = pictures[0]
-        motion = self.analyse(source, driving, settings.background)
+        motion = self.analyse(source, driving, settings.background, look(driving))
         poses = self.transfer(source.keypoints, motion.keypoints, settings)  # (B, K, N, 2)
         background = motion.background_transform  # (B, 3, 3)
         chosen = self.select(source, poses, background, settings, SteadyChoice(settings.hysteresis, one_video=False))

@@ -84,6 +84,16 @@ def test_several_looks_agree_on_the_mean_of_those_that_are_alike(detector):
     torch.testing.assert_close(agreed(looks), usual, atol=1e-6, rtol=0)
 
 
+def test_pictures_are_looked_at_carefully_one_by_one(detector):
+    pictures = torch.cat((person("arms-up"), person("green-sweater")))
+    found, usual = detector.carefully(pictures), detector(pictures)
+    alone = detector.carefully(pictures[1:])
+    torch.testing.assert_close(found.points[1:], alone.points, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.silhouette[1:], alone.silhouette, atol=1e-3, rtol=0)
+    apart = (found.points - usual.points).abs().flatten(1).mean(dim=1)
+    assert ((apart > 0.001) & (apart < 0.03)).all(), "nearly the same, and of several looks"
+
+
 def test_keypoints_move_with_the_picture(detector):
     places = [
         in_pixels(detector.detect(pictures_on(320, 380, (person("arms-up"), top, left, 256))), 320, 380)

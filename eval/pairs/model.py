@@ -15,6 +15,7 @@ from motion_core import AnimationSettings, MotionInterpPipeline
 from motion_core.benchmark import computed_by, gmacs_of
 from motion_core.diagnosis import watch_fusion
 from motion_core.hardware import synchronize
+from motion_core.networks.layered.person_detector import PersonDetector
 from motion_core.networks.view_fusion import ViewKind
 from motion_core.selection import SteadyChoice
 from motion_core.settings import Strategy
@@ -87,6 +88,8 @@ class PairModel:
         self._pipeline, self._settings = pipeline, settings
         self.size = pipeline.network_size(settings)
         pipeline.resolved(settings)
+        detector = pipeline.keypoint_detector
+        self._look = detector.carefully if isinstance(detector, PersonDetector) else None  # as pictures of people are
         self._seconds: list[tuple[int, float]] = []  # pairs of each batch, and the time it took
         self._first: tuple[Tensor, Tensor] | None = None  # source and driving image of the first pair
 
@@ -97,12 +100,12 @@ class PairModel:
         source, driving, *photos = (torch.cat(images).to(self._pipeline.device) for images in each)  # (B, 3, h, w)
         if self._first is None:
             self._first = source[:1], driving[:1]
-            self._pipeline.method.move(*self._first, self._settings)  # warms up before the clock runs
+            self._pipeline.method.move(*self._first, self._settings, look=self._look)  # warms up before the clock runs
         synchronize(self._pipeline.device)
         began = time.perf_counter()
         method = self._pipeline.method
         noted = watch_fusion(method)
-        moved = method.move(source, driving, self._settings, photos)
+        moved = method.move(source, driving, self._settings, photos, self._look)
         synchronize(self._pipeline.device)
         self._seconds.append((len(pairs), time.perf_counter() - began))
         alone = None if method.view_fusion is None else {view: float(view == "source") for view in VIEWS}

@@ -199,6 +199,16 @@ class PersonDetector(CoordinateModel):
         points = agreed(torch.cat(looks))[None]
         return replace(found, keypoints=Keypoints(points, found.silhouette))
 
+    def carefully(self, images: Tensor) -> Keypoints:
+        """Keypoints and silhouettes as `forward` gives them, of several looks at each picture."""
+        regions = self.detect(images, silhouettes=False).region
+        found = [
+            self.detect_agreed(image, region, silhouettes=True).keypoints
+            for image, region in zip(images.split(1), regions.split(1), strict=True)
+        ]
+        silhouettes = [each.silhouette for each in found if each.silhouette is not None]
+        return Keypoints(torch.cat([each.points for each in found]), torch.cat(silhouettes))
+
     def _points(self, look: _Look, height: int, width: int) -> Tensor:
         """Keypoints ``(B, 11, 5, 2)`` of what is seen in pictures of that size."""
         points = limb_points(look.landmarks, look.visibility, look.metres)
