@@ -233,11 +233,7 @@ def surveyed_frames(video: media.VideoSource, initial_frame: int = 0) -> list[in
 
 @torch.inference_mode()
 def seek(
-    detector: PersonDetector,
-    frame: Tensor,
-    region: Tensor | None,
-    search: bool,
-    silhouettes: bool = False,
+    detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
 ) -> DetectedPeople:
     """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
 

@@ -21,7 +21,7 @@ from motion_core.networks.layered.limbs import (
     mirrored_points,
     to_coordinates,
 )
-from motion_core.networks.layered.person_detector import HIPS, SHIPPED_DETECTOR, SHOULDERS, PersonDetector
+from motion_core.networks.layered.person_detector import HIPS, PRESENT, SHIPPED_DETECTOR, SHOULDERS, PersonDetector
 from motion_core.networks.layered.sides import agreed
 from motion_core.networks.layered.strip_correction import StripCorrection
 
@@ -92,6 +92,17 @@ def test_pictures_are_looked_at_carefully_one_by_one(detector):
     torch.testing.assert_close(found.silhouette[1:], alone.silhouette, atol=1e-3, rtol=0)
     apart = (found.points - usual.points).abs().flatten(1).mean(dim=1)
     assert ((apart > 0.001) & (apart < 0.03)).all(), "nearly the same, and of several looks"
+
+
+def test_who_is_guessed_upside_down_and_not_seen_in_a_mirror_is_looked_for_in_the_whole_picture(detector, monkeypatch):
+    picture = person("arms-up")
+    right, _ = detector.approach(picture)
+    wrong = torch.tensor([[right[0, 0].item(), 70.0, 45.0, 3.0]])
+    assert detector._look(picture, wrong, mirrored=True).score < PRESENT
+    monkeypatch.setattr(detector, "_choice", lambda *_: (wrong, torch.tensor([0.9])))
+    found, score = detector.approach(picture)
+    assert score > PRESENT
+    torch.testing.assert_close(found, right, atol=20, rtol=0)
 
 
 def test_keypoints_move_with_the_picture(detector):

@@ -18,19 +18,9 @@ LANDMARKS = 39  # 33 of the body, two that say where to crop (`CENTRE`, `REACH`)
 CENTRE, REACH = 33, 34  # the middle of the hips, and a point as far from it as the farthest part of the body
 # Which of the landmarks each one is in a mirrored picture: of the face and, from the shoulders to the feet, odd numbers are left.
 MIRRORED_LANDMARKS = (
-    0,
-    4,
-    5,
-    6,
-    1,
-    2,
-    3,
-    8,
-    7,
-    10,
-    9,
-    *(k + 1 if k % 2 else k - 1 for k in range(11, 33)),
-    *range(33, 39),
+    *(0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9),
+    *(number + 1 if number % 2 else number - 1 for number in range(11, 33)),
+    *range(33, LANDMARKS),
 )
 STEM, FIRST = 24, 16  # features
 STAGES = (  # each halves the side in its first block; of each block: kernel size, growth of the features inside, features
