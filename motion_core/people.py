@@ -243,16 +243,17 @@ def seek(
         people = detector.detect(frame, region, silhouettes)
         if people.score.item() >= PRESENT:
             return people
-    people = _found(detector, frame, search, silhouettes)
-    if people.score.item() < PRESENT:
+    first = _place(detector, frame, search)
+    people = detector.detect(frame, first, silhouettes)
+    if people.score.item() < PRESENT or people.region.equal(first):
         return people
     again = detector.detect(frame, people.region, silhouettes)
     return again if again.score.item() >= PRESENT else people
 
 
-def _found(detector: PersonDetector, frame: Tensor, search: bool, silhouettes: bool) -> DetectedPeople:
-    """The person in the whole of a frame ``(1, 3, h, w)``, or if `search`, all over it."""
-    return detector.detect(frame, detector.find(frame) if search else detector.approach(frame)[0], silhouettes)
+def _place(detector: PersonDetector, frame: Tensor, search: bool) -> Tensor:
+    """The region ``(1, 4)`` of the person in the whole of a frame ``(1, 3, h, w)``, or if `search`, all over it."""
+    return detector.find(frame) if search else detector.approach(frame)[0]
 
 
 def hidden_by(people: DetectedPeople, size: Size) -> Tensor:
@@ -334,7 +335,8 @@ class _Tracker:
 
     def _anew(self, frame: Tensor) -> DetectedPeople:
         """Who is found in all of the frame; looked at where a source is, so that the same picture has the same pose."""
-        people = _found(self._detector, frame, self._lost % SEARCH_EVERY == 0, self._silhouettes)
+        first = _place(self._detector, frame, self._lost % SEARCH_EVERY == 0)
+        people = self._detector.detect(frame, first, self._silhouettes)
         if people.score.item() < PRESENT:
             return people
         again = self._detector.detect_agreed(frame, people.region, self._silhouettes)

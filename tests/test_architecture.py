@@ -24,6 +24,7 @@ SHARED_BY_NETWORKS = {
             "unet",
             "capsules",
             "limbs",
+            "sides",
             "limb_motion",
             "strip_correction",
             "composition",
