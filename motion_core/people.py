@@ -235,25 +235,27 @@ def surveyed_frames(video: media.VideoSource, initial_frame: int = 0) -> list[in
 def seek(
     detector: PersonDetector, frame: Tensor, region: Tensor | None, search: bool, silhouettes: bool = False
 ) -> DetectedPeople:
-    """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it.
-
-    Who is found anew is looked at again where the next frame would be, as a source is.
-    """
+    """The person in a frame ``(1, 3, h, w)``: where it was before, else in the whole frame, or if `search`, all over it."""
     if region is not None:
         people = detector.detect(frame, region, silhouettes)
         if people.score.item() >= PRESENT:
             return people
-    first = _place(detector, frame, search)
+    return _anew(detector, frame, search, silhouettes, careful=False)
+
+
+def _anew(detector: PersonDetector, frame: Tensor, search: bool, silhouettes: bool, careful: bool) -> DetectedPeople:
+    """The person in the whole of a frame, or if `search`, all over it; looked at again where the next frame would be.
+
+    Args:
+        careful: whether that is done as a source is looked at: the same picture has the same pose.
+    """
+    first = detector.find(frame) if search else detector.approach(frame)[0]
     people = detector.detect(frame, first, silhouettes)
-    if people.score.item() < PRESENT or people.region.equal(first):
+    if people.score.item() < PRESENT or (people.region.equal(first) and not careful):
         return people
-    again = detector.detect(frame, people.region, silhouettes)
+    look = detector.detect_agreed if careful else detector.detect
+    again = look(frame, people.region, silhouettes)
     return again if again.score.item() >= PRESENT else people
-
-
-def _place(detector: PersonDetector, frame: Tensor, search: bool) -> Tensor:
-    """The region ``(1, 4)`` of the person in the whole of a frame ``(1, 3, h, w)``, or if `search`, all over it."""
-    return detector.find(frame) if search else detector.approach(frame)[0]
 
 
 def hidden_by(people: DetectedPeople, size: Size) -> Tensor:
@@ -313,7 +315,8 @@ class _Tracker:
         """Who is in the next frame ``(1, 3, h, w)``, and whether it is a person."""
         people = None if self._region is None else self._again(frame, self._region, last)
         if people is None:
-            people = self._anew(frame)
+            search = self._lost % SEARCH_EVERY == 0
+            people = _anew(self._detector, frame, search, self._silhouettes, careful=True)
         if people.score.item() < PRESENT:
             self._region = None
             self._sides.forget()
@@ -326,21 +329,12 @@ class _Tracker:
     def _again(self, frame: Tensor, region: Tensor, last: bool) -> DetectedPeople | None:
         """Who is where the person was before."""
         self._mirrored = self._in_turns and not self._mirrored and not last
-        people = self._detector.detect(frame, region, self._silhouettes, self._mirrored)
+        people = self._detector.detect(frame, region, self._silhouettes, mirrored=self._mirrored)
         if people.score.item() < PRESENT:
             return None
         if self._in_turns and not last:
             return people
         return self._detector.detect_agreed(frame, region, self._silhouettes, CAREFULLY if last else BOTH_WAYS, people)
-
-    def _anew(self, frame: Tensor) -> DetectedPeople:
-        """Who is found in all of the frame; looked at where a source is, so that the same picture has the same pose."""
-        first = _place(self._detector, frame, self._lost % SEARCH_EVERY == 0)
-        people = self._detector.detect(frame, first, self._silhouettes)
-        if people.score.item() < PRESENT:
-            return people
-        again = self._detector.detect_agreed(frame, people.region, self._silhouettes)
-        return again if again.score.item() >= PRESENT else people
 
 
 def follow(

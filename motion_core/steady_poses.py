@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -36,8 +35,8 @@ class SteadySides:
 
     def __call__(self, points: Tensor) -> Tensor:
         """The pose ``(1, K, 5, 2)`` with the sides of the one before; keypoints of the limbs and of the face."""
+        before = self._before
         for limbs, frames in self._contradicted.items():
-            before = self._before
             contradicted = before is not None and other_way_round(before[0], points[0], limbs)
             if contradicted and frames < BELIEVED_AFTER:
                 points = exchanged(points, limbs)
@@ -57,7 +56,8 @@ def without_trembling(driving: Iterable[DrivingMotion], frame_rate: float) -> It
         frame_rate: frames per second.
     """
     reach = int(FARTHEST * AVERAGED * frame_rate)
-    weights = torch.tensor([math.exp(-((k / frame_rate / AVERAGED) ** 2) / 2) for k in range(-reach, reach + 1)])
+    seconds = torch.arange(-reach, reach + 1) / frame_rate
+    weights = (-(seconds / AVERAGED).square() / 2).exp()
     waiting: deque[DrivingMotion] = deque()
     poses: list[Tensor] = []  # (K, 5, 2) each, from `reach` frames before the first batch that waits
     whole: list[bool] = []  # whether the video is not cut before that frame
@@ -86,10 +86,8 @@ def without_trembling(driving: Iterable[DrivingMotion], frame_rate: float) -> It
 
 def _around(whole: Sequence[bool], number: int, reach: int) -> int:
     """How many frames on either side of one count with it."""
-    for k in range(1, min(reach, number, len(whole) - 1 - number) + 1):
-        if not (whole[number - k + 1] and whole[number + k]):
-            return k - 1
-    return min(reach, number, len(whole) - 1 - number)
+    most = min(reach, number, len(whole) - 1 - number)
+    return next((k for k in range(most) if not (whole[number - k] and whole[number + k + 1])), most)
 
 
 def _mean(poses: Sequence[Tensor], number: int, around: int, weights: Tensor) -> Tensor:

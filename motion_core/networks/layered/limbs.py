@@ -92,10 +92,12 @@ def other_side(name: str) -> str:
     return name
 
 
+# The keypoints of a group whose sides, or eyes and corners of the mouth, change places.
+SIDES_CHANGED = (1, 0, 3, 2, 4)
 # Which of the keypoints each one is in a mirrored picture: left is right there, and a strip's sides change places.
 MIRRORED = tuple(
     chain.from_iterable(
-        (POINTS * GROUPS.index(other_side(group)) + corner for corner in (1, 0, 3, 2, 4)) for group in GROUPS
+        (POINTS * GROUPS.index(other_side(group)) + corner for corner in SIDES_CHANGED) for group in GROUPS
     )
 )
 # Likewise of the layers: the background and the limbs.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .limbs import GROUPS, LIMBS, other_side
+from .limbs import GROUPS, LIMBS, SIDES_CHANGED, other_side
 
 # Limbs whose sides are taken for each other together. The face goes with the arms.
 ARMS = tuple(number for number, limb in enumerate(LIMBS) if limb.endswith("arm"))
 LEGS = tuple(number for number, limb in enumerate(LIMBS) if limb.endswith(("thigh", "shin")))
 FACE = GROUPS.index("face")
-FACE_EXCHANGED = (1, 0, 3, 2, 4)  # eyes, corners of the mouth, nose
 # Sides are exchanged where that is nearer to the other pose by so much, unless both are as near as a share of the person's size.
 NEARER, NEAR = 0.5, 0.16
 ALIKE = 0.2  # of the person's size, that looks which agree differ at most
@@ -24,7 +23,7 @@ def exchanged(points: Tensor, limbs: tuple[int, ...]) -> Tensor:
         order[number] = LIMBS.index(other_side(LIMBS[number]))
     made = points[..., order, :, :]
     if limbs == ARMS:
-        made[..., FACE:, :, :] = made[..., FACE:, FACE_EXCHANGED, :]
+        made[..., FACE:, :, :] = made[..., FACE:, SIDES_CHANGED, :]
     return made
 
 
